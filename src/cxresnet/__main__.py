@@ -1,0 +1,1 @@
+"""`python -m cxresnet` and the command `cxresnet`."""

@@ -1,0 +1,1 @@
+"""What every room stands on: config, classes, errors, files. No pictures, networks or web."""

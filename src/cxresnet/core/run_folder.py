@@ -1,0 +1,131 @@
+"""The one folder of a run: every path in it has its name here, and only here."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from cxresnet.core.errors import RunFolderError
+from cxresnet.core.files import explain_storage_errors, read_json, write_json
+
+__all__ = ["RunFolder", "claim_run_folder", "open_run_folder"]
+
+_MARK = "run.json"
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Where the rooms of one run write.
+
+    Attributes:
+        path: The folder given with `--out`.
+    """
+
+    path: Path
+
+    @property
+    def mark(self) -> Path:
+        """`run.json`: says that this folder is a run, and of which dataset."""
+        return self.path / _MARK
+
+    @property
+    def train(self) -> Path:
+        """Checkpoint, history and config of the training."""
+        return self.path / "train"
+
+    @property
+    def checkpoint(self) -> Path:
+        """The network that validation chose: a folder, see `model/checkpoint.py`."""
+        return self.train / "checkpoint"
+
+    @property
+    def history(self) -> Path:
+        """`history.csv`, one row an epoch."""
+        return self.train / "history.csv"
+
+    @property
+    def evaluate(self) -> Path:
+        """What `evaluate` found."""
+        return self.path / "evaluate"
+
+    @property
+    def predictions(self) -> Path:
+        """`predictions.csv` of the test split, one row an image."""
+        return self.evaluate / "predictions.csv"
+
+    @property
+    def metrics(self) -> Path:
+        """`metrics.json` of the test split."""
+        return self.evaluate / "metrics.json"
+
+    @property
+    def explain(self) -> Path:
+        """Attributions, overlays and their index."""
+        return self.path / "explain"
+
+    @property
+    def audit(self) -> Path:
+        """`findings.json` and its evidence."""
+        return self.path / "audit"
+
+    @property
+    def report(self) -> Path:
+        """The one self-contained page."""
+        return self.path / "report.html"
+
+    def read_dataset_path(self) -> Path:
+        """Read where the dataset of this run lies.
+
+        Raises:
+            RunFolderError: The mark is not readable, or the dataset is gone.
+        """
+        dataset = (self.path / str(read_json(self.mark)["dataset"])).resolve()
+        if not dataset.is_dir():
+            raise RunFolderError(
+                f"The dataset of the run '{self.path}' is gone: '{dataset}'. "
+                "Put it back, or prepare and train again."
+            )
+        return dataset
+
+
+def claim_run_folder(path: Path, *, dataset: Path, force: bool = False) -> RunFolder:
+    """Take a folder for a new run.
+
+    Args:
+        path: The folder; made if it is not there.
+        dataset: The prepared dataset, written down relative to the folder.
+        force: Go on in a folder that already holds a run.
+
+    Raises:
+        RunFolderError: The folder holds a run already, or is a file.
+        StorageError: The folder cannot be written.
+    """
+    folder = RunFolder(path)
+    if path.exists() and not path.is_dir():
+        raise RunFolderError(f"'{path}' is a file. Give a folder with --out.")
+    if folder.train.exists() and not force:
+        raise RunFolderError(
+            f"'{path}' already holds a run. Give another --out, go on with --resume, "
+            "or write over it with --force."
+        )
+    with explain_storage_errors(path):
+        path.mkdir(parents=True, exist_ok=True)
+    relative = os.path.relpath(dataset.resolve(), path.resolve())
+    write_json(folder.mark, {"format": 1, "dataset": Path(relative).as_posix()})
+    return folder
+
+
+def open_run_folder(path: Path) -> RunFolder:
+    """Open the folder of a run that `train` or `run` began.
+
+    Raises:
+        RunFolderError: There is no run; says how to get one.
+    """
+    folder = RunFolder(path)
+    if not folder.mark.is_file():
+        raise RunFolderError(
+            f"'{path}' is no run: it has no {_MARK}. "
+            "Make one with 'cxresnet run SOURCE --out DIR' or 'cxresnet train DATASET --out DIR'."
+        )
+    return folder

@@ -1,0 +1,1 @@
+"""Evaluate: what the network is worth on films that it never saw."""

@@ -1,0 +1,1 @@
+"""Explain: what the network sees. The only room that imports Captum."""

@@ -1,0 +1,1 @@
+"""Metrics: pure functions of arrays, each checked by hand and against a stranger."""

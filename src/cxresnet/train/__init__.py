@@ -1,0 +1,1 @@
+"""Train: fit a network on a prepared dataset, on Lightning."""

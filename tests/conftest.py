@@ -1,0 +1,18 @@
+"""What every test may ask for."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def films_root() -> Path:
+    """The folder of real films; the test is skipped, and counted aloud, where there is none."""
+    default = Path(__file__).parents[2] / "shared" / "data"
+    root = Path(os.environ.get("CXRESNET_DATA", default))
+    if not (root / "manifest.csv").is_file():
+        pytest.skip("the real films are not here (../shared/data or $CXRESNET_DATA)")
+    return root
