@@ -1,0 +1,47 @@
+# Two commands: `make demo` (the whole main job on drawn films) and `make test`.
+PY         ?= python3
+VENV       ?= .venv
+BIN        := $(VENV)/bin
+# On Linux, pip takes PyTorch's CUDA build unless it is configured otherwise. Another build:
+#   make demo TORCH_ARGS="--index-url <the index that PyTorch's install page names>"
+TORCH_ARGS ?=
+DEMO_OUT   ?= runs/demo
+CORE       := -e '.[all]'
+DEV        := -e '.[dev]'
+export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
+export UV_CONSTRAINT  := $(CURDIR)/constraints.txt
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export VENV
+
+.PHONY: demo test check clean
+
+demo: $(VENV)/.stamp-all
+	$(BIN)/cxresnet run phantoms --out $(DEMO_OUT) --config configs/demo.toml --force
+
+test: $(VENV)/.stamp-dev
+	scripts/check
+	scripts/test
+
+check: $(VENV)/.stamp-dev
+	scripts/check
+
+clean:
+	rm -rf $(VENV) runs
+
+# 1) torch with pip: the machine's own pip configuration decides between CPU and CUDA build.
+$(VENV)/.stamp-torch: constraints.txt
+	@test -x $(BIN)/python || $(PY) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "CXResnet needs Python 3.11 or newer: make $(MAKECMDGOALS) PY=python3.11"; exit 1; }
+	test -x $(BIN)/python || $(PY) -m venv $(VENV)
+	$(BIN)/python -m pip install -q torch $(TORCH_ARGS)
+	-$(BIN)/python -m pip install -q uv
+	touch $@
+
+# 2) the rest: uv (fast) leaves the installed torch alone; pip where uv is not to be had.
+install = $(BIN)/uv pip install -q --python $(BIN)/python $(1) || $(BIN)/python -m pip install -q $(1)
+$(VENV)/.stamp-all: $(VENV)/.stamp-torch pyproject.toml
+	$(call install,$(CORE))
+	touch $@
+$(VENV)/.stamp-dev: $(VENV)/.stamp-torch pyproject.toml
+	$(call install,$(DEV))
+	touch $@ $(VENV)/.stamp-all

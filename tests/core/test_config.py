@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from cxresnet.core.config import Config, read_config
+from cxresnet.core.errors import ConfigError
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+
+
+def test_the_file_comes_over_the_defaults_and_set_over_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.toml"
+    path.write_text("[train]\nepochs = 5\nbatch_size = 8\n")
+    config = read_config(path, settings=["train.epochs=7", "model.preset=small"])
+    assert (config.train.epochs, config.train.batch_size) == (7, 8)
+    assert config.model.preset == "small"
+    assert config.data == Config().data
+
+
+def test_the_config_cannot_be_changed() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        read_config().train.epochs = 2  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("train.epocs=3", r"train\.epocs is unknown\. Did you mean 'epochs'\?"),
+        ("trian.epochs=3", r"trian is unknown\. Did you mean 'train'\?"),
+        ("train.zzzzzz=3", r"Known here: .*batch_size"),
+        ("train.epochs=-1", r"train\.epochs is wrong: .*greater than or equal to 1.*got -1"),
+        ("train.learning_rate=nan", r"train\.learning_rate is wrong"),
+        ("train.batch_size=many", r"train\.batch_size is wrong.*got 'many'"),
+        ("data.workers=1000000000", r"data\.workers is wrong"),
+        ("epochs=3", "not of the form section.key=value"),
+        ("train.epochs", "not of the form section.key=value"),
+        ("train.epochs.x=3", r"train\.epochs"),
+        ("data.test_share=0.89", "leave less than 10 %"),
+        ("data.folds=1", "no cross-validation"),
+    ],
+)
+def test_a_wrong_setting_is_told_with_the_key(setting: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        read_config(settings=[setting])
+
+
+def test_a_missing_file_is_told_with_where_configs_lie(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"no config .*configs/"):
+        read_config(tmp_path / "none.toml")
+
+
+@pytest.mark.parametrize("content", [b"[train\n", b"\xff\xfe\x00", b"epochs = = 3"])
+def test_a_file_that_is_not_toml_is_told(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "a.toml"
+    path.write_bytes(content)
+    with pytest.raises(ConfigError, match=r"a\.toml"):
+        read_config(path)
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.toml")), ids=lambda path: path.name)
+def test_every_ready_config_is_valid_and_says_how_to_use_it(path: Path) -> None:
+    read_config(path)
+    header = path.read_text(encoding="utf-8").split("\n\n")[0]
+    for word in ("Command:", "Time:", "Expected:"):
+        assert word in header, f"{path.name} does not say '{word}'"

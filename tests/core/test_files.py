@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from cxresnet.core.errors import StorageError
+from cxresnet.core.files import (
+    compute_sha256,
+    explain_storage_errors,
+    read_json,
+    write_bytes,
+    write_json,
+    write_text,
+    written_whole,
+)
+
+
+def test_a_file_is_written_with_its_folders(tmp_path: Path) -> None:
+    path = write_text(tmp_path / "a" / "b.txt", "Größe")
+    assert path.read_bytes() == "Größe".encode()
+
+
+def test_nothing_is_left_behind_when_writing_fails_half_way(tmp_path: Path) -> None:
+    path = tmp_path / "a.bin"
+    write_bytes(path, b"old")
+
+    def write_half() -> None:
+        with written_whole(path) as stream:
+            stream.write(b"half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        write_half()
+    assert path.read_bytes() == b"old"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a.bin"]
+
+
+def test_a_full_disk_is_said_in_one_sentence_and_the_old_file_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_bytes(tmp_path / "a.bin", b"old")
+
+    def refuse(_handle: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    with pytest.raises(StorageError, match=r"disk is full; .*a\.bin.* was not written"):
+        write_bytes(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize("code", [errno.EROFS, errno.EACCES, errno.EPERM])
+def test_a_place_that_may_not_be_written_is_said(code: int, tmp_path: Path) -> None:
+    with (
+        pytest.raises(StorageError, match="may not be written"),
+        explain_storage_errors(tmp_path),
+    ):
+        raise OSError(code, "no")
+
+
+def test_json_goes_there_and_back_in_the_order_given(tmp_path: Path) -> None:
+    path = write_json(tmp_path / "a.json", {"z": 1.5, "a": ["ü", None]})
+    assert read_json(path) == {"z": 1.5, "a": ["ü", None]}
+    assert path.read_text().index('"z"') < path.read_text().index('"a"')
+
+
+def test_json_refuses_what_other_readers_could_not_read(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(tmp_path / "a.json", float("nan"))
+    assert not (tmp_path / "a.json").exists()
+
+
+def test_sha256_is_that_of_the_standard(tmp_path: Path) -> None:
+    # The SHA-256 of "abc", from FIPS 180-2, appendix B.1.
+    path = write_bytes(tmp_path / "abc", b"abc")
+    expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert compute_sha256(path) == expected
