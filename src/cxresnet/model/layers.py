@@ -97,7 +97,6 @@ class SqueezeExcite(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         narrow = max(8, width // 16)
-        self.pool = nn.AdaptiveAvgPool2d(1)
         self.squeeze = nn.Conv2d(width, narrow, kernel_size=1)
         self.activation = nn.ReLU()
         self.excite = nn.Conv2d(narrow, width, kernel_size=1)
@@ -105,8 +104,8 @@ class SqueezeExcite(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Keep the shape (batch, width, h, w)."""
-        squeezed = self.activation(self.squeeze(self.pool(features)))
-        weights: Tensor = self.gate(self.excite(squeezed))
+        means = features.mean(dim=(2, 3), keepdim=True)
+        weights: Tensor = self.gate(self.excite(self.activation(self.squeeze(means))))
         return features * weights
 
 

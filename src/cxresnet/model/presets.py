@@ -43,6 +43,7 @@ _PRESETS = (
             widths=(16, 32, 64, 128),
             depths=(1, 1, 1, 2),
             shortcut="average",
+            antialias=True,
             squeeze_excite=True,
             dropout=0.1,
         ),
