@@ -1,0 +1,113 @@
+"""From any mode that Pillow knows to grey levels between 0 and 1, by one stated rule a mode.
+
+8 bits      level / 255. Colour first by Rec. 601 luma (0.299 R + 0.587 G + 0.114 B).
+16 bits     level / 65535, whatever part of the range the film uses; a 12-bit TIFF level / 4095.
+            Pillow's own `convert("L")` would clip at 255.
+32 bits     no full scale is stated. Float within 0 to 1 stays; all else runs from the film's
+            lowest to its highest finite level. Not-a-number is black.
+Alpha       the film is laid on black.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+__all__ = ["to_grey"]
+
+_BITS_PER_SAMPLE_TAG = 258
+_PHOTOMETRIC_TAG = 262
+_WHITE_IS_ZERO = 0
+_ORIENTATION_TAG = 274
+_DEEP_MODES = ("I;16", "I;16B", "I;16L", "I", "F")
+
+
+def to_grey(image: Image.Image) -> NDArray[np.float32]:
+    """Turn a loaded picture into grey levels, upright.
+
+    Args:
+        image: Loaded, in any mode.
+
+    Returns:
+        (height, width), 0 (black) to 1 (white), turned as its EXIF orientation says.
+    """
+    if image.mode.startswith("I;16"):
+        pixels = _scale_16_bits(image)
+    elif image.mode in ("I", "F"):
+        pixels = _scale_32_bits(np.asarray(image))
+    elif image.has_transparency_data:
+        pixels = _lay_on_black(image)
+    else:
+        pixels = _scale_8_bits(_convert_to_luma(image))
+    if image.mode in _DEEP_MODES and _is_white_zero(image):
+        pixels = 1 - pixels
+    return _turn_upright(pixels, orientation=_read_orientation(image))
+
+
+def _convert_to_luma(image: Image.Image) -> Image.Image:
+    """Convert 8-bit modes to "L"; CIELAB has its own lightness, CMYK goes by way of RGB."""
+    if image.mode == "LAB":
+        return image.getchannel(0)
+    if image.mode == "CMYK":
+        image = image.convert("RGB")
+    return image if image.mode == "L" else image.convert("L")
+
+
+def _scale_8_bits(image: Image.Image) -> NDArray[np.float32]:
+    pixels: NDArray[np.float32] = np.divide(np.asarray(image), 255, dtype=np.float32)
+    return pixels
+
+
+def _lay_on_black(image: Image.Image) -> NDArray[np.float32]:
+    """Lay a picture with alpha on black: grey level times alpha."""
+    layered = image.convert("RGBA")
+    pixels = _scale_8_bits(layered.convert("L"))
+    pixels *= _scale_8_bits(layered.getchannel("A"))
+    return pixels
+
+
+def _scale_16_bits(image: Image.Image) -> NDArray[np.float32]:
+    tags = getattr(image, "tag_v2", {})
+    bits = tags.get(_BITS_PER_SAMPLE_TAG, (16,))[0]
+    pixels: NDArray[np.float32] = np.divide(np.asarray(image), 2**bits - 1, dtype=np.float32)
+    return pixels
+
+
+def _is_white_zero(image: Image.Image) -> bool:
+    """Tell a TIFF stored as a negative; Pillow turns only those of up to 8 bits itself."""
+    return getattr(image, "tag_v2", {}).get(_PHOTOMETRIC_TAG) == _WHITE_IS_ZERO
+
+
+def _scale_32_bits(levels: NDArray[np.generic]) -> NDArray[np.float32]:
+    pixels = levels.astype(np.float64)
+    finite = np.isfinite(pixels)
+    if not finite.any():
+        return np.zeros(pixels.shape, dtype=np.float32)
+    low, high = pixels[finite].min(), pixels[finite].max()
+    if levels.dtype.kind == "f" and low >= 0 and high <= 1:
+        low, high = 0.0, 1.0
+    pixels = np.nan_to_num(pixels, nan=low, posinf=high, neginf=low)
+    pixels -= low
+    pixels /= max(high - low, np.finfo(np.float64).tiny)
+    return pixels.astype(np.float32)
+
+
+def _read_orientation(image: Image.Image) -> int:
+    """Read the EXIF orientation, 1 to 8; an unreadable EXIF block means upright."""
+    try:
+        value = image.getexif().get(_ORIENTATION_TAG, 1)
+    except Exception:  # noqa: BLE001  a torn side note is no reason to lose the film
+        return 1
+    return value if isinstance(value, int) else 1
+
+
+def _turn_upright(pixels: NDArray[np.float32], *, orientation: int) -> NDArray[np.float32]:
+    """Turn and mirror as EXIF 2.3, tag 0x0112, says; unknown values mean upright."""
+    if orientation in (5, 6, 7, 8):
+        pixels = pixels.T
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    return np.ascontiguousarray(pixels)
