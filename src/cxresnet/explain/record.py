@@ -1,0 +1,170 @@
+"""What `explain` found: maps in `attributions.npz`, everything else in `index.json`."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from cxresnet import DISCLAIMER
+from cxresnet.core.errors import RunFolderError
+from cxresnet.core.files import read_json, write_json, written_whole
+
+__all__ = [
+    "Attributions",
+    "ExplainedFilm",
+    "ExplanationIndex",
+    "MethodRecord",
+    "Why",
+    "read_attributions",
+    "write_attributions",
+]
+
+Why = Literal["most confident right", "most confident wrong"]
+
+_ARRAYS = "attributions.npz"
+_INDEX = "index.json"
+_MAP_PREFIX = "map_"
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class ExplainedFilm(_Record):
+    """One film of the index; row i of the index is row i of every array.
+
+    Attributes:
+        image_id: As in the manifest.
+        patient_id: As in the manifest; "" where unknown.
+        source: As in the manifest.
+        true_class: What the film was labelled.
+        predicted_class: What the network says; this class is the one explained.
+        probability: Of the predicted class, 0 to 1.
+        why: Why this film was chosen.
+        lung_area_share: Share of the film that is lung, 0 to 1: what a map that knows nothing of
+            lungs would score. None where there is no lung mask.
+        lung_shares: For each method, the share of the map's weight that lies in the lungs, 0 to 1;
+            empty without a lung mask, and without the methods whose map is zero everywhere.
+    """
+
+    image_id: str
+    patient_id: str
+    source: str
+    true_class: str
+    predicted_class: str
+    probability: float = Field(ge=0, le=1)
+    why: Why
+    lung_area_share: float | None = Field(default=None, ge=0, le=1)
+    lung_shares: dict[str, float] = Field(default_factory=dict)
+
+
+class MethodRecord(_Record):
+    """One method of the index.
+
+    Attributes:
+        name: Key of its map.
+        title: For people.
+        reading: One sentence that says what a value means.
+    """
+
+    name: str
+    title: str
+    reading: str
+
+
+class ExplanationIndex(_Record):
+    """`index.json`.
+
+    Attributes:
+        format: Version of this file.
+        disclaimer: What the pictures must not be used for.
+        unit: Of every map.
+        scale_limit: Change of probability at both ends of the one colour scale, above 0.
+        class_names: The classes in order.
+        methods: In the order in which they are shown.
+        films: In the order in which they are shown.
+    """
+
+    format: Literal[1] = 1
+    disclaimer: str = DISCLAIMER
+    unit: Literal["change of probability"] = "change of probability"
+    scale_limit: float = Field(gt=0, le=1)
+    class_names: tuple[str, ...]
+    methods: tuple[MethodRecord, ...]
+    films: tuple[ExplainedFilm, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Attributions:
+    """The maps of the chosen films.
+
+    Attributes:
+        index: What the rows are.
+        films: (film, row, column), uint8, as prepared for the network.
+        lung_masks: (film, row, column), uint8, 255 in the lungs; all 0 where there is no mask.
+        maps: For each method (film, row, column), float32, signed change of probability.
+    """
+
+    index: ExplanationIndex
+    films: NDArray[np.uint8]
+    lung_masks: NDArray[np.uint8]
+    maps: Mapping[str, NDArray[np.float32]]
+
+
+def write_attributions(folder: Path, attributions: Attributions) -> None:
+    """Write the maps, then the index: where there is an index, the maps are whole.
+
+    Raises:
+        StorageError: The folder cannot be written.
+    """
+    (folder / _INDEX).unlink(missing_ok=True)
+    arrays = {_MAP_PREFIX + name: values for name, values in attributions.maps.items()}
+    with written_whole(folder / _ARRAYS) as stream:
+        np.savez_compressed(
+            stream,
+            allow_pickle=False,
+            films=attributions.films,
+            lung_masks=attributions.lung_masks,
+            **arrays,
+        )
+    write_json(folder / _INDEX, attributions.index.model_dump(mode="json"))
+
+
+def read_attributions(folder: Path) -> Attributions:
+    """Read what `write_attributions` wrote.
+
+    Raises:
+        RunFolderError: There is nothing, or it is torn, or index and maps do not belong together.
+    """
+    try:
+        index = ExplanationIndex.model_validate(read_json(folder / _INDEX))
+        # Opened here: NumPy leaves a file open that turns out to be torn.
+        with (
+            (folder / _ARRAYS).open("rb") as stream,
+            np.load(stream, allow_pickle=False) as arrays,
+        ):
+            films, lung_masks = arrays["films"], arrays["lung_masks"]
+            maps = {method.name: arrays[_MAP_PREFIX + method.name] for method in index.methods}
+    except FileNotFoundError as error:
+        raise RunFolderError(
+            f"'{folder}' holds no explanation. Make one with 'cxresnet explain RUN'."
+        ) from error
+    except (OSError, ValueError, KeyError, ValidationError, zipfile.BadZipFile) as error:
+        raise RunFolderError(
+            f"The explanation in '{folder}' cannot be read ({type(error).__name__}). "
+            "Make it again with 'cxresnet explain RUN'."
+        ) from error
+    shapes = {array.shape for array in (films, lung_masks, *maps.values())}
+    if len(shapes) != 1 or len(films) != len(index.films):
+        raise RunFolderError(
+            f"Index and maps in '{folder}' do not belong together. "
+            "Make them again with 'cxresnet explain RUN'."
+        )
+    return Attributions(index=index, films=films, lung_masks=lung_masks, maps=maps)

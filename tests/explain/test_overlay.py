@@ -1,0 +1,82 @@
+"""A colour means the same in two pictures, and the film stays visible."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from cxresnet.explain.overlay import (
+    AGAINST_RGB,
+    FOR_RGB,
+    compute_heatmap,
+    compute_scale_limit,
+    draw_colour_bar,
+    draw_overlay,
+    find_outline,
+)
+
+
+def test_by_hand_the_scale_runs_from_minus_to_plus_the_limit() -> None:
+    attribution = np.array([-0.4, -0.2, -0.1, 0.0, 0.1, 0.2, 0.9], np.float32)
+    found = compute_heatmap(attribution, scale_limit=0.2)
+    np.testing.assert_allclose(found, [0, 0, 0.25, 0.5, 0.75, 1, 1], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("largest", "limit"),
+    [(0.0, 0.01), (0.01, 0.01), (0.011, 0.02), (-0.12, 0.2), (0.51, 1.0), (1.0, 1.0), (1.2, 1.0)],
+)
+def test_the_limit_is_the_least_round_number_that_nothing_exceeds(
+    largest: float, limit: float
+) -> None:
+    assert compute_scale_limit(np.array([0.0, largest])) == limit
+
+
+def test_where_nothing_argues_the_film_is_as_it_was() -> None:
+    film = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    found = draw_overlay(film, np.zeros((16, 16), np.float32), scale_limit=0.1)
+    np.testing.assert_array_equal(found, np.repeat(film[..., None], 3, axis=2))
+
+
+def test_by_hand_full_scale_covers_four_fifths_of_the_film() -> None:
+    film = np.full((1, 2), 100, np.uint8)
+    found = draw_overlay(film, np.array([[0.1, -0.1]], np.float32), scale_limit=0.1)
+    for pixel, colour in zip(found[0], (FOR_RGB, AGAINST_RGB), strict=True):
+        np.testing.assert_array_equal(pixel, [round(20 + 0.8 * part) for part in colour])
+
+
+def test_the_same_change_has_the_same_colour_whatever_else_is_on_the_film() -> None:
+    film = np.full((8, 8), 90, np.uint8)
+    quiet, loud = np.zeros((2, 8, 8), np.float32)
+    quiet[2, 2] = loud[2, 2] = 0.05
+    loud[5:, 5:] = 0.2
+    first = draw_overlay(film, quiet, scale_limit=0.2)
+    second = draw_overlay(film, loud, scale_limit=0.2)
+    np.testing.assert_array_equal(first[2, 2], second[2, 2])
+
+
+def test_half_the_change_has_half_the_colour() -> None:
+    film = np.zeros((1, 2), np.uint8)
+    found = draw_overlay(film, np.array([[0.2, 0.1]], np.float32), scale_limit=0.2)
+    np.testing.assert_allclose(found[0, 1], found[0, 0] / 2, atol=1)
+
+
+def test_the_bar_is_blue_at_the_left_grey_in_the_middle_orange_at_the_right() -> None:
+    bar = draw_colour_bar(width_px=101, height_px=3)
+    assert bar.shape == (3, 101, 3)
+    left, middle, right = (bar[1, column].astype(int) for column in (0, 50, 100))
+    assert left[2] > left[0]
+    assert right[0] > right[2]
+    np.testing.assert_array_equal(middle, [110, 110, 110])
+
+
+def test_by_hand_the_outline_is_the_rim_of_the_mask() -> None:
+    mask = np.zeros((5, 5), np.uint8)
+    mask[1:4, 1:4] = 255
+    expected = mask > 0
+    expected[2, 2] = False
+    np.testing.assert_array_equal(find_outline(mask), expected)
+
+
+def test_the_edge_of_the_film_is_no_rim() -> None:
+    assert not find_outline(np.full((4, 4), 255, np.uint8)).any()
