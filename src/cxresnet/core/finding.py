@@ -1,0 +1,98 @@
+"""A finding: one question asked of the data or the network, and its answer in a traffic light."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from cxresnet.core.errors import DatasetError
+from cxresnet.core.files import read_json, write_json
+
+__all__ = [
+    "FINDINGS_NAME",
+    "Finding",
+    "Measure",
+    "Verdict",
+    "choose_worst",
+    "read_findings",
+    "write_findings",
+]
+
+Verdict = Literal["green", "amber", "red"]
+
+FINDINGS_NAME = "findings.json"
+"""Name of the file in a dataset or run folder."""
+
+_ORDER: tuple[Verdict, ...] = ("green", "amber", "red")
+
+
+class Measure(BaseModel):
+    """One number of a finding.
+
+    Attributes:
+        name: What it is, for people.
+        value: The number; None where it cannot be had.
+        low: Lower end of its interval, where it has one.
+        high: Upper end.
+        n: How many films it rests on.
+        note: A few words, for example what chance would give.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    n: int
+    note: str = ""
+
+
+class Finding(BaseModel):
+    """The answer to one question.
+
+    Attributes:
+        question: Stable short name, as its file in `audit/`: "source_oracle".
+        title: The question, for people.
+        verdict: Traffic light.
+        sentence: The answer in one sentence.
+        measures: The numbers behind it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    question: str
+    title: str
+    verdict: Verdict
+    sentence: str
+    measures: tuple[Measure, ...] = ()
+
+
+def choose_worst(findings: Sequence[Finding]) -> Finding | None:
+    """Choose the finding to stamp on later outputs: the worst, the first of those; None if none."""
+    if not findings:
+        return None
+    return max(findings, key=lambda finding: _ORDER.index(finding.verdict))
+
+
+def write_findings(folder: Path, findings: Sequence[Finding]) -> Path:
+    """Write the findings of a dataset or run; returns the path of the file."""
+    return write_json(folder / FINDINGS_NAME, [finding.model_dump() for finding in findings])
+
+
+def read_findings(folder: Path) -> tuple[Finding, ...]:
+    """Read the findings of a dataset or run; none where nobody has asked yet.
+
+    Raises:
+        DatasetError: The file is there but cannot be read.
+    """
+    path = folder / FINDINGS_NAME
+    if not path.is_file():
+        return ()
+    try:
+        return tuple(Finding.model_validate(item) for item in read_json(path))
+    except (ValueError, ValidationError) as error:
+        raise DatasetError(f"'{path}' is damaged; ask again with 'cxresnet prepare'.") from error
