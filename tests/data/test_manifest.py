@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from cxresnet.core.errors import DatasetError
+from cxresnet.data.manifest import (
+    MANIFEST_COLUMNS,
+    build_manifest,
+    read_manifest,
+    write_manifest,
+)
+
+
+def make_columns(**changes: Any) -> dict[str, Any]:
+    blank = {"str": "", "int64": 7, "float64": 0.25}
+    columns: dict[str, Any] = {name: [blank[kind]] * 2 for name, kind in MANIFEST_COLUMNS.items()}
+    columns |= {
+        "image_id": ["a.png", "b.png"],
+        "class_name": ["normal", "covid-19"],
+        "split": ["train", "test"],
+    }
+    return columns | changes
+
+
+def test_what_is_written_is_read_again(tmp_path: Path) -> None:
+    frame = build_manifest(make_columns(patient_id=["007", "NA"], age_years=["", "nan"]))
+    pd.testing.assert_frame_equal(read_manifest(write_manifest(tmp_path / "m.csv", frame)), frame)
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(name=st.text(min_size=1, max_size=20), source=st.text(max_size=20))
+def test_any_text_comes_back(name: str, source: str, tmp_path: Path) -> None:
+    columns = make_columns(image_id=[name, name + "2"], source=[source, "b"])
+    frame = build_manifest(columns)
+    pd.testing.assert_frame_equal(read_manifest(write_manifest(tmp_path / "m.csv", frame)), frame)
+
+
+@pytest.mark.parametrize("start", ["=1+1", "+a", "-a", "@a", "\ta", "\ra", "'a"])
+def test_no_cell_is_a_formula(start: str, tmp_path: Path) -> None:
+    path = write_manifest(tmp_path / "m.csv", build_manifest(make_columns(source=[start, ""])))
+    assert f"'{start}" in path.read_bytes().decode()
+    assert read_manifest(path)["source"].iloc[0] == start
+
+
+def test_a_file_name_of_other_bytes_is_escaped(tmp_path: Path) -> None:
+    frame = build_manifest(make_columns(image_id=["\udcff.png", "b"]))
+    assert frame["image_id"].iloc[0] == r"\udcff.png"
+    write_manifest(tmp_path / "m.csv", frame)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"image_id": ["a", "a"]}, "'a' stands twice"),
+        ({"class_name": ["normal", ""]}, "'b.png' has no class"),
+        (
+            {"split": ["train", "tset"]},
+            "'b.png' is in the split 'tset'; known are train, val, test",
+        ),
+        ({"fold": ["1", "x"]}, "column fold holds something else than whole numbers"),
+        ({"border_grey": ["1", ""]}, "column border_grey holds something else than numbers"),
+    ],
+)
+def test_a_manifest_that_is_none_is_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(DatasetError, match=message):
+        build_manifest(make_columns(**changes))
+
+
+def test_a_missing_column_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "m.csv"
+    path.write_text("image_id,class_name\na,normal\n")
+    with pytest.raises(DatasetError, match=r"no column patient_id, source, .*Prepare"):
+        read_manifest(path)
+
+
+def test_a_missing_file_and_a_file_of_bytes_are_told(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="There is no manifest"):
+        read_manifest(tmp_path / "m.csv")
+    (tmp_path / "m.csv").write_bytes(b"\xff\xfe\x00\x81")
+    with pytest.raises(DatasetError, match="cannot be read"):
+        read_manifest(tmp_path / "m.csv")
