@@ -1,0 +1,60 @@
+"""What the bootstrap needs to know about a number: how to compute it for films drawn again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Compute", "Scale", "Statistic", "compute_value", "divide"]
+
+Compute = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+"""From weights (resamples, films), how often each film stands in each resample, to the number in
+each resample, (resamples,); NaN where it is not defined."""
+
+Scale = Literal["share", "positive", "difference"]
+"""Where a number can lie: 0 to 1, above 0, or -1 to 1."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Statistic:
+    """One number of interest.
+
+    Attributes:
+        name: Unique among the numbers estimated together.
+        compute: Gives the number for any weights; equal weights give the number itself.
+        parts: Masks of films, (films,): every part must hold a film or the number is not defined,
+            and the part with the fewest patients says how well the number can be known. For an
+            area under the ROC curve: the films of the class, and the others.
+        undefined: Why the number is not defined where a part is empty, one sentence.
+        scale: Where the number can lie.
+    """
+
+    name: str
+    compute: Compute
+    parts: tuple[NDArray[np.bool_], ...]
+    undefined: str
+    scale: Scale = "share"
+
+    @property
+    def support(self) -> NDArray[np.bool_]:
+        """The films that the number rests on, (films,)."""
+        support: NDArray[np.bool_] = np.logical_or.reduce(self.parts)
+        return support
+
+
+def compute_value(statistic: Statistic) -> float | None:
+    """Compute the number on the films as they are; None where it is not defined."""
+    if not all(part.any() for part in statistic.parts):
+        return None
+    value = float(statistic.compute(np.ones((1, len(statistic.parts[0]))))[0])
+    return None if np.isnan(value) else value
+
+
+def divide(numerator: NDArray[np.float64], denominator: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Divide; NaN, and no warning, where the denominator is 0."""
+    undefined = np.full_like(denominator, np.nan)
+    return np.divide(numerator, denominator, out=undefined, where=denominator > 0)

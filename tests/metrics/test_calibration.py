@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.metrics import brier_score_loss, log_loss
+
+from cxresnet.metrics.calibration import (
+    build_calibration_statistics,
+    compute_probabilities,
+    compute_reliability_bins,
+    fit_temperature,
+)
+from cxresnet.metrics.statistic import compute_value
+
+
+def _compute(probabilities: np.ndarray, truth: list[int]) -> dict[str, float | None]:
+    statistics = build_calibration_statistics(probabilities, np.array(truth))
+    return {item.name: compute_value(item) for item in statistics}
+
+
+def test_the_losses_of_three_films_are_those_worked_out_by_hand() -> None:
+    # Confidences .8 right, .8 wrong, .6 right. With 15 bins of 1/15: .8 is the upper end of bin 11,
+    # .6 of bin 8. Bin 11: right ½, confidence .8, gap .3; bin 8: gap .4.
+    # ECE = (2·.3 + 1·.4) / 3 = 1/3.
+    # Brier: .2² + .2² = .08; .8² + .8² = 1.28; .4² + .4² = .32; mean .56.
+    probabilities = np.array([[0.8, 0.2], [0.8, 0.2], [0.4, 0.6]])
+    assert _compute(probabilities, [0, 1, 1]) == pytest.approx(
+        {
+            "expected_calibration_error": 1 / 3,
+            "brier": 0.56,
+            "negative_log_likelihood": -np.log([0.8, 0.2, 0.6]).mean(),
+        }
+    )
+
+
+def test_the_losses_are_those_of_scikit_learn() -> None:
+    generator = np.random.default_rng(0)
+    probabilities = compute_probabilities(generator.normal(size=(50, 3)))
+    truth = generator.integers(3, size=50)
+    found = _compute(probabilities, truth.tolist())
+    assert found["negative_log_likelihood"] == pytest.approx(log_loss(truth, probabilities))
+    brier = sum(brier_score_loss(truth == index, probabilities[:, index]) for index in range(3))
+    assert found["brier"] == pytest.approx(brier)
+
+
+def test_perfect_certainty_is_perfectly_calibrated() -> None:
+    found = _compute(np.array([[1.0, 0.0], [0.0, 1.0]]), [0, 1])
+    assert found == pytest.approx(
+        {"expected_calibration_error": 0, "brier": 0, "negative_log_likelihood": 0}, abs=1e-9
+    )
+
+
+def test_certainty_of_the_wrong_class_costs_much_but_not_infinitely() -> None:
+    loss = _compute(np.array([[1.0, 0.0]]), [1])["negative_log_likelihood"]
+    assert loss == pytest.approx(-np.log(1e-12))
+
+
+def test_every_film_is_in_one_bin_also_at_the_edges() -> None:
+    probabilities = np.array([[1.0, 0.0], [0.5, 0.5], [0.6, 0.4], [0.2, 0.8]])
+    bins = compute_reliability_bins(probabilities, np.array([0, 0, 1, 1]), bins=10)
+    assert [item.films for item in bins] == [0, 0, 0, 0, 1, 1, 0, 1, 0, 1]
+    assert bins[9].confidence == 1.0
+    assert bins[5].accuracy == 0.0
+    assert bins[0].accuracy is None
+    assert (bins[0].low, bins[9].high) == (0.0, 1.0)
+
+
+def test_no_films_give_empty_bins_and_no_numbers() -> None:
+    nothing = np.zeros((0, 2))
+    assert sum(item.films for item in compute_reliability_bins(nothing, np.zeros(0, int))) == 0
+    assert set(_compute(nothing, []).values()) == {None}
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
+def test_the_temperature_that_made_the_logits_is_found(temperature: float) -> None:
+    generator = np.random.default_rng(1)
+    logits = generator.normal(size=(20_000, 3)) * 2
+    chances = compute_probabilities(logits)
+    truth = (generator.random((20_000, 1)) > chances.cumsum(axis=1)).sum(axis=1).clip(max=2)
+    assert fit_temperature(logits * temperature, truth) == pytest.approx(temperature, rel=0.05)
+
+
+def test_the_temperature_stays_finite_where_every_film_is_right() -> None:
+    assert 0.05 <= fit_temperature(np.array([[5.0, 0.0], [0.0, 5.0]]), np.array([0, 1])) < 0.2
+    assert fit_temperature(np.zeros((0, 2)), np.zeros(0, dtype=np.int64)) == 1.0
+
+
+def test_probabilities_sum_to_one_for_huge_logits_too() -> None:
+    probabilities = compute_probabilities(np.array([[1000.0, -1000.0, 0.0]]))
+    assert probabilities.tolist() == [[1.0, 0.0, 0.0]]

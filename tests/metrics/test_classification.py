@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn import metrics as sklearn_metrics
+
+from cxresnet.metrics.classification import (
+    CLASS_SCORES,
+    HEADLINE_SCORES,
+    Judged,
+    build_class_statistics,
+    build_headline_statistics,
+    build_share,
+    compute_confusion,
+)
+from cxresnet.metrics.statistic import compute_value
+
+
+def _judge(truth: list[int], probabilities: list[list[float]], names: str = "ab") -> Judged:
+    table = np.array(probabilities, dtype=np.float64).reshape(len(truth), len(names))
+    return Judged(
+        class_names=tuple(names),
+        truth=np.array(truth, dtype=np.int64),
+        predicted=table.argmax(axis=1) if len(truth) else np.zeros(0, dtype=np.int64),
+        probabilities=table,
+    )
+
+
+def _random_films(films: int, classes: int, seed: int) -> Judged:
+    generator = np.random.default_rng(seed)
+    truth = generator.integers(classes, size=films)
+    scores = generator.normal(size=(films, classes)) + 1.5 * np.eye(classes)[truth]
+    probabilities = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
+    # Rounded, so that there are ties.
+    return _judge(truth.tolist(), np.round(probabilities, 1).tolist(), "abc"[:classes])
+
+
+def _compute_class(judged: Judged, index: int) -> dict[str, float | None]:
+    statistics = build_class_statistics(judged, index)
+    return {name: compute_value(item) for name, item in zip(CLASS_SCORES, statistics, strict=True)}
+
+
+def _compute_headline(judged: Judged) -> dict[str, float | None]:
+    return {item.name: compute_value(item) for item in build_headline_statistics(judged)}
+
+
+def test_the_scores_of_a_two_by_two_table_are_those_worked_out_by_hand() -> None:
+    # Class b: 3 films, found with .9 and .6, missed with .4. Class a: 2 films, one called b at .7.
+    #                called a   called b
+    #   shows a          1          1        specificity of b = 1/2
+    #   shows b          1          2        sensitivity of b = 2/3
+    #                npv = 1/2  ppv = 2/3    f1 = 2·2 / (3 + 3) = 2/3
+    # Pairs (b, a): .9 beats .7 and .2; .6 beats .2; .4 beats .2: 4 of 6 → AUROC 2/3.
+    # From the top: .9 b (1/1), .7 a, .6 b (2/3), .4 b (3/4) → mean over b's = 29/36.
+    judged = _judge([1, 1, 1, 0, 0], [[0.1, 0.9], [0.4, 0.6], [0.6, 0.4], [0.3, 0.7], [0.8, 0.2]])
+    assert _compute_class(judged, 1) == pytest.approx(
+        {
+            "sensitivity": 2 / 3,
+            "specificity": 1 / 2,
+            "ppv": 2 / 3,
+            "npv": 1 / 2,
+            "f1": 2 / 3,
+            "auroc": 2 / 3,
+            "average_precision": 29 / 36,
+        }
+    )
+    # Sensitivity of a is 1/2, its f1 is 2·1 / (2 + 2) = 1/2.
+    assert _compute_headline(judged) == pytest.approx(
+        {
+            "accuracy": 3 / 5,
+            "balanced_accuracy": (1 / 2 + 2 / 3) / 2,
+            "macro_f1": (1 / 2 + 2 / 3) / 2,
+            "macro_auroc": 2 / 3,
+        }
+    )
+
+
+def test_the_confusion_matrix_has_the_truth_in_rows() -> None:
+    confusion = compute_confusion(np.array([0, 0, 1, 2]), np.array([0, 1, 1, 0]), class_count=3)
+    assert confusion.tolist() == [[1, 1, 0], [0, 1, 0], [1, 0, 0]]
+    assert compute_confusion(np.array([0]), np.array([0]), class_count=2).tolist() == [
+        [1, 0],
+        [0, 0],
+    ]
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("seed", range(5))
+def test_the_scores_are_those_of_scikit_learn(classes: int, seed: int) -> None:
+    judged = _random_films(120, classes, seed)
+    for index in range(classes):
+        shown, called = judged.truth == index, judged.predicted == index
+        scores = judged.probabilities[:, index]
+        expected = {
+            "sensitivity": sklearn_metrics.recall_score(shown, called),
+            "specificity": sklearn_metrics.recall_score(~shown, ~called),
+            "ppv": sklearn_metrics.precision_score(shown, called),
+            "npv": sklearn_metrics.precision_score(~shown, ~called),
+            "f1": sklearn_metrics.f1_score(shown, called),
+            "auroc": sklearn_metrics.roc_auc_score(shown, scores),
+            "average_precision": sklearn_metrics.average_precision_score(shown, scores),
+        }
+        assert _compute_class(judged, index) == pytest.approx(expected)
+    headline = _compute_headline(judged)
+    truth, predicted = judged.truth, judged.predicted
+    assert headline["accuracy"] == pytest.approx(sklearn_metrics.accuracy_score(truth, predicted))
+    assert headline["balanced_accuracy"] == pytest.approx(
+        sklearn_metrics.balanced_accuracy_score(truth, predicted)
+    )
+    assert headline["macro_f1"] == pytest.approx(
+        sklearn_metrics.f1_score(truth, predicted, average="macro")
+    )
+
+
+def test_weights_do_what_repeating_the_films_does() -> None:
+    judged = _random_films(40, 3, seed=9)
+    times = np.random.default_rng(1).integers(0, 4, size=40)
+    repeated = Judged(
+        class_names=judged.class_names,
+        truth=np.repeat(judged.truth, times),
+        predicted=np.repeat(judged.predicted, times),
+        probabilities=np.repeat(judged.probabilities, times, axis=0),
+    )
+    weights = times[None, :].astype(np.float64)
+    for build in (build_headline_statistics, lambda films: build_class_statistics(films, 2)):
+        for weighted, plain in zip(build(judged), build(repeated), strict=True):
+            assert weighted.compute(weights)[0] == pytest.approx(compute_value(plain))
+
+
+def test_an_absent_class_leaves_its_scores_undefined_and_says_why() -> None:
+    judged = _judge([0, 0], [[0.9, 0.1], [0.2, 0.8]])
+    absent = _compute_class(judged, 1)
+    assert absent["sensitivity"] is None
+    assert absent["f1"] is None
+    assert absent["auroc"] is None
+    assert absent["average_precision"] is None
+    assert absent["specificity"] == 0.5
+    assert absent["ppv"] == 0.0
+    sensitivity, specificity = build_class_statistics(judged, 1)[:2]
+    assert sensitivity.undefined == "No film shows b."
+    assert specificity.undefined == "No film shows anything but b."
+    headline = {item.name: item for item in build_headline_statistics(judged)}
+    assert compute_value(headline["balanced_accuracy"]) is None
+    assert headline["balanced_accuracy"].undefined == "No film shows b."
+    assert compute_value(headline["accuracy"]) == 0.5
+
+
+def test_a_class_that_is_never_called_has_no_predictive_value_but_an_f1_of_zero() -> None:
+    scores = _compute_class(_judge([0, 1], [[0.9, 0.1], [0.8, 0.2]]), 1)
+    assert scores["ppv"] is None
+    assert scores["f1"] == 0.0
+    assert scores["sensitivity"] == 0.0
+
+
+def test_the_means_can_run_over_the_classes_that_are_there() -> None:
+    judged = _judge([0, 1, 1], [[0.8, 0.1, 0.1], [0.1, 0.8, 0.1], [0.6, 0.3, 0.1]], "abc")
+    present = {
+        item.name: compute_value(item) for item in build_headline_statistics(judged, classes=[0, 1])
+    }
+    assert present["balanced_accuracy"] == pytest.approx((1 + 1 / 2) / 2)
+    assert _compute_headline(judged)["balanced_accuracy"] is None
+
+
+def test_no_films_at_all_give_no_numbers() -> None:
+    nothing = _judge([], [])
+    assert set(_compute_headline(nothing).values()) == {None}
+    assert tuple(_compute_headline(nothing)) == HEADLINE_SCORES
+
+
+def test_a_share_rests_on_its_whole_and_nothing_else() -> None:
+    whole = np.array([True, True, False])
+    share = build_share("x", part=np.array([True, False, True]), whole=whole, undefined="")
+    assert compute_value(share) == 0.5
+    assert share.support.tolist() == whole.tolist()
+
+
+def test_tables_that_do_not_fit_each_other_are_refused() -> None:
+    with pytest.raises(ValueError, match="expected probabilities of shape"):
+        Judged(
+            class_names=("a", "b"),
+            truth=np.zeros(3, dtype=np.int64),
+            predicted=np.zeros(3, dtype=np.int64),
+            probabilities=np.zeros((2, 2)),
+        )
