@@ -1,0 +1,172 @@
+"""The one road from a decoded film to the network's film, the same for every class and source.
+
+1. Border: an equal share of each side is cut off (by default none).
+2. Fit: the longer side is cropped about its middle until the film is square.
+3. Common side: whatever the film's resolution was, it goes through this one, by one interpolation
+   (area-weighted triangle, so that reducing does not alias).
+4. Grey: percentiles of the film itself become black and white.
+5. Cache side: the same interpolation again, then 8 bits.
+
+What a file was (its size, its bits, its sharpness) is lost on this road as far as it can be;
+`audit/file_probes.py` measures what is left.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from pydantic import BaseModel, ConfigDict, Field
+
+from cxresnet.core.config.data import DataConfig
+from cxresnet.core.errors import FilmError
+
+__all__ = ["Preprocessing", "build_preprocessing", "normalise", "prepare_film", "prepare_mask"]
+
+_INTERPOLATION = Image.Resampling.BILINEAR
+_LEAST_CONTRAST = 1e-5
+"""Of the full scale: less than one level of 16 bits is rounding, not a film."""
+
+
+class Preprocessing(BaseModel):
+    """All that must be known to bring a new film on the same road; travels with the weights.
+
+    Attributes:
+        side_px: Side of the prepared film.
+        common_side_px: Side that every film goes through first.
+        fit: "crop", "pad" or "squash"; see `DataConfig`.
+        low_percentile: Becomes black.
+        high_percentile: Becomes white.
+        border_cut: Share of each side cut off first.
+        mean: Of the training films, on the scale 0 to 1; None before it is measured.
+        sd: Standard deviation of the training films' pixels, on the same scale.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    side_px: int = Field(ge=16, le=2048)
+    common_side_px: int = Field(ge=16, le=4096)
+    fit: Literal["crop", "pad", "squash"]
+    low_percentile: float = Field(ge=0, le=40)
+    high_percentile: float = Field(ge=60, le=100)
+    border_cut: float = Field(ge=0, le=0.2)
+    mean: float | None = Field(default=None, ge=0, le=1)
+    sd: float | None = Field(default=None, gt=0, le=1)
+
+
+class _Fit(NamedTuple):
+    """Which part of a film is kept, and how large it becomes on the common square."""
+
+    box: tuple[float, float, float, float]
+    width_px: int
+    height_px: int
+
+
+def build_preprocessing(config: DataConfig) -> Preprocessing:
+    """Build the road that a config asks for; mean and sd are measured later."""
+    shared = Preprocessing.model_fields.keys() & DataConfig.model_fields.keys()
+    return Preprocessing.model_validate(config.model_dump(include=set(shared)))
+
+
+def prepare_film(pixels: NDArray[np.float32], preprocessing: Preprocessing) -> NDArray[np.uint8]:
+    """Bring one decoded film on the common road.
+
+    Args:
+        pixels: (height, width), 0 to 1.
+        preprocessing: The road.
+
+    Returns:
+        (side, side), 0 to 255.
+
+    Raises:
+        FilmError: "blank": what is left after the border is cut and the film fitted is one grey.
+    """
+    content = _resize(pixels, _compute_fit(pixels.shape, preprocessing))
+    low, high = np.percentile(
+        content, (preprocessing.low_percentile, preprocessing.high_percentile)
+    )
+    if high - low < _LEAST_CONTRAST:
+        raise FilmError("blank", "The middle of the film has one grey level only. Leave it out.")
+    content = np.clip((content - low) / (high - low), 0, 1)
+    square = _place(content, preprocessing)
+    return np.rint(_shrink(square, preprocessing) * 255).astype(np.uint8)
+
+
+def prepare_mask(pixels: NDArray[np.bool_], preprocessing: Preprocessing) -> NDArray[np.uint8]:
+    """Bring a mask on the same road as its film, geometry only.
+
+    Args:
+        pixels: (height, width), true inside; of the film's shape or another of the same aspect.
+        preprocessing: The road.
+
+    Returns:
+        (side, side), 0 outside and 255 inside.
+    """
+    content = _resize(pixels.astype(np.float32), _compute_fit(pixels.shape, preprocessing))
+    square = _shrink(_place(content, preprocessing), preprocessing)
+    return np.where(square >= 0.5, 255, 0).astype(np.uint8)
+
+
+def normalise(films: NDArray[np.uint8], preprocessing: Preprocessing) -> NDArray[np.float32]:
+    """Bring prepared films to the scale of the network: mean 0, variance 1 over training films.
+
+    Args:
+        films: Any shape, 0 to 255.
+        preprocessing: With mean and sd.
+
+    Returns:
+        The same shape; values about -3 to 3.
+
+    Raises:
+        ValueError: Mean and sd are not measured yet.
+    """
+    if preprocessing.mean is None or preprocessing.sd is None:
+        raise ValueError("mean and sd are not measured; take the preprocessing of a dataset")
+    scale = np.float32(1 / (255 * preprocessing.sd))
+    return films * scale - np.float32(preprocessing.mean / preprocessing.sd)
+
+
+def _compute_fit(shape: tuple[int, ...], preprocessing: Preprocessing) -> _Fit:
+    height, width = shape
+    left, top = width * preprocessing.border_cut, height * preprocessing.border_cut
+    kept_width, kept_height = width - 2 * left, height - 2 * top
+    side = preprocessing.common_side_px
+    if preprocessing.fit == "crop":
+        square = min(kept_width, kept_height)
+        left, top = (width - square) / 2, (height - square) / 2
+        kept_width = kept_height = square
+    box = (left, top, left + kept_width, top + kept_height)
+    if preprocessing.fit == "pad":
+        longer = max(kept_width, kept_height)
+        return _Fit(
+            box,
+            max(1, round(side * kept_width / longer)),
+            max(1, round(side * kept_height / longer)),
+        )
+    return _Fit(box, side, side)
+
+
+def _resize(pixels: NDArray[np.float32], fit: _Fit) -> NDArray[np.float32]:
+    image = Image.fromarray(np.ascontiguousarray(pixels, dtype=np.float32))
+    resized = image.resize((fit.width_px, fit.height_px), _INTERPOLATION, box=fit.box)
+    return np.asarray(resized, dtype=np.float32)
+
+
+def _place(content: NDArray[np.float32], preprocessing: Preprocessing) -> NDArray[np.float32]:
+    """Lay the content on the middle of a black square; nothing to do unless the film is padded."""
+    side = preprocessing.common_side_px
+    height, width = content.shape
+    if (height, width) == (side, side):
+        return content
+    square = np.zeros((side, side), dtype=np.float32)
+    top, left = (side - height) // 2, (side - width) // 2
+    square[top : top + height, left : left + width] = content
+    return square
+
+
+def _shrink(square: NDArray[np.float32], preprocessing: Preprocessing) -> NDArray[np.float32]:
+    """From the common side to the cache side."""
+    side = preprocessing.side_px
+    return _resize(square, _Fit((0, 0, *square.shape), side, side))
