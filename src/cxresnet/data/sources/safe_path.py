@@ -1,0 +1,56 @@
+"""Paths that others wrote: taken apart by their text alone, before any file is touched."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+
+from cxresnet.core.errors import UnsafePathError
+
+__all__ = ["make_printable", "normalise_path"]
+
+_DRIVE = re.compile(r"^[A-Za-z]:")
+
+
+def normalise_path(text: str) -> str:
+    """Bring a path from a table or an archive to the form `folder/film.png`.
+
+    Args:
+        text: Relative to its folder; with "/" or, as Windows writes it, with backslashes.
+
+    Returns:
+        The path without "." and "..", with "/" between its parts.
+
+    Raises:
+        UnsafePathError: It is absolute, starts at a home folder or a drive, or climbs out.
+
+    >>> normalise_path("train/../test/film.png")
+    'test/film.png'
+    """
+    path = text.strip().replace("\\", "/")
+    tidy = posixpath.normpath(path) if path else ""
+    if (
+        path.startswith(("/", "~"))
+        or _DRIVE.match(path)
+        or "\0" in path
+        or tidy == ".."
+        or tidy.startswith("../")
+    ):
+        raise UnsafePathError(
+            f"The path '{make_printable(text)}' leads out of its folder; it is not followed. "
+            "Write paths relative to the folder, and put the films in it."
+        )
+    return "" if tidy == "." else tidy
+
+
+def make_printable(text: str) -> str:
+    r"""Write bytes that are no UTF-8, and control characters, as escapes: "caf\xe9.png".
+
+    Args:
+        text: A file name as Python gives it, perhaps with surrogates for single bytes.
+    """
+    decoded = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode("ascii")
+        for letter in decoded
+    )
