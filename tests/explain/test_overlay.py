@@ -24,12 +24,12 @@ def test_by_hand_the_scale_runs_from_minus_to_plus_the_limit() -> None:
 
 @pytest.mark.parametrize(
     ("largest", "limit"),
-    [(0.0, 0.01), (0.01, 0.01), (0.011, 0.02), (-0.12, 0.2), (0.51, 1.0), (1.0, 1.0), (1.2, 1.0)],
+    [(0.0, 0.01), (0.01, 0.01), (0.011, 0.015), (-0.12, 0.15), (0.51, 0.7), (1.0, 1.0), (1.2, 1.0)],
 )
 def test_the_limit_is_the_least_round_number_that_nothing_exceeds(
     largest: float, limit: float
 ) -> None:
-    assert compute_scale_limit(np.array([0.0, largest])) == limit
+    assert compute_scale_limit(np.array([0.0, largest], np.float32)) == limit
 
 
 def test_where_nothing_argues_the_film_is_as_it_was() -> None:

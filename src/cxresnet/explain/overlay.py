@@ -15,7 +15,7 @@ __all__ = [
     "find_outline",
 ]
 
-FOR_RGB = (255, 122, 0)
+FOR_RGB = (255, 106, 0)
 """Orange: what argues for the class. Told from the blue with every common colour blindness."""
 
 AGAINST_RGB = (38, 128, 255)
@@ -24,7 +24,7 @@ AGAINST_RGB = (38, 128, 255)
 _STRONGEST_COVER = 0.8
 """At the ends of the scale a fifth of the film still shines through."""
 
-_ROUND_LIMITS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+_ROUND_LIMITS = (0.01, 0.015, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.5, 0.7, 1.0)
 
 
 def compute_scale_limit(maps: NDArray[np.float32]) -> float:
@@ -34,10 +34,10 @@ def compute_scale_limit(maps: NDArray[np.float32]) -> float:
         maps: Signed changes of probability, any shape: all maps that share the scale.
 
     Returns:
-        One of 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.
+        0.01 to 1.
 
     >>> compute_scale_limit(np.array([0.03, -0.12], np.float32))
-    0.2
+    0.15
     """
     largest = float(np.abs(maps).max(initial=0.0))
     return next((limit for limit in _ROUND_LIMITS if largest <= limit), 1.0)

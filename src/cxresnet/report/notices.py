@@ -1,0 +1,92 @@
+"""What must be known before any number is read, in plain words."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from cxresnet.evaluate.record import Evaluation
+from cxresnet.report.section import Notice
+from cxresnet.report.sections.summary import find_best_baseline
+from cxresnet.report.words import show_share
+
+__all__ = ["find_film_notices", "find_test_notices"]
+
+_FEW_PATIENTS = 30
+_MANY_WITHOUT_PATIENT = 0.05
+
+
+def find_film_notices(manifest: pd.DataFrame) -> tuple[Notice, ...]:
+    """Find what the films themselves make doubtful.
+
+    Args:
+        manifest: Of the prepared dataset.
+    """
+    notices = [*_find_phantoms(manifest), *_find_classes_that_are_sources(manifest)]
+    without = float((manifest["patient_id"] == "").mean())
+    if without > _MANY_WITHOUT_PATIENT:
+        sentence = (
+            f"{show_share(without)} of the films do not say whose they are. For them only copies "
+            "are kept apart; two different films of one patient may lie on both sides of the "
+            "split, and the numbers may be too good."
+        )
+        notices.append(Notice("amber", "Patients unknown", sentence))
+    return tuple(notices)
+
+
+def _find_phantoms(manifest: pd.DataFrame) -> list[Notice]:
+    drawn = manifest["source"].str.startswith("phantom")
+    if not drawn.any():
+        return []
+    what = "All films are" if drawn.all() else f"{show_share(float(drawn.mean()))} of the films are"
+    sentence = (
+        f"{what} phantoms: chest films drawn by a program to try this tool out. "
+        "Nothing here says anything about a disease, a hospital or a patient."
+    )
+    return [Notice("amber", "Drawings, not patients", sentence)]
+
+
+def _find_classes_that_are_sources(manifest: pd.DataFrame) -> list[Notice]:
+    """Find classes that one can tell from the source alone."""
+    counts = pd.crosstab(manifest["source"], manifest["class_name"])
+    if counts.shape[0] < 2:
+        return []
+    pure = (counts > 0).sum(axis=1) == 1
+    notices = []
+    for class_name in counts.columns:
+        own = counts.index[(counts[class_name] > 0)]
+        if pure[own].all():
+            names = ", ".join(str(name) for name in own)
+            sentence = (
+                f"Every film of class {class_name} comes from a source that holds no other class "
+                f"({names}). The network may have learnt to tell the source (its scanner, its "
+                "letters, its patients' age) and not the disease. No number below can tell the "
+                "one from the other."
+            )
+            notices.append(Notice("red", f"Class {class_name} equals its source", sentence))
+    return notices
+
+
+def find_test_notices(evaluation: Evaluation) -> tuple[Notice, ...]:
+    """Find what makes the numbers of the test doubtful."""
+    notices = [*_find_baseline_as_good(evaluation)]
+    few = [result for result in evaluation.classes if result.patients < _FEW_PATIENTS]
+    if few:
+        names = ", ".join(f"{result.class_name} ({result.patients})" for result in few)
+        sentence = (
+            f"Fewer than {_FEW_PATIENTS} patients in the test: {names}. "
+            "Read the intervals, not the numbers."
+        )
+        notices.append(Notice("amber", "Few patients in the test", sentence))
+    notices += [Notice("amber", "From the test", text) for text in evaluation.warnings]
+    return tuple(notices)
+
+
+def _find_baseline_as_good(evaluation: Evaluation) -> list[Notice]:
+    best = find_best_baseline(evaluation)
+    if best is None or best.lift is None or best.lift.low is None or best.lift.low > 0:
+        return []
+    sentence = (
+        f"The rule '{best.title}' cannot know a disease, and on these films the network's balanced "
+        "accuracy is not clearly above it."
+    )
+    return [Notice("red", "A rule without lungs does as well", sentence)]

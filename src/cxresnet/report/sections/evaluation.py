@@ -1,0 +1,124 @@
+"""The test: what the network is worth on films that it never saw."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from matplotlib.axes import Axes
+
+from cxresnet.evaluate.record import CalibrationBin, ClassResult, Evaluation
+from cxresnet.report.figures import FAINT, SERIES, Drawing, draw_svg
+from cxresnet.report.section import Section
+
+__all__ = ["ConfusionCell", "ConfusionRow", "EvaluationView", "build_evaluation_section"]
+
+
+@dataclass(frozen=True)
+class ConfusionCell:
+    """Films of one true class that were called one class.
+
+    Attributes:
+        films: How many.
+        share: Of the row, 0 to 1; None for an empty row.
+        right: The class called is the true one.
+    """
+
+    films: int
+    share: float | None
+    right: bool
+
+
+@dataclass(frozen=True)
+class ConfusionRow:
+    """Films of one true class."""
+
+    class_name: str
+    films: int
+    cells: tuple[ConfusionCell, ...]
+
+
+@dataclass(frozen=True)
+class EvaluationView:
+    """What the template shows.
+
+    Attributes:
+        evaluation: The numbers.
+        confusion: One row a true class.
+        roc: One curve a class, in the order of the classes; None where no class has one.
+        calibration: Confidence against accuracy; None without films.
+    """
+
+    evaluation: Evaluation
+    confusion: tuple[ConfusionRow, ...]
+    roc: Drawing | None
+    calibration: Drawing | None
+
+
+def build_evaluation_section(evaluation: Evaluation | None) -> Section:
+    """Build the section; without an evaluation it says how to get one."""
+    anchor, title, short = "test", "The test: films it never saw", "Test"
+    if evaluation is None:
+        missing = "Not evaluated yet. 'cxresnet evaluate RUN' opens the sealed test and judges."
+        return Section(anchor, title, short, view=None, missing=missing)
+    view = EvaluationView(
+        evaluation=evaluation,
+        confusion=_build_confusion(evaluation),
+        roc=_draw_roc(evaluation.classes),
+        calibration=_draw_calibration(evaluation.calibration.bins),
+    )
+    return Section(anchor, title, short, view=view)
+
+
+def _build_confusion(evaluation: Evaluation) -> tuple[ConfusionRow, ...]:
+    rows = []
+    for true, counts in enumerate(evaluation.confusion):
+        total = sum(counts)
+        cells = tuple(
+            ConfusionCell(films=count, share=count / total if total else None, right=called == true)
+            for called, count in enumerate(counts)
+        )
+        rows.append(ConfusionRow(evaluation.class_names[true], total, cells))
+    return tuple(rows)
+
+
+def _draw_roc(classes: tuple[ClassResult, ...]) -> Drawing | None:
+    if all(result.roc is None for result in classes):
+        return None
+
+    def draw(axes: Axes) -> None:
+        axes.plot([0, 1], [0, 1], color=FAINT, linewidth=1, linestyle=(0, (3, 3)))
+        for number, result in enumerate(classes):
+            if result.roc is not None:
+                axes.plot(
+                    result.roc.false_positive_rate,
+                    result.roc.true_positive_rate,
+                    color=SERIES[number % len(SERIES)],
+                )
+        axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
+        axes.set(xlabel="false alarms (1 − specificity)", ylabel="found (sensitivity)")
+
+    words = "ROC curves, one class against the rest: false alarms across, films found upwards."
+    return draw_svg("roc", draw, words=words, size_inches=(3.9, 3.6))
+
+
+def _draw_calibration(bins: tuple[CalibrationBin, ...]) -> Drawing | None:
+    filled = [each for each in bins if each.films]
+    if not filled:
+        return None
+    most = max(each.films for each in filled)
+
+    def draw(axes: Axes) -> None:
+        for each in filled:
+            # The bars at the foot are counts: how many films each point rests on.
+            height = 0.18 * each.films / most
+            width = (each.high - each.low) * 0.86
+            axes.bar((each.low + each.high) / 2, height, width=width, color=SERIES[0], alpha=0.25)
+        axes.plot([0, 1], [0, 1], color=FAINT, linewidth=1, linestyle=(0, (3, 3)))
+        confidence = [each.confidence or 0.0 for each in filled]
+        accuracy = [each.accuracy or 0.0 for each in filled]
+        axes.plot(confidence, accuracy, color=SERIES[0], marker="o", markersize=5)
+        axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
+        axes.set(xlabel="highest probability, as said", ylabel="share that was right")
+
+    words = "Calibration: the probability said across, the share that was right upwards."
+    return draw_svg("calibration", draw, words=words, size_inches=(3.9, 3.6))

@@ -1,0 +1,224 @@
+"""A run that never was: small, whole, and with hostile names where people give names."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cxresnet.core.finding import Finding, Measure
+from cxresnet.evaluate.record import (
+    Baseline,
+    Calibration,
+    CalibrationBin,
+    ClassResult,
+    Evaluation,
+    Headline,
+    OperatingPoint,
+    PatientResult,
+    Provenance,
+    RocCurve,
+    Slice,
+)
+from cxresnet.explain.record import (
+    Attributions,
+    ExplainedFilm,
+    ExplanationIndex,
+    MethodRecord,
+)
+from cxresnet.metrics.estimate import Estimate
+from cxresnet.report.sections.films import FilmMaterial
+
+HOSTILE = "\"><script>alert(1)</script><img src=x onerror=alert(2)>'{{7*7}}$\\frac$"
+CLASS_NAMES = ("normal", "covid-19", HOSTILE)
+
+
+def build_estimate(value: float | None = 0.8, low: float | None = 0.7) -> Estimate:
+    high = None if low is None else 0.9
+    return Estimate(value=value, low=low, high=high, n=1234, groups=17)
+
+
+def _build_headline() -> Headline:
+    estimate = build_estimate()
+    return Headline(
+        accuracy=estimate, balanced_accuracy=estimate, macro_f1=estimate, macro_auroc=estimate
+    )
+
+
+def _build_class(class_name: str) -> ClassResult:
+    estimate, nothing = build_estimate(), build_estimate(None, None)
+    curve = RocCurve(
+        false_positive_rate=(0, 0.5, 1), true_positive_rate=(0, 1, 1), thresholds=(None, 0.5, 0)
+    )
+    return ClassResult(
+        class_name=class_name,
+        films=40,
+        patients=9,
+        sensitivity=estimate,
+        specificity=estimate,
+        ppv=nothing,
+        npv=estimate,
+        f1=estimate,
+        auroc=estimate,
+        average_precision=estimate,
+        roc=curve,
+    )
+
+
+@pytest.fixture
+def evaluation() -> Evaluation:
+    estimate, headline = build_estimate(), _build_headline()
+    bins = (
+        CalibrationBin(low=0, high=0.5, films=0, confidence=None, accuracy=None),
+        CalibrationBin(low=0.5, high=1, films=9, confidence=0.8, accuracy=0.7),
+    )
+    return Evaluation(
+        name="test",
+        class_names=CLASS_NAMES,
+        films=1234,
+        patients=17,
+        headline=headline,
+        confusion=((30, 8, 2), (1, 39, 0), (0, 0, 0)),
+        classes=tuple(_build_class(name) for name in CLASS_NAMES),
+        operating_point=OperatingPoint(
+            rule="argmax",
+            temperature=1.5,
+            weights=(1, 1, 1),
+            chosen_on="100 validation films",
+            scores={"argmax": 0.8},
+        ),
+        calibration=Calibration(
+            bins=bins,
+            expected_calibration_error=estimate,
+            expected_calibration_error_before=estimate,
+            brier=estimate,
+            negative_log_likelihood=estimate,
+        ),
+        by_patient=(PatientResult(class_name=HOSTILE, patients=3, recall=estimate),),
+        slices=(Slice(factor="view", value=HOSTILE, films=3, patients=2, headline=headline),),
+        baselines=(
+            Baseline(
+                name="source",
+                title="Source alone",
+                sees="The source.",
+                headline=headline,
+                lift=Estimate(value=0.1, low=0.02, high=0.2, n=1234, groups=17),
+                lift_auroc=None,
+            ),
+            Baseline(
+                name="metadata",
+                title="Files",
+                sees="The file.",
+                headline=None,
+                lift=None,
+                lift_auroc=None,
+                reason="All files are alike.",
+            ),
+        ),
+        best_baseline="source",
+        counts=(),
+        warnings=(f"Beware of {HOSTILE}.",),
+        provenance=Provenance(
+            dataset="somewhere",
+            dataset_hash="d" * 64,
+            trained_on="d" * 64,
+            checkpoint="c" * 64,
+            version="0.1.0",
+            seed=5,
+            resamples=2000,
+            confidence=0.95,
+            interval="By bootstrap over patients.",
+            test_views=1,
+            openings=2,
+        ),
+    )
+
+
+@pytest.fixture
+def attributions() -> Attributions:
+    film = ExplainedFilm(
+        image_id=HOSTILE,
+        patient_id=HOSTILE,
+        source=HOSTILE,
+        true_class="normal",
+        predicted_class=HOSTILE,
+        probability=0.75,
+        why="most confident wrong",
+        lung_area_share=0.25,
+        lung_shares={"occlusion": 0.6},
+    )
+    bare = film.model_copy(
+        update={"lung_area_share": None, "lung_shares": {}, "predicted_class": "normal"}
+    )
+    masks = np.zeros((2, 16, 16), np.uint8)
+    masks[0, 4:12, 4:12] = 255
+    return Attributions(
+        index=ExplanationIndex(
+            scale_limit=0.2,
+            class_names=CLASS_NAMES,
+            methods=(MethodRecord(name="occlusion", title="Occlusion", reading="It says so."),),
+            films=(film, bare),
+        ),
+        films=np.arange(512, dtype=np.uint16).astype(np.uint8).reshape(2, 16, 16),
+        lung_masks=masks,
+        maps={"occlusion": np.linspace(-0.2, 0.1, 512, dtype=np.float32).reshape(2, 16, 16)},
+    )
+
+
+@pytest.fixture
+def manifest() -> pd.DataFrame:
+    """Twelve films; covid-19 is alone in its source, and the hostile class too."""
+    count = 12
+    return pd.DataFrame(
+        {
+            "image_id": [f"{HOSTILE}{row}" for row in range(count)],
+            "class_name": [CLASS_NAMES[row % 3] for row in range(count)],
+            "patient_id": [HOSTILE if row < 6 else "" for row in range(count)],
+            "source": [("a", "b", HOSTILE)[row % 3] for row in range(count)],
+            "split": [("train", "train", "val", "test")[row // 3] for row in range(count)],
+            "group_id": [row // 2 for row in range(count)],
+            "cluster_id": [max(0, row - 1) for row in range(count)],
+            "view": [("PA", "AP", "")[row % 3] for row in range(count)],
+            "age_years": [("34", "61", "")[row % 3] for row in range(count)],
+            "sex": [("F", "M", "")[row % 3] for row in range(count)],
+            "file_width": [512 + row for row in range(count)],
+            "file_height": [500] * count,
+            "file_format": ["PNG"] * count,
+            "file_mode": ["L"] * count,
+            "file_bytes": [1000 * (row + 1) for row in range(count)],
+            "border_grey": [0.1 * (row % 3) for row in range(count)],
+        }
+    )
+
+
+@pytest.fixture
+def film_material(manifest: pd.DataFrame) -> FilmMaterial:
+    training = manifest[manifest["split"] == "train"].reset_index(drop=True)
+    finding = Finding(
+        question="source_oracle",
+        title=f"Does {HOSTILE} give it away?",
+        verdict="red",
+        sentence=f"Yes: {HOSTILE}.",
+        measures=(Measure(name=HOSTILE, value=0.5, low=0.4, high=0.6, n=12, note=HOSTILE),),
+    )
+    return FilmMaterial(
+        class_names=CLASS_NAMES,
+        manifest=manifest,
+        training=training,
+        training_films=np.full((len(training), 16, 16), 90, np.uint8),
+        rejected=pd.DataFrame({"image_id": [HOSTILE] * 3, "code": ["blank", HOSTILE, "blank"]}),
+        findings=(finding,),
+    )
+
+
+@pytest.fixture
+def history() -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "epoch": [0, 1, 2],
+            "train_loss": [1.0, 0.5, 0.4],
+            "val_loss": [1.1, 0.7, 0.8],
+            "val_balanced_accuracy": [0.4, 0.7, 0.6],
+            "seconds": [30.0, 30.0, 15.0],
+        }
+    )

@@ -1,0 +1,59 @@
+"""Films and maps are shown as recorded."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cxresnet.explain.overlay import draw_overlay
+from cxresnet.explain.record import Attributions
+from cxresnet.report.sections.explanation import ExplanationView, build_explanation_section
+
+
+def _view(attributions: Attributions) -> ExplanationView:
+    view = build_explanation_section(attributions).view
+    assert isinstance(view, ExplanationView)
+    return view
+
+
+def _open(address: str) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(address.partition(",")[2]))))
+
+
+def test_the_picture_is_the_film_tinted_on_the_shared_scale(attributions: Attributions) -> None:
+    expected = draw_overlay(
+        attributions.films[1], attributions.maps["occlusion"][1], scale_limit=0.2
+    )
+    np.testing.assert_array_equal(_open(_view(attributions).films[1].maps[0].address), expected)
+
+
+def test_the_rim_of_the_lungs_is_white_where_a_mask_is_there(attributions: Attributions) -> None:
+    picture = _open(_view(attributions).films[0].maps[0].address)
+    assert (picture[4, 4:12] == 255).all()
+    assert not (picture[8, 8] == 255).all()
+
+
+def test_the_strongest_value_keeps_its_sign(attributions: Attributions) -> None:
+    assert _view(attributions).films[0].maps[0].strongest == pytest.approx(-0.2)
+
+
+def test_the_lung_row_is_the_mean_over_films_with_a_mask(attributions: Attributions) -> None:
+    (row,) = _view(attributions).lungs
+    assert (row.films, row.share, row.chance) == (1, 0.6, 0.25)
+
+
+def test_beyond_thirty_films_the_rest_is_counted(attributions: Attributions) -> None:
+    many = dataclasses.replace(
+        attributions,
+        index=attributions.index.model_copy(update={"films": attributions.index.films * 20}),
+        films=np.tile(attributions.films, (20, 1, 1)),
+        lung_masks=np.tile(attributions.lung_masks, (20, 1, 1)),
+        maps={"occlusion": np.tile(attributions.maps["occlusion"], (20, 1, 1))},
+    )
+    view = _view(many)
+    assert (len(view.films), view.left_out) == (30, 10)

@@ -1,0 +1,65 @@
+"""What must be known before the numbers is said, and nothing is cried for no reason."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from cxresnet.evaluate.record import Evaluation
+from cxresnet.metrics.estimate import Estimate
+from cxresnet.report.notices import find_film_notices, find_test_notices
+
+
+def _build_films(pairs: list[tuple[str, str]], *, patient_id: str = "p") -> pd.DataFrame:
+    frame = pd.DataFrame(pairs, columns=["source", "class_name"])
+    return frame.assign(patient_id=patient_id)
+
+
+MIXED = [("a", "normal"), ("a", "covid-19"), ("b", "normal"), ("b", "covid-19")]
+
+
+def test_films_of_which_every_source_has_every_class_raise_no_notice() -> None:
+    assert find_film_notices(_build_films(MIXED)) == ()
+
+
+def test_one_source_with_all_classes_cannot_give_a_class_away() -> None:
+    assert find_film_notices(_build_films([("a", "normal"), ("a", "covid-19")])) == ()
+
+
+def test_a_class_alone_in_its_source_is_red_and_named() -> None:
+    films = _build_films([("nih", "normal"), ("nih", "pneumonia"), ("cohen", "covid-19")])
+    (notice,) = find_film_notices(films)
+    assert notice.verdict == "red"
+    assert notice.title == "Class covid-19 equals its source"
+    assert "cohen" in notice.sentence
+
+
+def test_a_class_that_one_of_its_two_sources_shares_is_not_red() -> None:
+    films = _build_films([("nih", "normal"), ("nih", "covid-19"), ("cohen", "covid-19")])
+    assert find_film_notices(films) == ()
+
+
+def test_phantoms_are_said_to_be_drawings() -> None:
+    films = _build_films([(f"phantom-{source}", name) for source, name in MIXED])
+    (notice,) = find_film_notices(films)
+    assert notice.title == "Drawings, not patients"
+    assert "All films are phantoms" in notice.sentence
+
+
+def test_unknown_patients_are_counted() -> None:
+    (notice,) = find_film_notices(_build_films(MIXED, patient_id=""))
+    assert "100.0" in notice.sentence
+    assert notice.verdict == "amber"
+
+
+def test_a_rule_without_lungs_that_is_as_good_is_red(evaluation: Evaluation) -> None:
+    assert not any(notice.verdict == "red" for notice in find_test_notices(evaluation))
+    lift = Estimate(value=0.01, low=-0.02, high=0.04, n=9, groups=9)
+    baseline = evaluation.baselines[0].model_copy(update={"lift": lift})
+    doubtful = evaluation.model_copy(update={"baselines": (baseline,)})
+    reds = [notice for notice in find_test_notices(doubtful) if notice.verdict == "red"]
+    assert [notice.title for notice in reds] == ["A rule without lungs does as well"]
+
+
+def test_few_patients_and_the_warnings_of_the_test_are_passed_on(evaluation: Evaluation) -> None:
+    titles = [notice.title for notice in find_test_notices(evaluation)]
+    assert titles == ["Few patients in the test", "From the test"]

@@ -1,0 +1,62 @@
+"""Numbers as people read them."""
+
+from __future__ import annotations
+
+import pytest
+
+from cxresnet.metrics.estimate import Estimate
+from cxresnet.report.words import (
+    show_bytes,
+    show_count,
+    show_decimal,
+    show_decimal_range,
+    show_duration,
+    show_percent,
+    show_percent_range,
+)
+
+WHOLE = Estimate(value=0.9041, low=0.85, high=0.9349, n=225, groups=180)
+BARE = Estimate(value=None, low=None, high=None, n=0, groups=0, reason="No film.")
+
+
+def test_a_share_is_shown_in_percent_with_its_interval() -> None:
+    assert show_percent(WHOLE) == "90.4\u202f%"
+    assert show_percent_range(WHOLE) == "85.0–93.5"
+
+
+def test_a_number_is_shown_with_three_places() -> None:
+    assert show_decimal(WHOLE) == "0.904"
+    assert show_decimal_range(WHOLE) == "0.850–0.935"
+
+
+def test_an_interval_that_begins_below_zero_has_no_dash_beside_the_minus() -> None:
+    lift = Estimate(value=0.1, low=-0.05, high=0.2, n=5, groups=5)
+    assert show_decimal_range(lift) == "-0.050 to 0.200"
+
+
+def test_what_is_not_defined_is_a_dash_and_no_interval() -> None:
+    assert show_percent(BARE) == show_decimal(BARE) == "–"
+    assert show_percent_range(BARE) == show_decimal_range(BARE) == "no interval"
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(0, "0"), (999, "999"), (1000, "1\u202f000"), (12345678, "12\u202f345\u202f678")],
+)
+def test_large_counts_are_grouped(count: int, text: str) -> None:
+    assert show_count(count) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.25, "0.2 s"), (9.96, "10.0 s"), (59, "59 s"), (75, "1 min 15 s"), (7260, "2 h 1 min")],
+)
+def test_a_duration_has_the_unit_that_suits_it(seconds: float, text: str) -> None:
+    assert show_duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("count", "text"), [(999, "999 B"), (1500, "1.5 kB"), (2_000_000, "2.0 MB"), (3e9, "3.0 GB")]
+)
+def test_a_file_size_has_the_unit_that_suits_it(count: int, text: str) -> None:
+    assert show_bytes(int(count)) == text
