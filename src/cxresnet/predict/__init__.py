@@ -1,0 +1,21 @@
+"""The one way from film to logits, and the table of predictions that everyone else reads."""
+
+from cxresnet.predict.files import FilePrediction, predict_files
+from cxresnet.predict.predictions import (
+    Predictions,
+    concatenate_predictions,
+    read_predictions,
+    write_predictions,
+)
+from cxresnet.predict.predictor import Predictor, load_predictor
+
+__all__ = [
+    "FilePrediction",
+    "Predictions",
+    "Predictor",
+    "concatenate_predictions",
+    "load_predictor",
+    "predict_files",
+    "read_predictions",
+    "write_predictions",
+]

@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+
+from cxresnet.core.errors import CheckpointError, FilmError, ModelModeError
+from cxresnet.model.checkpoint import read_checkpoint, write_checkpoint
+from cxresnet.predict import Predictor, load_predictor
+
+_FILMS = np.random.default_rng(0).integers(0, 256, size=(10, 32, 32), dtype=np.uint8)
+
+
+def _encode(pixels: np.ndarray) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def test_a_film_gets_the_same_answer_alone_and_in_any_batch(predictor: Predictor) -> None:
+    together = predictor.predict_films(_FILMS)
+    assert together.shape == (10, 3)
+    assert together.dtype == np.float32
+    for batch_size in (1, 3, 10):
+        answer = predictor.predict_films(_FILMS, batch_size=batch_size)
+        np.testing.assert_allclose(answer, together, atol=1e-5)
+
+
+def test_films_are_normalised_by_the_training_films_mean_and_sd(predictor: Predictor) -> None:
+    # mean .5 and sd .25: black is (0 - .5) / .25 = -2, white is +2.
+    film = np.array([[[0, 255]]], dtype=np.uint8)
+    tensor = predictor.to_tensor(film)
+    assert tensor.shape == (1, 1, 1, 2)
+    assert tensor.dtype == torch.float32
+    assert tensor.flatten().tolist() == pytest.approx([-2, 2], abs=1e-6)
+
+
+def test_the_answer_is_that_of_the_network(predictor: Predictor) -> None:
+    with torch.no_grad():
+        expected = predictor.model(predictor.to_tensor(_FILMS)).numpy()
+    np.testing.assert_allclose(predictor.predict_films(_FILMS), expected, atol=1e-5)
+
+
+def test_no_films_get_no_answers(predictor: Predictor) -> None:
+    assert predictor.predict_films(_FILMS[:0]).shape == (0, 3)
+
+
+def test_asking_leaves_the_network_as_it_was(predictor: Predictor) -> None:
+    before = {name: value.clone() for name, value in predictor.model.state_dict().items()}
+    predictor.predict_films(_FILMS)
+    assert not predictor.model.training
+    assert all(
+        torch.equal(value, before[name]) for name, value in predictor.model.state_dict().items()
+    )
+    assert all(parameter.grad is None for parameter in predictor.model.parameters())
+
+
+def test_a_training_network_is_refused(checkpoint: Path) -> None:
+    predictor = load_predictor(checkpoint)
+    predictor.model.train()
+    with pytest.raises(ModelModeError, match="training mode"):
+        predictor.predict_films(_FILMS)
+
+
+def test_bytes_and_their_grey_levels_are_prepared_alike(predictor: Predictor) -> None:
+    pixels = np.random.default_rng(1).integers(0, 256, size=(60, 80), dtype=np.uint8)
+    from_bytes = predictor.prepare(_encode(pixels))
+    assert from_bytes.shape == (32, 32)
+    np.testing.assert_array_equal(from_bytes, predictor.prepare(pixels))
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"not a film", np.zeros((4, 4, 3), np.uint8), np.ones((4, 4), np.float32)]
+)
+def test_what_is_no_film_is_refused_with_a_code(predictor: Predictor, content: object) -> None:
+    with pytest.raises(FilmError) as caught:
+        predictor.prepare(content)
+    assert caught.value.code in {"empty", "not-an-image", "format-not-allowed"}
+
+
+def test_the_table_finds_classes_by_name(predictor: Predictor) -> None:
+    film_set = SimpleNamespace(
+        films=_FILMS[:3],
+        manifest=pd.DataFrame(
+            {
+                "image_id": ["a", "b", "c"],
+                "class_name": ["covid-19", "tuberculosis", "normal"],
+                "patient_id": ["p", "", "q"],
+                "source": ["x", "x", "y"],
+                "group_id": [4, 5, 6],
+            }
+        ),
+    )
+    predictions = predictor.predict_film_set(film_set)
+    assert predictions.truth.tolist() == [2, -1, 0]
+    assert predictions.group_ids == ("4", "5", "6")
+    assert predictions.patient_ids == ("p", "", "q")
+    assert predictions.class_names == predictor.class_names
+    np.testing.assert_array_equal(predictions.logits, predictor.predict_films(_FILMS[:3]))
+
+
+@pytest.mark.parametrize("preprocessing", [{}, {"mean": None}])
+def test_a_checkpoint_that_cannot_prepare_films_is_refused(
+    checkpoint: Path, tmp_path: Path, preprocessing: dict[str, object]
+) -> None:
+    tensors, record = read_checkpoint(checkpoint)
+    known = {**record.preprocessing, **preprocessing} if preprocessing else {}
+    altered = record.model_copy(update={"preprocessing": known})
+    folder = write_checkpoint(tmp_path / "checkpoint", tensors=tensors, record=altered)
+    with pytest.raises(CheckpointError, match="Train again"):
+        load_predictor(folder)
+
+
+def test_the_network_comes_ready_to_predict(checkpoint: Path) -> None:
+    predictor = load_predictor(checkpoint)
+    assert not predictor.model.training
+    assert predictor.class_names == ("normal", "pneumonia", "covid-19")
+    assert predictor.preprocessing.side_px == 32
+    assert replace(predictor).record.notes == {}
