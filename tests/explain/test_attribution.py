@@ -1,0 +1,148 @@
+"""The stage: from predictions to maps, on a network and films made by hand."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from cxresnet.core.config import DataConfig, ExplainConfig, ModelConfig
+from cxresnet.core.errors import RunFolderError
+from cxresnet.core.run_folder import RunFolder
+from cxresnet.data.dataset import FilmSet
+from cxresnet.data.preprocess import build_preprocessing
+from cxresnet.explain.attribution import compute_attributions, run_explain
+from cxresnet.model.checkpoint import CheckpointRecord
+from cxresnet.model.presets import build_model
+from cxresnet.predict import Predictions, Predictor
+
+SIDE = 32
+COUNT = 6
+
+
+@pytest.fixture(scope="module")
+def predictor() -> Predictor:
+    preprocessing = build_preprocessing(DataConfig(side_px=SIDE)).model_copy(
+        update={"mean": 0.5, "sd": 0.25}
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = build_model(ModelConfig(preset="nano"), class_count=2).eval()
+        # A head with weights, so that places matter.
+        torch.nn.init.normal_(model.head.weight, std=2.0)
+    record = CheckpointRecord(
+        model=ModelConfig(preset="nano"),
+        class_names=("normal", "covid-19"),
+        preprocessing=preprocessing.model_dump(mode="json"),
+    )
+    return Predictor(model=model, record=record, preprocessing=preprocessing)
+
+
+@pytest.fixture(scope="module")
+def sealed_films() -> FilmSet:
+    random = np.random.default_rng(4)
+    masks = np.zeros((1, SIDE, SIDE), np.uint8)
+    masks[0, :, : SIDE // 2] = 255
+    manifest = pd.DataFrame(
+        {
+            "image_id": [f"film-{row}" for row in range(COUNT)],
+            "patient_id": [f"p{row}" for row in range(COUNT)],
+            "group_id": range(COUNT),
+            "source": "s",
+            "class_name": ["normal", "covid-19"] * (COUNT // 2),
+            "lung_mask_row": [0] + [-1] * (COUNT - 1),
+            "lesion_mask_row": -1,
+        }
+    )
+    return FilmSet(
+        films=random.integers(0, 256, (COUNT, SIDE, SIDE), np.uint8),
+        labels=np.array([0, 1] * (COUNT // 2)),
+        manifest=manifest,
+        _lung_masks=masks,
+    )
+
+
+@pytest.fixture(scope="module")
+def predictions(predictor: Predictor, sealed_films: FilmSet) -> Predictions:
+    return predictor.predict_film_set(sealed_films)
+
+
+CONFIG = ExplainConfig(
+    films_per_class=COUNT, occlusion_window_share=0.5, occlusion_stride_share=0.5
+)
+
+
+def test_every_film_stands_once_with_its_own_picture_and_probability(
+    predictor: Predictor, predictions: Predictions, sealed_films: FilmSet
+) -> None:
+    found = compute_attributions(predictor, predictions, sealed_films, config=CONFIG)
+    assert sorted(film.image_id for film in found.index.films) == sorted(predictions.image_ids)
+    for row, film in enumerate(found.index.films):
+        place = predictions.image_ids.index(film.image_id)
+        np.testing.assert_array_equal(found.films[row], sealed_films.films[place])
+        assert film.probability == pytest.approx(predictions.probabilities[place].max())
+        assert (film.why == "most confident right") == (film.true_class == film.predicted_class)
+
+
+def test_the_maps_explain_the_class_that_the_network_says(
+    predictor: Predictor, predictions: Predictions, sealed_films: FilmSet
+) -> None:
+    found = compute_attributions(predictor, predictions, sealed_films, config=CONFIG)
+    film = found.index.films[0]
+    covered = found.films[:1].copy()
+    # Half the film is one patch here; 0.5 is the mean grey, so 127.5 is what covers.
+    image = predictor.to_tensor(covered)
+    image[..., : SIDE // 2, : SIDE // 2] = 0
+    with torch.no_grad():
+        left = predictor.model(image).softmax(1)[0]
+    lost = film.probability - left[found.index.class_names.index(film.predicted_class)]
+    assert found.maps["occlusion"][0, 0, 0] == pytest.approx(float(lost), abs=1e-5)
+
+
+def test_only_a_film_with_a_lung_mask_has_a_share_in_the_lungs(
+    predictor: Predictor, predictions: Predictions, sealed_films: FilmSet
+) -> None:
+    found = compute_attributions(predictor, predictions, sealed_films, config=CONFIG)
+    for row, film in enumerate(found.index.films):
+        if film.image_id == "film-0":
+            assert film.lung_area_share == 0.5
+            assert set(film.lung_shares) == {"occlusion", "grad_cam"}
+            assert found.lung_masks[row].any()
+        else:
+            assert film.lung_area_share is None
+            assert film.lung_shares == {}
+            assert not found.lung_masks[row].any()
+
+
+def test_the_scale_holds_every_value(
+    predictor: Predictor, predictions: Predictions, sealed_films: FilmSet
+) -> None:
+    found = compute_attributions(predictor, predictions, sealed_films, config=CONFIG)
+    largest = max(np.abs(values).max() for values in found.maps.values())
+    assert 0 < largest <= found.index.scale_limit
+
+
+def test_predictions_of_another_network_are_refused(
+    predictor: Predictor, predictions: Predictions, sealed_films: FilmSet
+) -> None:
+    other = dataclasses.replace(predictions, logits=predictions.logits[:, ::-1] + 0)
+    with pytest.raises(RunFolderError, match="not those of the network"):
+        compute_attributions(predictor, other, sealed_films, config=CONFIG)
+
+
+def test_predictions_of_other_films_are_refused(
+    predictor: Predictor, predictions: Predictions, sealed_films: FilmSet
+) -> None:
+    image_ids = tuple(f"other-{name}" for name in predictions.image_ids)
+    other = dataclasses.replace(predictions, image_ids=image_ids)
+    with pytest.raises(RunFolderError, match="'other-film-"):
+        compute_attributions(predictor, other, sealed_films, config=CONFIG)
+
+
+def test_before_the_test_the_way_out_is_named(tmp_path: Path) -> None:
+    with pytest.raises(RunFolderError, match="cxresnet evaluate"):
+        run_explain(RunFolder(tmp_path), config=CONFIG)

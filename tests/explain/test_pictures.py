@@ -1,0 +1,75 @@
+"""One picture a film, with the scale and the disclaimer, whatever the names are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cxresnet.explain.overlay import draw_overlay
+from cxresnet.explain.pictures import draw_film_picture, write_pictures
+from cxresnet.explain.record import (
+    Attributions,
+    ExplainedFilm,
+    ExplanationIndex,
+    MethodRecord,
+)
+
+
+@pytest.fixture
+def attributions() -> Attributions:
+    film = ExplainedFilm(
+        image_id="…/фильм\x00.png",
+        patient_id="",
+        source="",
+        true_class="../Covid 19",
+        predicted_class="normal",
+        probability=0.75,
+        why="most confident wrong",
+    )
+    values = np.zeros((1, 16, 16), np.float32)
+    values[0, 8:, :] = 0.1
+    return Attributions(
+        index=ExplanationIndex(
+            scale_limit=0.1,
+            class_names=("normal", "../Covid 19"),
+            methods=(
+                MethodRecord(name="one", title="One", reading=""),
+                MethodRecord(name="two", title="Two", reading=""),
+            ),
+            films=(film,),
+        ),
+        films=np.full((1, 16, 16), 80, np.uint8),
+        lung_masks=np.zeros((1, 16, 16), np.uint8),
+        maps={"one": values, "two": np.zeros_like(values)},
+    )
+
+
+def test_the_file_name_comes_from_letters_alone(tmp_path: Path, attributions: Attributions) -> None:
+    (path,) = write_pictures(tmp_path, attributions)
+    assert path == tmp_path / "film-01-covid-19-wrong.png"
+    with Image.open(path) as picture:
+        assert picture.format == "PNG"
+
+
+def test_pictures_of_an_earlier_run_are_taken_away(
+    tmp_path: Path, attributions: Attributions
+) -> None:
+    (tmp_path / "film-07-old.png").write_bytes(b"old")
+    (tmp_path / "notes.txt").write_text("mine")
+    write_pictures(tmp_path, attributions)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "film-01-covid-19-wrong.png",
+        "notes.txt",
+    ]
+
+
+def test_the_panels_show_film_and_maps_in_order(attributions: Attributions) -> None:
+    picture = np.asarray(draw_film_picture(attributions, 0))
+    expected = draw_overlay(attributions.films[0], attributions.maps["one"][0], scale_limit=0.1)
+    film, one, two = (picture[84 + 300, 24 + number * 408 + 192] for number in range(3))
+    np.testing.assert_array_equal(film, [80, 80, 80])
+    np.testing.assert_array_equal(one, expected[12, 8])
+    np.testing.assert_array_equal(two, [80, 80, 80])
