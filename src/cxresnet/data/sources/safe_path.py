@@ -30,8 +30,8 @@ def normalise_path(text: str) -> str:
     path = text.strip().replace("\\", "/")
     tidy = posixpath.normpath(path) if path else ""
     if (
-        path.startswith(("/", "~"))
-        or _DRIVE.match(path)
+        tidy.startswith(("/", "~"))
+        or _DRIVE.match(tidy)
         or "\0" in path
         or tidy == ".."
         or tidy.startswith("../")

@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cxresnet.core.errors import UnsafePathError
+from cxresnet.data.sources.safe_path import make_printable, normalise_path
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/etc/passwd", "../a.png", "a/../../b.png", "~/a.png", "~root/a.png", "C:\\a.png", "c:a.png",
+     "\\\\host\\share\\a.png", "..\\a.png", "..", "a\0.png"],
+)  # fmt: skip
+def test_a_path_that_leads_out_is_refused(path):
+    with pytest.raises(UnsafePathError, match="leads out of its folder"):
+        normalise_path(path)
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [("a/../b.png", "b.png"), ("./a//b.png", "a/b.png"), ("train\\a.png", "train/a.png"), ("", "")],
+)
+def test_a_path_that_stays_is_tidied(path, expected):
+    assert normalise_path(path) == expected
+
+
+@given(st.lists(st.sampled_from(["..", ".", "a", "b", "", "~", "C:"]), max_size=6))
+def test_no_path_ever_climbs_out(parts):
+    try:
+        tidy = normalise_path("/".join(parts))
+    except UnsafePathError:
+        return
+    assert not tidy.startswith(("/", "..", "~"))
+    assert ".." not in tidy.split("/")
+
+
+def test_bytes_that_are_no_utf8_and_control_characters_are_written_as_escapes():
+    name = b"caf\xe9\n.png".decode("utf-8", "surrogateescape")
+    assert make_printable(name) == r"caf\xe9\n.png"
+    assert make_printable("naïve ö.png") == "naïve ö.png"
