@@ -80,8 +80,16 @@ def test_the_temperature_that_made_the_logits_is_found(temperature: float) -> No
     assert fit_temperature(logits * temperature, truth) == pytest.approx(temperature, rel=0.05)
 
 
-def test_the_temperature_stays_finite_where_every_film_is_right() -> None:
-    assert 0.05 <= fit_temperature(np.array([[5.0, 0.0], [0.0, 5.0]]), np.array([0, 1])) < 0.2
+@pytest.mark.parametrize("films", [2, 20, 200])
+def test_a_few_films_that_are_all_right_do_not_make_the_network_infinitely_sure(films: int) -> None:
+    # Two classes, n of each, logits (5, 0): the targets are (n + 1) / (n + 2), reached where
+    # 5 / T = log(n + 1).
+    truth = np.arange(films) % 2
+    logits = 5.0 * np.eye(2)[truth]
+    assert fit_temperature(logits, truth) == pytest.approx(5 / np.log(films / 2 + 1), rel=1e-3)
+
+
+def test_without_films_the_temperature_changes_nothing() -> None:
     assert fit_temperature(np.zeros((0, 2)), np.zeros(0, dtype=np.int64)) == 1.0
 
 

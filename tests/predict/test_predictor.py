@@ -48,6 +48,21 @@ def test_the_answer_is_that_of_the_network(predictor: Predictor) -> None:
     np.testing.assert_allclose(predictor.predict_films(_FILMS), expected, atol=1e-5)
 
 
+def test_views_are_averaged_and_the_first_is_the_film_itself(
+    predictor: Predictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = predictor.predict_films(_FILMS)
+    averaged = predictor.predict_films(_FILMS, test_views=True)
+    assert averaged.shape == plain.shape
+    assert not np.allclose(averaged, plain, atol=1e-3)
+    np.testing.assert_allclose(
+        predictor.predict_films(_FILMS, test_views=True, batch_size=1), averaged, atol=1e-5
+    )
+    itself = torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+    monkeypatch.setattr("cxresnet.predict.predictor.build_test_views", lambda: (itself, itself))
+    np.testing.assert_allclose(predictor.predict_films(_FILMS, test_views=True), plain, atol=1e-4)
+
+
 def test_no_films_get_no_answers(predictor: Predictor) -> None:
     assert predictor.predict_films(_FILMS[:0]).shape == (0, 3)
 

@@ -82,7 +82,10 @@ def compute_probabilities(logits: NDArray[np.floating], *, temperature: float = 
 
 
 def fit_temperature(logits: NDArray[np.floating], truth: NDArray[np.int64]) -> float:
-    """Find the temperature with the least negative log-likelihood.
+    """Find the temperature with the least cross-entropy on films whose class is known.
+
+    The targets are not quite 0 and 1: a class seen in n films counts as (n + 1) / (n + classes), so
+    that a few films, all of them right, do not make the network infinitely sure.
 
     Args:
         logits: Of validation films, (films, classes).
@@ -92,15 +95,20 @@ def fit_temperature(logits: NDArray[np.floating], truth: NDArray[np.int64]) -> f
         0.05 to 20; 1 where there is no film.
 
     References:
-        Guo et al. 2017, "On Calibration of Modern Neural Networks", section 4.2.
+        Guo et al. 2017, "On Calibration of Modern Neural Networks", section 4.2, with the targets
+        of Platt 1999, section 2.2.
     """
     if not len(truth):
         return 1.0
     exact = np.asarray(logits, dtype=np.float64)
+    classes = exact.shape[1]
+    doubt = 1 / (np.bincount(truth, minlength=classes) + classes)
+    targets = np.repeat(doubt[truth][:, None], classes, axis=1)
+    targets[np.arange(len(truth)), truth] = 1 - (classes - 1) * doubt[truth]
 
     def loss(log_temperature: float) -> float:
         scaled = special.log_softmax(exact / np.exp(log_temperature), axis=1)
-        return -float(np.mean(scaled[np.arange(len(truth)), truth]))
+        return -float((targets * scaled).sum(axis=1).mean())
 
     bounds = (np.log(_LOWEST), np.log(_HIGHEST))
     found = optimize.minimize_scalar(loss, bounds=bounds, method="bounded")

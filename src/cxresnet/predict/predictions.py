@@ -1,13 +1,11 @@
 """The predictions table: one row an image, between the network and everything that judges it.
 
-As a file it is CSV after RFC 4180 in UTF-8. Logits are written so that they come back bit by bit;
-the probabilities beside them are for readers and are checked against the logits when read.
+Logits are written so that they come back bit by bit; the probabilities beside them are for readers
+and are checked against the logits when the table is read.
 """
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +15,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from cxresnet.core.errors import RunFolderError
-from cxresnet.core.files import write_text
-from cxresnet.core.spreadsheet import shield_text, unshield_text
+from cxresnet.data.safe_csv import read_safe_csv, write_safe_csv
 
 __all__ = ["Predictions", "concatenate_predictions", "read_predictions", "write_predictions"]
 
@@ -117,29 +114,17 @@ def write_predictions(path: Path, predictions: Predictions) -> Path:
         StorageError: The file cannot be written.
     """
     names = predictions.class_names
-    stream = io.StringIO(newline="")
-    rows = csv.writer(stream, lineterminator="\r\n")
-    rows.writerow(
-        [
-            *_TEXT_COLUMNS,
-            *(f"{_LOGIT}{name}" for name in names),
-            *(f"{_PROBABILITY}{name}" for name in names),
-        ]
+    true_classes = [names[label] if label >= 0 else "" for label in predictions.truth.tolist()]
+    texts = (
+        predictions.image_ids,
+        predictions.patient_ids,
+        predictions.group_ids,
+        predictions.sources,
+        true_classes,
     )
-    probabilities = predictions.probabilities.astype(np.float32)
-    for row in range(len(predictions)):
-        label = int(predictions.truth[row])
-        texts = (
-            predictions.image_ids[row],
-            predictions.patient_ids[row],
-            predictions.group_ids[row],
-            predictions.sources[row],
-            names[label] if label >= 0 else "",
-        )
-        numbers = (*predictions.logits[row], *probabilities[row])
-        # str() of a float32 is the shortest text that reads back as the same float32.
-        rows.writerow([*map(shield_text, texts), *map(str, numbers)])
-    return write_text(path, stream.getvalue())
+    # A float32 is written as the shortest text that reads back as the same float32.
+    numbers = (*predictions.logits.T, *predictions.probabilities.astype(np.float32).T)
+    return write_safe_csv(path, _list_columns(names), zip(*texts, *numbers, strict=True))
 
 
 def read_predictions(path: Path) -> Predictions:
@@ -149,44 +134,40 @@ def read_predictions(path: Path) -> Predictions:
         RunFolderError: It is missing, torn or altered; says what is wrong and how to make it again.
     """
     try:
-        with path.open(encoding="utf-8", newline="") as stream:
-            header, *rows = csv.reader(stream, strict=True)
-        return _parse(header, rows)
+        return _parse(*read_safe_csv(path))
     except FileNotFoundError as error:
         raise RunFolderError(
             f"'{path}' is not there. Make it with 'cxresnet evaluate RUN'."
         ) from error
-    except (OSError, ValueError, csv.Error) as error:
+    except (OSError, ValueError) as error:
         raise RunFolderError(
             f"'{path}' is no table of predictions: {error}. "
             "Make it again with 'cxresnet evaluate RUN'."
         ) from error
 
 
-def _parse(header: list[str], rows: list[list[str]]) -> Predictions:
+def _list_columns(class_names: Sequence[str]) -> list[str]:
+    logits = [f"{_LOGIT}{name}" for name in class_names]
+    return [*_TEXT_COLUMNS, *logits, *(f"{_PROBABILITY}{name}" for name in class_names)]
+
+
+def _parse(header: list[str], columns: Sequence[Sequence[str]]) -> Predictions:
     names = tuple(name.removeprefix(_LOGIT) for name in header if name.startswith(_LOGIT))
-    numbers = [f"{_LOGIT}{name}" for name in names] + [f"{_PROBABILITY}{name}" for name in names]
-    if header != [*_TEXT_COLUMNS, *numbers] or not names:
+    if not names or header != _list_columns(names):
         raise ValueError("its header is not the one that 'evaluate' writes")
-    texts, labels = len(_TEXT_COLUMNS), {"": -1} | {name: i for i, name in enumerate(names)}
-    columns: list[list[str]] = [[] for _ in _TEXT_COLUMNS]
-    table = np.empty((len(rows), len(numbers)), dtype=np.float32)
-    for place, row in enumerate(rows):
-        if len(row) != len(header):
-            raise ValueError(f"line {place + 2} has {len(row)} cells instead of {len(header)}")
-        for column, text in zip(columns, row, strict=False):
-            column.append(unshield_text(text))
-        table[place] = [float(text) for text in row[texts:]]
-    unknown = [name for name in columns[4] if name not in labels]
+    texts, numbers = columns[: len(_TEXT_COLUMNS)], columns[len(_TEXT_COLUMNS) :]
+    table = np.array([[float(text) for text in column] for column in numbers]).T
+    labels = {"": -1} | {name: index for index, name in enumerate(names)}
+    unknown = [name for name in texts[4] if name not in labels]
     if unknown:
         raise ValueError(f"the true class '{unknown[0]}' is none of its classes")
     predictions = Predictions(
-        image_ids=tuple(columns[0]),
-        patient_ids=tuple(columns[1]),
-        group_ids=tuple(columns[2]),
-        sources=tuple(columns[3]),
-        truth=np.array([labels[name] for name in columns[4]], dtype=np.int64),
-        logits=table[:, : len(names)],
+        image_ids=tuple(texts[0]),
+        patient_ids=tuple(texts[1]),
+        group_ids=tuple(texts[2]),
+        sources=tuple(texts[3]),
+        truth=np.array([labels[name] for name in texts[4]], dtype=np.int64),
+        logits=table[:, : len(names)].astype(np.float32),
         class_names=names,
     )
     written = table[:, len(names) :]

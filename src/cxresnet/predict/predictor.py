@@ -11,9 +11,11 @@ import torch
 from numpy.typing import NDArray
 from pydantic import ValidationError
 from torch import Tensor
+from torch.nn import functional
 
 from cxresnet.core.errors import CheckpointError, FilmError, ModelModeError
 from cxresnet.core.progress import track
+from cxresnet.data.augment import build_test_views
 from cxresnet.data.image import decode_film
 from cxresnet.data.preprocess import Preprocessing, normalise, prepare_film
 from cxresnet.model.checkpoint import CheckpointRecord, read_model
@@ -79,13 +81,14 @@ class Predictor:
         return images.to(next(self.model.parameters()).device)
 
     def predict_films(
-        self, films: NDArray[np.uint8], *, batch_size: int = 64
+        self, films: NDArray[np.uint8], *, batch_size: int = 64, test_views: bool = False
     ) -> NDArray[np.float32]:
         """Ask the network about prepared films.
 
         Args:
             films: (films, side, side), 0 to 255; may lie on the disk.
             batch_size: Films that go through the network at once.
+            test_views: Average the logits over the views of `build_test_views`.
 
         Returns:
             Logits, (films, classes), the same whatever the batch up to rounding.
@@ -100,23 +103,38 @@ class Predictor:
         with torch.inference_mode():
             for start in track(starts, "Asking the network"):
                 images = self.to_tensor(np.asarray(films[start : start + batch_size]))
-                logits[start : start + batch_size] = self.model(images).cpu().numpy()
+                answer = self._ask_views(images) if test_views else self.model(images)
+                logits[start : start + batch_size] = answer.cpu().numpy()
         return logits
 
-    def predict_film_set(self, film_set: FilmSet, *, batch_size: int = 64) -> Predictions:
+    def predict_film_set(
+        self, film_set: FilmSet, *, batch_size: int = 64, test_views: bool = False
+    ) -> Predictions:
         """Ask the network about a split of a prepared dataset.
 
         Args:
             film_set: Its classes are found by name; a class that the network does not know is
                 unknown in the table.
             batch_size: Films that go through the network at once.
+            test_views: As of `predict_films`.
 
         Raises:
             ModelModeError: The network is training.
         """
-        return self.describe(film_set, self.predict_films(film_set.films, batch_size=batch_size))
+        logits = self.predict_films(film_set.films, batch_size=batch_size, test_views=test_views)
+        return self._describe(film_set, logits)
 
-    def describe(self, film_set: FilmSet, logits: NDArray[np.float32]) -> Predictions:
+    def _ask_views(self, images: Tensor) -> Tensor:
+        """Average the logits over several views of each film, (films, classes)."""
+        answers = []
+        for geometry in build_test_views():
+            geometries = geometry.to(images.device).expand(len(images), 2, 3)
+            grid = functional.affine_grid(geometries, list(images.shape), align_corners=False)
+            view = functional.grid_sample(images, grid, padding_mode="border", align_corners=False)
+            answers.append(self.model(view))
+        return torch.stack(answers).mean(dim=0)
+
+    def _describe(self, film_set: FilmSet, logits: NDArray[np.float32]) -> Predictions:
         """Put logits, (films, classes), beside what is known of the films."""
         labels = {name: index for index, name in enumerate(self.class_names)}
         rows = film_set.manifest

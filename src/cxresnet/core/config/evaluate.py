@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from cxresnet.core.config.section import Section
@@ -15,9 +17,21 @@ class EvaluateConfig(Section):
     Attributes:
         bootstrap_resamples: Times the patients are drawn again for an interval.
         confidence: Coverage aimed at by every interval.
-        seed: Seed of the bootstrap.
+        seed: Seed of the bootstrap and of the baselines.
+        operating_point: How probabilities become a class: "argmax", "balanced" or "youden", or
+            "auto" for the one that does best on validation films.
+        test_views: Average the network over five slightly moved and scaled views of each film;
+            takes five times as long.
+        baselines: Try what rules without lungs reach on the same films.
+        few_patients: A class with fewer patients than this gets a warning.
+        batch_size: Films that go through the network at once.
     """
 
     bootstrap_resamples: int = Field(default=2000, ge=100, le=1_000_000)
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
     seed: int = Field(default=0, ge=0)
+    operating_point: Literal["auto", "argmax", "balanced", "youden"] = "auto"
+    test_views: bool = False
+    baselines: bool = True
+    few_patients: int = Field(default=20, ge=0)
+    batch_size: int = Field(default=64, ge=1, le=65_536)
