@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from cxresnet.core.classes import ClassMap
 from cxresnet.data.sources.fields import read_split
 
-__all__ = ["Layout", "PlacedFilm", "is_film_name", "lay_out_class_folders"]
+__all__ = ["Layout", "PlacedFilm", "find_mask_kind", "is_film_name", "lay_out_class_folders"]
 
 _FILM_SUFFIXES = {
     "png", "jpg", "jpeg", "jpe", "jfif", "bmp", "tif", "tiff", "webp", "gif", "dcm", "dicom", "",
@@ -94,7 +94,7 @@ def lay_out_class_folders(paths: Iterable[str], class_map: ClassMap) -> Layout:
     not_films: list[str] = []
     masks: dict[str, dict[str, str]] = {"lung": {}, "lesion": {}}
     for path in paths:
-        kind = _find_mask_kind(path, class_map)
+        kind = find_mask_kind(path, class_map)
         is_film = is_film_name(path)
         if is_film and kind:
             masks[kind][_make_pair_key(path, class_map)] = path
@@ -142,7 +142,8 @@ def _fold(name: str) -> str:
     return re.sub(r"[^0-9a-z]+", "", name.casefold())
 
 
-def _find_mask_kind(path: str, class_map: ClassMap) -> str:
+def find_mask_kind(path: str, class_map: ClassMap) -> str:
+    """Tell a mask by its folder: "lung", "lesion", or "" for anything else."""
     for folder in _split_folders(path):
         if class_map.find(folder) is None:
             if _fold(folder) in _LUNG_FOLDERS:

@@ -29,13 +29,8 @@ def normalise_path(text: str) -> str:
     """
     path = text.strip().replace("\\", "/")
     tidy = posixpath.normpath(path) if path else ""
-    if (
-        tidy.startswith(("/", "~"))
-        or _DRIVE.match(tidy)
-        or "\0" in path
-        or tidy == ".."
-        or tidy.startswith("../")
-    ):
+    climbs = tidy == ".." or tidy.startswith(("../", "/", "~"))
+    if climbs or _DRIVE.match(tidy) or "\0" in path:
         raise UnsafePathError(
             f"The path '{make_printable(text)}' leads out of its folder; it is not followed. "
             "Write paths relative to the folder, and put the films in it."

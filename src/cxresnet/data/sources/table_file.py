@@ -19,7 +19,6 @@ TABLE_SUFFIXES = (".csv", ".tsv", ".tab", ".parquet", ".xlsx")
 """Endings of the tables that are read."""
 
 _MAX_SHEET_BYTES = 2**30
-_MAX_CELL_LETTERS = 2**20
 
 
 @dataclass(frozen=True)
@@ -88,7 +87,6 @@ def decode_text(content: bytes, *, name: str) -> str:
 def _read_delimited(text: str, *, name: str, kind: str) -> list[tuple[int, list[str]]]:
     heading = text.partition("\n")[0]
     delimiter = "\t" if kind in {"tsv", "tab"} else max(",;\t", key=heading.count)
-    csv.field_size_limit(_MAX_CELL_LETTERS)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     cells = []
     start = 1

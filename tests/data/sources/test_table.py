@@ -1,0 +1,181 @@
+from __future__ import annotations
+
+import pickle
+from collections import Counter
+
+import pytest
+
+from cxresnet.core.classes import build_class_map
+from cxresnet.core.errors import (
+    ClassMapError,
+    EmptySourceError,
+    SourceError,
+    UnsafePathError,
+)
+from cxresnet.data.sources.store import FolderStore
+from cxresnet.data.sources.table import TableReading, TableSource
+
+
+@pytest.fixture
+def open_table(build_tree, tiny_png):
+    """Write a table and films beside it, and open the table."""
+
+    def build(text: str, *films: str, class_map=None, alone=True, **reading) -> TableSource:
+        files = {"labels.csv": text.encode(), **dict.fromkeys(films, tiny_png)}
+        store = FolderStore(build_tree(files))
+        reading = TableReading(**reading)
+        return TableSource(store, "labels.csv", class_map, reading=reading, alone=alone)
+
+    return build
+
+
+def test_rows_become_films_with_all_that_the_table_says(open_table, tiny_png):
+    source = open_table(
+        "file,label,patient_id,source,view,age,sex,split,mask\n"
+        "x/a.png,covid,p1,here,PA,58,female,Training,m/a.png\n"
+        "x/b.png,normal,p2,,,,,,\n",
+        "x/a.png", "x/b.png", "m/a.png",
+    )  # fmt: skip
+    source = pickle.loads(pickle.dumps(source))  # noqa: S301
+    first, second = source.scan().records
+    assert (first.image_id, first.class_name, first.patient_id) == ("x/a.png", "covid-19", "p1")
+    assert (first.source, first.view, first.age_years, first.sex) == ("here", "PA", "58", "F")
+    assert (first.given_split, first.lung_mask) == ("train", "m/a.png")
+    assert second.source == "films"
+    assert source.read(first.location) == tiny_png
+
+
+def test_a_bare_name_is_found_deeper_down_with_or_without_its_ending(open_table):
+    source = open_table(
+        "image,label\na.png,normal\nb,pneumonia\n", "images_001/images/a.png", "images_002/b.png"
+    )
+    assert [record.location for record in source.scan().records] == [
+        "images_001/images/a.png",
+        "images_002/b.png",
+    ]
+
+
+def test_a_bare_name_that_two_films_have_is_left_out(open_table):
+    source = open_table(
+        "image,label\na.png,normal\nb.png,normal\nc.png,covid\n",
+        "x/a.png", "y/a.png", "x/b.png", "x/c.png", "masks/b.png",
+    )  # fmt: skip
+    found = source.scan()
+    assert [record.image_id for record in found.records] == ["x/b.png", "x/c.png"]
+    assert [(row.code, row.image_id) for row in found.rejections] == [("ambiguous-name", "a.png")]
+
+
+def test_labels_that_are_lists_follow_the_stated_rule(open_table):
+    source = open_table(
+        "file,label\na.png,Pneumonia|Effusion\nb.png,No Finding\nc.png,Effusion\n"
+        "d.png,No Finding|Mass\n",
+        "a.png", "b.png", "c.png", "d.png",
+    )  # fmt: skip
+    found = source.scan()
+    assert [record.class_name for record in found.records] == ["pneumonia", "normal"]
+    assert [row.code for row in found.rejections] == ["other-finding", "ambiguous"]
+    assert "2 films were kept; 1 have other findings, 1 are ambiguous" in found.notices[0]
+
+
+def test_missing_labels_paths_and_files_are_left_out_with_their_row(open_table):
+    found = open_table(
+        "file,label\na.png,normal\nb.png,nan\n,covid\nd.png,covid\nc.png,covid\n",
+        "a.png", "b.png", "c.png",
+    ).scan()  # fmt: skip
+    assert [(row.code, row.reason[:6]) for row in found.rejections] == [
+        ("no-label", "Row 3:"),
+        ("no-path", "Row 4:"),
+        ("missing", "Row 5:"),
+    ]
+
+
+def test_a_film_named_twice_is_kept_once(open_table):
+    found = open_table(
+        "file,label\na.png,normal\nb.png,covid\n./a.png,normal\n", "a.png", "b.png"
+    ).scan()
+    assert len(found.records) == 2
+    assert [(row.code, row.reason) for row in found.rejections] == [
+        ("duplicate-row", "Row 4: The film stands already in row 2.")
+    ]
+
+
+def test_a_film_under_two_classes_is_left_out_altogether(open_table):
+    found = open_table(
+        "file,label\na.png,normal\nb.png,covid\na.png,covid\nc.png,normal\n",
+        "a.png", "b.png", "c.png",
+    ).scan()  # fmt: skip
+    assert [record.image_id for record in found.records] == ["b.png", "c.png"]
+    assert [row.code for row in found.rejections] == ["label-conflict", "label-conflict"]
+
+
+@pytest.mark.parametrize("path", ["../a.png", "/etc/passwd", "~/a.png", "C:\\a.png"])
+@pytest.mark.parametrize("column", ["file", "mask"])
+def test_a_path_that_leaves_the_folder_stops_the_scan_and_names_the_row(open_table, path, column):
+    row = f"{path},normal," if column == "file" else f"a.png,normal,{path}"
+    source = open_table(f"file,label,mask\na.png,covid,\n{row}\n", "a.png")
+    with pytest.raises(UnsafePathError, match=r"Row 3 of 'labels\.csv'"):
+        source.scan()
+
+
+def test_a_link_that_leaves_the_folder_stops_the_scan_and_names_the_row(open_table, tmp_path):
+    source = open_table("file,label\na.png,normal\nlink.png,covid\n", "a.png")
+    (tmp_path / "secret.png").write_bytes(b"secret")
+    (source.store.root / "link.png").symlink_to(tmp_path / "secret.png")
+    with pytest.raises(UnsafePathError, match=r"Row 3 of 'labels\.csv'"):
+        source.scan()
+
+
+def test_a_typo_in_a_label_names_row_and_guess(open_table):
+    source = open_table("file,label\na.png,normal\nb.png,Pneumonai\n", "a.png", "b.png")
+    with pytest.raises(ClassMapError, match=r"Row 3 of .*Did you mean 'pneumonia'"):
+        source.scan()
+
+
+def test_numbers_are_labels_where_the_class_table_says_so(open_table):
+    class_map = build_class_map({"normal": ["0"], "pneumonia": ["1"]})
+    source = open_table("file,target\na.png,0\nb.png,1\n", "a.png", "b.png", class_map=class_map)
+    assert [record.class_name for record in source.scan().records] == ["normal", "pneumonia"]
+
+
+def test_patterns_decide_on_labels(open_table):
+    source = open_table(
+        "file,label\na.png,Pneumonia/Viral/COVID-19\nb.png,healthy adult\n", "a.png", "b.png",
+        patterns={"covid-19": "covid", "normal": "^healthy"},
+    )  # fmt: skip
+    assert [record.class_name for record in source.scan().records] == ["covid-19", "normal"]
+
+
+def test_one_class_alone_is_refused_but_may_be_joined(open_table):
+    text = "file,label\na.png,normal\n"
+    with pytest.raises(ClassMapError, match="one class only"):
+        open_table(text, "a.png").scan()
+    assert len(open_table(text, "a.png", alone=False).scan().records) == 1
+
+
+def test_a_table_without_a_column_of_files_or_classes_says_what_to_write(open_table):
+    with pytest.raises(SourceError, match=r"no column that we take for the file.*--columns path=x"):
+        open_table("x,label\na.png,normal\n").scan()
+    with pytest.raises(SourceError, match="no column that we take for the class"):
+        open_table("file,x\na.png,normal\n").scan()
+
+
+def test_a_table_of_films_that_are_not_there_says_so(open_table):
+    with pytest.raises(EmptySourceError, match=r"all 2 were left out.*no file 'a\.png'"):
+        open_table("file,label\na.png,normal\nb.png,covid\n").scan()
+
+
+def test_a_mask_that_is_not_there_is_counted(open_table):
+    found = open_table(
+        "file,label,mask\na.png,normal,m.png\nb.png,covid,\n", "a.png", "b.png"
+    ).scan()
+    assert found.records[0].lung_mask == ""
+    assert "names 1 masks that are not there" in found.notices[0]
+
+
+@pytest.mark.films
+def test_the_real_manifest_is_one_dataset_of_three(films_root):
+    records = TableSource(FolderStore(films_root), "manifest.csv").scan().records
+    assert Counter(record.image_id.partition("/")[0] for record in records) == {
+        "darkcovid": 1124, "hannover": 243, "kaggle317": 317,
+    }  # fmt: skip
+    assert sum(bool(record.lung_mask) for record in records) == 201

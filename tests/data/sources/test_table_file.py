@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import io
+import sys
+import zipfile
+
+import pandas as pd
+import pytest
+
+from cxresnet.core.errors import MissingExtraError, SourceError
+from cxresnet.data.sources.table_file import read_table
+
+ROWS = (("a.png", "58"), ("ö.png", ""))
+CSV = "file,age\na.png,58\nö.png,\n"
+
+
+def write_parquet() -> bytes:
+    stream = io.BytesIO()
+    pd.DataFrame({"file": ["a.png", "ö.png"], "age": [58.0, None]}).to_parquet(stream)
+    return stream.getvalue()
+
+
+def write_xlsx() -> bytes:
+    stream = io.BytesIO()
+    pd.DataFrame({"file": ["a.png", "ö.png"], "age": [58.0, None]}).to_excel(stream, index=False)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("t.csv", CSV.encode()),
+        ("t.csv", CSV.encode("utf-8-sig")),
+        ("t.csv", CSV.encode("utf-16")),
+        ("t.csv", CSV.replace(",", ";").encode()),
+        ("t.csv", CSV.replace("\n", "\r\n").encode()),
+        ("t.tsv", CSV.replace(",", "\t").encode()),
+        ("t.CSV", b"\n" + CSV.encode() + b"\n\n"),
+        ("t.parquet", write_parquet()),
+        ("t.xlsx", write_xlsx()),
+    ],
+)
+def test_every_kind_of_table_gives_the_same_text(name, content):
+    table = read_table(content, name=name)
+    assert table.columns == ("file", "age")
+    assert table.rows == ROWS
+
+
+def test_rows_have_the_number_that_an_editor_shows_also_after_lines_in_quotes():
+    table = read_table(b'file,note\na,"two\nlines"\n\nb,\n', name="t.csv")
+    assert table.numbers == (2, 5)
+
+
+def test_empty_cells_may_be_missing_or_too_many_at_the_end():
+    table = read_table(b"a,b,\n1,2\n4,5,,,\n", name="t.csv")
+    assert table.rows == (("1", "2", ""), ("4", "5", ""))
+
+
+@pytest.mark.parametrize("row", [b"1", b"1,2,3"])
+def test_a_ragged_row_is_named(row):
+    with pytest.raises(SourceError, match=r"Row 3 of 't\.csv' has \d cells and the heading 2"):
+        read_table(b"a,b\n1,2\n" + row + b"\n", name="t.csv")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("t.csv", b"", "is empty"),
+        ("t.csv", "file\ncafé.png\n".encode("latin-1"), r"not written in UTF-8 \(byte 8\)"),
+        ("t.csv", "a,b\n".encode("utf-16-le"), "zero bytes"),
+        ("t.csv", b'a,b\n1,"' + b"x" * 2**21 + b'"\n', "Row 2 of 't.csv' cannot be read"),
+        ("t.parquet", b"not parquet", "not a readable Parquet file"),
+        ("t.xlsx", b"not a zip", "not a readable xlsx file"),
+    ],
+)
+def test_what_is_no_table_is_refused_with_the_way_out(name, content, message):
+    with pytest.raises(SourceError, match=message):
+        read_table(content, name=name)
+
+
+def test_a_sheet_that_unpacks_to_too_much_is_refused_unread(monkeypatch):
+    monkeypatch.setattr("cxresnet.data.sources.table_file._MAX_SHEET_BYTES", 10_000)
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as parts:
+        parts.writestr("xl/worksheets/sheet1.xml", b"0" * 10_001)
+    with pytest.raises(SourceError, match="unpacks to more than"):
+        read_table(stream.getvalue(), name="t.xlsx")
+
+
+@pytest.mark.parametrize(("name", "module"), [("t.parquet", "pyarrow"), ("t.xlsx", "openpyxl")])
+def test_a_missing_extra_is_named(monkeypatch, name, module):
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(MissingExtraError, match=r"cxresnet\[tables\]"):
+        read_table(b"", name=name)
