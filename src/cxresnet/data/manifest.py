@@ -1,13 +1,11 @@
 """The manifest: one row an image, between the world and everything that learns or judges.
 
-Row i of the manifest is row i of `images.npy`. In the file, a text that a spreadsheet would take
-for a formula is written with an apostrophe before it, which is taken off again on reading.
+Row i of the manifest is row i of `images.npy`. See `safe_csv.py` for how texts are written.
 """
 
 from __future__ import annotations
 
-import csv
-import io
+import hashlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,9 +14,16 @@ import numpy as np
 import pandas as pd
 
 from cxresnet.core.errors import DatasetError
-from cxresnet.core.files import write_text
+from cxresnet.data.safe_csv import make_printable, read_safe_csv, write_safe_csv
 
-__all__ = ["MANIFEST_COLUMNS", "SPLIT_NAMES", "build_manifest", "read_manifest", "write_manifest"]
+__all__ = [
+    "MANIFEST_COLUMNS",
+    "SPLIT_NAMES",
+    "build_manifest",
+    "compute_row_hashes",
+    "read_manifest",
+    "write_manifest",
+]
 
 SPLIT_NAMES = ("train", "val", "test")
 
@@ -50,7 +55,6 @@ MANIFEST_COLUMNS: Mapping[str, str] = {
 }
 """From column to its type, in the order of the file."""
 
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\0", "'")
 _WAY_OUT = "Prepare the dataset again with 'cxresnet prepare'."
 
 
@@ -88,16 +92,8 @@ def write_manifest(path: Path, frame: pd.DataFrame) -> Path:
         StorageError: The file cannot be written.
     """
     checked = build_manifest(_get_columns(frame))
-    stream = io.StringIO(newline="")
-    # Every text in quotes: with fewer, `csv` would leave a bare carriage return in the file.
-    rows = csv.writer(stream, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
-    rows.writerow(MANIFEST_COLUMNS)
-    columns = (
-        [_shield(value) for value in checked[name]] if kind == _TEXT else checked[name].tolist()
-        for name, kind in MANIFEST_COLUMNS.items()
-    )
-    rows.writerows(zip(*columns, strict=True))
-    return write_text(path, stream.getvalue())
+    rows = zip(*(checked[name].tolist() for name in MANIFEST_COLUMNS), strict=True)
+    return write_safe_csv(path, MANIFEST_COLUMNS, rows)
 
 
 def read_manifest(path: Path) -> pd.DataFrame:
@@ -107,19 +103,19 @@ def read_manifest(path: Path) -> pd.DataFrame:
         DatasetError: The file is missing or is no manifest; says what is wrong.
     """
     try:
-        with path.open(encoding="utf-8", newline="") as stream:
-            names, *rows = csv.reader(stream, strict=True)
-        columns = dict(zip(names, zip(*rows, strict=True), strict=True))
+        names, columns = read_safe_csv(path)
     except FileNotFoundError as error:
         raise DatasetError(f"There is no manifest '{path}'. {_WAY_OUT}") from error
-    except (OSError, ValueError, csv.Error) as error:
+    except (OSError, ValueError) as error:
         raise DatasetError(f"The manifest '{path}' cannot be read: {error}. {_WAY_OUT}") from error
-    texts = {
-        name: [_unshield(value) for value in columns[name]]
-        for name in columns
-        if MANIFEST_COLUMNS.get(name) == _TEXT
-    }
-    return build_manifest({**columns, **texts})
+    return build_manifest(dict(zip(names, columns, strict=True)))
+
+
+def compute_row_hashes(frame: pd.DataFrame) -> list[str]:
+    """Compute 16 hexadecimal digits a row, so that a row changed by hand can be named."""
+    rows = zip(*_get_columns(frame).values(), strict=True)
+    texts = ("\x1f".join(str(value) for value in row) for row in rows)
+    return [hashlib.sha256(text.encode("utf-8")).hexdigest()[:16] for text in texts]
 
 
 def _get_columns(frame: pd.DataFrame) -> dict[str, Iterable[Any]]:
@@ -128,7 +124,7 @@ def _get_columns(frame: pd.DataFrame) -> dict[str, Iterable[Any]]:
 
 def _convert(values: Iterable[Any], *, name: str, kind: str) -> pd.Series[Any]:
     if kind == _TEXT:
-        return pd.Series([_make_printable(value) for value in values], dtype="str")
+        return pd.Series([make_printable(value) for value in values], dtype="str")
     try:
         if kind == _WHOLE:
             return pd.Series([int(value) for value in values], dtype="int64")
@@ -138,11 +134,6 @@ def _convert(values: Iterable[Any], *, name: str, kind: str) -> pd.Series[Any]:
         raise DatasetError(
             f"The manifest's column {name} holds something else than {wanted}: {error}. {_WAY_OUT}"
         ) from error
-
-
-def _make_printable(value: object) -> str:
-    """Escape what is not valid Unicode: a file name of other bytes must not break the file."""
-    return str(value).encode("utf-8", errors="backslashreplace").decode("utf-8")
 
 
 def _check(frame: pd.DataFrame) -> None:
@@ -158,11 +149,3 @@ def _check(frame: pd.DataFrame) -> None:
             f"The image '{image_ids.iloc[row]}' is in the split '{frame['split'].iloc[row]}'; "
             f"known are {', '.join(SPLIT_NAMES)}. {_WAY_OUT}"
         )
-
-
-def _shield(text: str) -> str:
-    return f"'{text}" if text.startswith(_FORMULA_STARTS) else text
-
-
-def _unshield(text: str) -> str:
-    return text.removeprefix("'")

@@ -1,0 +1,201 @@
+"""A prepared dataset, opened: films by split, the test split under seal."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from cxresnet.core.errors import DatasetError, SealedTestError
+from cxresnet.core.files import compute_sha256
+from cxresnet.data.dataset_record import (
+    IMAGES_NAME,
+    LEDGER_NAME,
+    LESION_MASKS_NAME,
+    LUNG_MASKS_NAME,
+    MANIFEST_NAME,
+    DatasetRecord,
+    read_dataset_record,
+)
+from cxresnet.data.manifest import read_manifest
+from cxresnet.data.preprocess import Preprocessing
+from cxresnet.data.sealed_test import log_opening
+
+__all__ = ["FilmSet", "PreparedDataset", "open_dataset"]
+
+
+@dataclass(frozen=True)
+class FilmSet:
+    """Some films of a dataset, with what is known about them.
+
+    Attributes:
+        films: (n, side, side), 0 to 255; for a split on the disk and read as it is used.
+        labels: (n,), index into the dataset's class names.
+        manifest: n rows, in the order of `films`, numbered from 0.
+    """
+
+    films: NDArray[np.uint8] = field(repr=False)
+    labels: NDArray[np.int64] = field(repr=False)
+    manifest: pd.DataFrame = field(repr=False)
+    _lung_masks: NDArray[np.uint8] | None = field(default=None, repr=False)
+    _lesion_masks: NDArray[np.uint8] | None = field(default=None, repr=False)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def lung_mask(self, number: int) -> NDArray[np.uint8] | None:
+        """Get the lung mask of film `number`: (side, side), 0 or 255; None if there is none."""
+        return _get_mask(self._lung_masks, self.manifest["lung_mask_row"].iloc[number])
+
+    def lesion_mask(self, number: int) -> NDArray[np.uint8] | None:
+        """Get the lesion mask of film `number`: (side, side), 0 or 255; None if there is none."""
+        return _get_mask(self._lesion_masks, self.manifest["lesion_mask_row"].iloc[number])
+
+
+@dataclass(frozen=True)
+class PreparedDataset:
+    """A folder that `prepare` wrote.
+
+    Attributes:
+        path: The folder.
+        record: All that `dataset.json` says.
+        manifest: All rows, the test split's among them; who is in it is no secret.
+    """
+
+    path: Path
+    record: DatasetRecord
+    manifest: pd.DataFrame = field(repr=False)
+    _images: NDArray[np.uint8] = field(repr=False)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The classes in the order of every logit."""
+        return self.record.class_names
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """The road that every film took, with mean and sd of the training films."""
+        return self.record.preprocessing
+
+    @property
+    def dataset_hash(self) -> str:
+        """Hash over manifest and images."""
+        return self.record.dataset_hash
+
+    def select(self, split: Literal["train", "val"] | str) -> FilmSet:
+        """Select the films of a split, without reading them yet.
+
+        Args:
+            split: "train" or "val".
+
+        Raises:
+            SealedTestError: "test" was asked for.
+            DatasetError: There is no such split.
+        """
+        if split == "test":
+            raise SealedTestError(
+                "The test split is sealed: choices are made on validation. "
+                "'cxresnet evaluate' opens it once the network is chosen, and writes that down."
+            )
+        return self._take_split(split)
+
+    def select_fold(self, fold: int, role: Literal["train", "val"]) -> FilmSet:
+        """Select films for cross-validation; the test split stays out of every fold.
+
+        Args:
+            fold: 0 and up.
+            role: "val" for the fold itself, "train" for all others, which are read into memory.
+
+        Raises:
+            DatasetError: The dataset has no such fold.
+        """
+        folds = self.manifest["fold"].to_numpy()
+        if fold < 0 or not (folds == fold).any():
+            raise DatasetError(
+                f"The dataset has no fold {fold}; it has {folds.max() + 1} folds. "
+                "Prepare it again with --set data.folds=5."
+            )
+        chosen = folds == fold if role == "val" else (folds != fold) & (folds >= 0)
+        return self._take(np.flatnonzero(chosen))
+
+    def open_sealed_test(self, *, reason: str) -> FilmSet:
+        """Open the test split, and write down that, when and why.
+
+        Args:
+            reason: Why, for the ledger; not empty.
+
+        Raises:
+            SealedTestError: No reason was given.
+            DatasetError: There is no test split, or the ledger was altered.
+            StorageError: The opening cannot be written down, so the split stays shut.
+        """
+        if not reason.strip():
+            raise SealedTestError("Say why the test split is opened: give a reason.")
+        test = self._take_split("test")
+        log_opening(self.path / LEDGER_NAME, reason=reason, dataset_hash=self.dataset_hash)
+        return test
+
+    def _take_split(self, split: str) -> FilmSet:
+        rows = np.flatnonzero((self.manifest["split"] == split).to_numpy())
+        if not len(rows):
+            raise DatasetError(
+                f"The dataset has no {split} split. Prepare it again with a {split} share above 0."
+            )
+        return self._take(rows)
+
+    def _take(self, rows: NDArray[np.intp]) -> FilmSet:
+        manifest = self.manifest.iloc[rows].reset_index(drop=True)
+        numbers = {name: number for number, name in enumerate(self.class_names)}
+        first, last = int(rows[0]), int(rows[-1])
+        in_a_row = last - first + 1 == len(rows)
+        return FilmSet(
+            films=self._images[first : last + 1] if in_a_row else self._images[rows],
+            labels=np.array([numbers[name] for name in manifest["class_name"]], dtype=np.int64),
+            manifest=manifest,
+            _lung_masks=_map(self.path / LUNG_MASKS_NAME),
+            _lesion_masks=_map(self.path / LESION_MASKS_NAME),
+        )
+
+
+def open_dataset(path: Path) -> PreparedDataset:
+    """Open a prepared dataset; films stay on the disk until they are used.
+
+    Args:
+        path: The folder that `prepare` wrote.
+
+    Raises:
+        DatasetError: It is no dataset, not whole, or its manifest was altered.
+    """
+    record = read_dataset_record(path)
+    manifest_path = path / MANIFEST_NAME
+    manifest = read_manifest(manifest_path)
+    if compute_sha256(manifest_path) != record.files[MANIFEST_NAME]:
+        raise DatasetError(
+            f"The manifest '{manifest_path}' was altered after it was written. "
+            f"'cxresnet verify {path}' names the row; then prepare the dataset again."
+        )
+    images = _map(path / IMAGES_NAME)
+    if images is None or images.shape[0] != len(manifest):
+        raise DatasetError(
+            f"'{path / IMAGES_NAME}' is missing or cut off. Prepare the dataset again."
+        )
+    return PreparedDataset(path, record, manifest, images)
+
+
+def _map(path: Path) -> NDArray[np.uint8] | None:
+    """Map a file of films into memory, read-only; None where there is none."""
+    try:
+        films: NDArray[np.uint8] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise DatasetError(f"'{path}' cannot be read ({error}). Prepare again.") from error
+    return films
+
+
+def _get_mask(masks: NDArray[np.uint8] | None, row: int) -> NDArray[np.uint8] | None:
+    return None if masks is None or row < 0 else np.asarray(masks[row])
