@@ -10,12 +10,15 @@ import pandas as pd
 import pytest
 import torch
 
-from cxresnet.core.config import DataConfig, ExplainConfig, ModelConfig
+from cxresnet.core.config import DataConfig, EvaluateConfig, ExplainConfig, ModelConfig
 from cxresnet.core.errors import RunFolderError
 from cxresnet.core.run_folder import RunFolder
 from cxresnet.data.dataset import FilmSet
 from cxresnet.data.preprocess import build_preprocessing
+from cxresnet.evaluate.evaluation import evaluate_predictions
+from cxresnet.evaluate.record import OperatingPoint
 from cxresnet.explain.attribution import compute_attributions, run_explain
+from cxresnet.explain.record import Attributions
 from cxresnet.model.checkpoint import CheckpointRecord
 from cxresnet.model.presets import build_model
 from cxresnet.predict import Predictions, Predictor
@@ -76,37 +79,73 @@ CONFIG = ExplainConfig(
 )
 
 
+def _explain(
+    predictor: Predictor,
+    predictions: Predictions,
+    films: FilmSet,
+    *,
+    weights: tuple[float, float] = (1.0, 1.0),
+) -> Attributions:
+    evaluation = evaluate_predictions(
+        predictions,
+        config=EvaluateConfig(bootstrap_resamples=100),
+        operating_point=OperatingPoint(
+            rule="argmax", temperature=2.0, weights=weights, chosen_on="nothing", scores={}
+        ),
+    )
+    return compute_attributions(predictor, predictions, films, evaluation=evaluation, config=CONFIG)
+
+
+def _calibrate(logits: np.ndarray) -> np.ndarray:
+    return torch.from_numpy(logits / 2.0).softmax(dim=-1).numpy()
+
+
 def test_every_film_stands_once_with_its_own_picture_and_probability(
     predictor: Predictor, predictions: Predictions, sealed_films: FilmSet
 ) -> None:
-    found = compute_attributions(predictor, predictions, sealed_films, config=CONFIG)
+    found = _explain(predictor, predictions, sealed_films)
     assert sorted(film.image_id for film in found.index.films) == sorted(predictions.image_ids)
     for row, film in enumerate(found.index.films):
         place = predictions.image_ids.index(film.image_id)
         np.testing.assert_array_equal(found.films[row], sealed_films.films[place])
-        assert film.probability == pytest.approx(predictions.probabilities[place].max())
+        assert film.probability == pytest.approx(_calibrate(predictions.logits)[place].max())
         assert (film.why == "most confident right") == (film.true_class == film.predicted_class)
 
 
 def test_the_maps_explain_the_class_that_the_network_says(
     predictor: Predictor, predictions: Predictions, sealed_films: FilmSet
 ) -> None:
-    found = compute_attributions(predictor, predictions, sealed_films, config=CONFIG)
+    found = _explain(predictor, predictions, sealed_films)
     film = found.index.films[0]
     covered = found.films[:1].copy()
     # Half the film is one patch here; 0.5 is the mean grey, so 127.5 is what covers.
     image = predictor.to_tensor(covered)
     image[..., : SIDE // 2, : SIDE // 2] = 0
     with torch.no_grad():
-        left = predictor.model(image).softmax(1)[0]
+        left = _calibrate(predictor.model(image).numpy())[0]
     lost = film.probability - left[found.index.class_names.index(film.predicted_class)]
     assert found.maps["occlusion"][0, 0, 0] == pytest.approx(float(lost), abs=1e-5)
+
+
+def test_the_class_that_is_decided_for_is_explained(
+    predictor: Predictor, predictions: Predictions, sealed_films: FilmSet
+) -> None:
+    found = _explain(predictor, predictions, sealed_films, weights=(1e-6, 1.0))
+    assert {film.predicted_class for film in found.index.films} == {"covid-19"}
+
+
+def test_the_network_is_left_in_its_mode(
+    predictor: Predictor, predictions: Predictions, sealed_films: FilmSet
+) -> None:
+    _explain(predictor, predictions, sealed_films)
+    assert not any(module.training for module in predictor.model.modules())
+    assert all(parameter.grad is None for parameter in predictor.model.parameters())
 
 
 def test_only_a_film_with_a_lung_mask_has_a_share_in_the_lungs(
     predictor: Predictor, predictions: Predictions, sealed_films: FilmSet
 ) -> None:
-    found = compute_attributions(predictor, predictions, sealed_films, config=CONFIG)
+    found = _explain(predictor, predictions, sealed_films)
     for row, film in enumerate(found.index.films):
         if film.image_id == "film-0":
             assert film.lung_area_share == 0.5
@@ -121,7 +160,7 @@ def test_only_a_film_with_a_lung_mask_has_a_share_in_the_lungs(
 def test_the_scale_holds_every_value(
     predictor: Predictor, predictions: Predictions, sealed_films: FilmSet
 ) -> None:
-    found = compute_attributions(predictor, predictions, sealed_films, config=CONFIG)
+    found = _explain(predictor, predictions, sealed_films)
     largest = max(np.abs(values).max() for values in found.maps.values())
     assert 0 < largest <= found.index.scale_limit
 
@@ -131,7 +170,7 @@ def test_predictions_of_another_network_are_refused(
 ) -> None:
     other = dataclasses.replace(predictions, logits=predictions.logits[:, ::-1] + 0)
     with pytest.raises(RunFolderError, match="not those of the network"):
-        compute_attributions(predictor, other, sealed_films, config=CONFIG)
+        _explain(predictor, other, sealed_films)
 
 
 def test_predictions_of_other_films_are_refused(
@@ -140,7 +179,7 @@ def test_predictions_of_other_films_are_refused(
     image_ids = tuple(f"other-{name}" for name in predictions.image_ids)
     other = dataclasses.replace(predictions, image_ids=image_ids)
     with pytest.raises(RunFolderError, match="'other-film-"):
-        compute_attributions(predictor, other, sealed_films, config=CONFIG)
+        _explain(predictor, other, sealed_films)
 
 
 def test_before_the_test_the_way_out_is_named(tmp_path: Path) -> None:

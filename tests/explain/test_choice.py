@@ -5,35 +5,41 @@ from __future__ import annotations
 import numpy as np
 
 from cxresnet.explain.choice import choose_films
-from cxresnet.predict import Predictions
+from cxresnet.metrics.classification import Judged
 
 
-def _predict(
+def _choose(
     rows: list[tuple[str, str, int, tuple[float, float]]],
-) -> Predictions:
-    return Predictions(
-        image_ids=tuple(row[0] for row in rows),
-        patient_ids=tuple(row[1] for row in rows),
-        group_ids=tuple(row[1] for row in rows),
-        sources=("s",) * len(rows),
-        truth=np.array([row[2] for row in rows]),
-        logits=np.log(np.array([row[3] for row in rows], np.float32)),
+    *,
+    films_per_class: int,
+    weights: tuple[float, float] = (1, 1),
+) -> list[tuple[int, int, str]]:
+    """Rows are (image, patient, truth, probabilities)."""
+    probabilities = np.array([row[3] for row in rows])
+    judged = Judged(
         class_names=("normal", "covid-19"),
+        truth=np.array([row[2] for row in rows]),
+        predicted=(probabilities * weights).argmax(axis=1),
+        probabilities=probabilities,
     )
+    chosen = choose_films(
+        judged,
+        image_ids=[row[0] for row in rows],
+        group_ids=[row[1] for row in rows],
+        films_per_class=films_per_class,
+    )
+    return [(each.row, each.predicted, each.why) for each in chosen]
 
 
 def test_by_hand_right_before_wrong_and_most_confident_first() -> None:
-    predictions = _predict(
-        [
-            ("a", "1", 0, (0.6, 0.4)),
-            ("b", "2", 0, (0.9, 0.1)),
-            ("c", "3", 0, (0.2, 0.8)),
-            ("d", "4", 1, (0.3, 0.7)),
-            ("e", "5", 0, (0.7, 0.3)),
-        ]
-    )
-    chosen = choose_films(predictions, films_per_class=2)
-    assert [(each.row, each.predicted, each.why) for each in chosen] == [
+    films = [
+        ("a", "1", 0, (0.6, 0.4)),
+        ("b", "2", 0, (0.9, 0.1)),
+        ("c", "3", 0, (0.2, 0.8)),
+        ("d", "4", 1, (0.3, 0.7)),
+        ("e", "5", 0, (0.7, 0.3)),
+    ]
+    assert _choose(films, films_per_class=2) == [
         (1, 0, "most confident right"),
         (4, 0, "most confident right"),
         (2, 1, "most confident wrong"),
@@ -41,17 +47,23 @@ def test_by_hand_right_before_wrong_and_most_confident_first() -> None:
     ]
 
 
+def test_what_was_decided_counts_not_the_largest_probability() -> None:
+    films = [("a", "1", 1, (0.6, 0.4)), ("b", "2", 1, (0.55, 0.45))]
+    assert _choose(films, films_per_class=2, weights=(1, 2)) == [
+        (1, 1, "most confident right"),
+        (0, 1, "most confident right"),
+    ]
+
+
 def test_a_patient_stands_once_with_the_most_confident_film() -> None:
-    predictions = _predict(
-        [("a", "1", 0, (0.8, 0.2)), ("b", "1", 0, (0.9, 0.1)), ("c", "2", 0, (0.6, 0.4))]
-    )
-    assert [each.row for each in choose_films(predictions, films_per_class=2)] == [1, 2]
+    films = [("a", "1", 0, (0.8, 0.2)), ("b", "1", 0, (0.9, 0.1)), ("c", "2", 0, (0.6, 0.4))]
+    assert [row for row, *_ in _choose(films, films_per_class=2)] == [1, 2]
 
 
 def test_equal_confidence_goes_by_image_id() -> None:
-    predictions = _predict([("b", "1", 0, (0.9, 0.1)), ("a", "2", 0, (0.9, 0.1))])
-    assert [each.row for each in choose_films(predictions, films_per_class=1)] == [1]
+    films = [("b", "1", 0, (0.9, 0.1)), ("a", "2", 0, (0.9, 0.1))]
+    assert [row for row, *_ in _choose(films, films_per_class=1)] == [1]
 
 
 def test_films_without_a_known_class_are_passed_over() -> None:
-    assert choose_films(_predict([("a", "1", -1, (0.9, 0.1))]), films_per_class=3) == ()
+    assert _choose([("a", "1", -1, (0.9, 0.1))], films_per_class=3) == []

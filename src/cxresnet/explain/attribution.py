@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from cxresnet.core.config import ExplainConfig
 from cxresnet.core.errors import RunFolderError
 from cxresnet.core.progress import track
 from cxresnet.core.run_folder import RunFolder
 from cxresnet.data.dataset import FilmSet, open_dataset
+from cxresnet.evaluate.operating_point import judge
+from cxresnet.evaluate.record import Evaluation, read_evaluation
+from cxresnet.explain.calibrated import CalibratedNetwork
 from cxresnet.explain.choice import Choice, choose_films
 from cxresnet.explain.lungs import compute_lung_area_share, compute_lung_share
 from cxresnet.explain.methods import AbstractMethod, build_methods
@@ -28,13 +32,14 @@ from cxresnet.explain.record import (
     MethodRecord,
     write_attributions,
 )
+from cxresnet.metrics.classification import Judged
 from cxresnet.predict import Predictions, Predictor, load_predictor, read_predictions
 
 __all__ = ["ExplainResult", "compute_attributions", "run_explain"]
 
 _LOGGER = logging.getLogger(__name__)
 
-_PROBABILITY_TOLERANCE = 0.01
+_LOGIT_TOLERANCE = 0.05
 """Between the table and the network now: wider than any difference between two machines."""
 
 
@@ -69,8 +74,11 @@ def run_explain(run: RunFolder, *, config: ExplainConfig) -> ExplainResult:
         )
     predictions = read_predictions(run.predictions)
     predictor = load_predictor(run.checkpoint)
+    evaluation = read_evaluation(run.metrics)
     test = open_dataset(run.read_dataset_path()).open_sealed_test(reason="explain")
-    attributions = compute_attributions(predictor, predictions, test, config=config)
+    attributions = compute_attributions(
+        predictor, predictions, test, evaluation=evaluation, config=config
+    )
     write_attributions(run.explain, attributions)
     pictures = write_pictures(run.explain, attributions)
     _LOGGER.info("explained %d films in %s", len(pictures), run.explain)
@@ -78,42 +86,73 @@ def run_explain(run: RunFolder, *, config: ExplainConfig) -> ExplainResult:
 
 
 def compute_attributions(
-    predictor: Predictor, predictions: Predictions, test: FilmSet, *, config: ExplainConfig
+    predictor: Predictor,
+    predictions: Predictions,
+    test: FilmSet,
+    *,
+    evaluation: Evaluation,
+    config: ExplainConfig,
 ) -> Attributions:
     """Choose films and compute their maps.
+
+    What is explained is the class that the operating point decides for, and the unit is change of
+    its probability after the temperature: the same that the test reports. Where the test averages
+    several views of a film, the film itself is explained.
 
     Args:
         predictor: Of the network that made the predictions.
         predictions: Of the test films.
         test: The test films themselves.
+        evaluation: How the predictions were judged.
         config: How many films, and how finely.
 
     Raises:
         RunFolderError: The predictions are of another network or of other films, or there are none.
     """
-    choices = choose_films(predictions, films_per_class=config.films_per_class)
+    judged = judge(predictions, evaluation.operating_point)
+    choices = choose_films(
+        judged,
+        image_ids=predictions.image_ids,
+        group_ids=predictions.group_ids,
+        films_per_class=config.films_per_class,
+    )
     if not choices:
         raise RunFolderError("No film of the test has a known class; there is nothing to explain.")
     rows = _find_rows(predictions, test, choices)
     films = np.stack([test.films[row] for row in rows])
-    _require_same_network(predictor, predictions, films=films, choices=choices)
+    now = predictor.predict_films(films, test_views=evaluation.provenance.test_views > 1)
+    _require_same_logits(now, predictions.logits[[choice.row for choice in choices]])
     methods = build_methods(config, side_px=films.shape[-1])
-    maps = _compute_maps(predictor, films, methods, choices=choices)
+    network = CalibratedNetwork(predictor.model, temperature=evaluation.operating_point.temperature)
+    images = predictor.to_tensor(films)
+    maps = _compute_maps(network, images, methods, choices=choices)
     lung_masks = np.stack([_read_lung_mask(test, row) for row in rows])
-    everything = np.stack(list(maps.values()))
-    index = ExplanationIndex(
-        scale_limit=compute_scale_limit(everything),
-        class_names=predictions.class_names,
+    described = tuple(
+        _describe(predictions, judged, choice).model_copy(
+            update=_measure_lungs(lung_masks[row], _take_row(maps, row))
+        )
+        for row, choice in enumerate(choices)
+    )
+    index = _build_index(described, methods, maps=maps, class_names=predictions.class_names)
+    return Attributions(index=index, films=films, lung_masks=lung_masks, maps=maps)
+
+
+def _build_index(
+    films: tuple[ExplainedFilm, ...],
+    methods: Sequence[AbstractMethod],
+    *,
+    maps: Mapping[str, NDArray[np.float32]],
+    class_names: tuple[str, ...],
+) -> ExplanationIndex:
+    return ExplanationIndex(
+        scale_limit=compute_scale_limit(np.stack(list(maps.values()))),
+        class_names=class_names,
         methods=tuple(
             MethodRecord(name=method.name, title=method.title, reading=method.reading)
             for method in methods
         ),
-        films=tuple(
-            _describe(predictions, choice, maps=_take_row(maps, row), lung_mask=lung_masks[row])
-            for row, choice in enumerate(choices)
-        ),
+        films=films,
     )
-    return Attributions(index=index, films=films, lung_masks=lung_masks, maps=maps)
 
 
 def _find_rows(predictions: Predictions, test: FilmSet, choices: Sequence[Choice]) -> list[int]:
@@ -129,18 +168,9 @@ def _find_rows(predictions: Predictions, test: FilmSet, choices: Sequence[Choice
     return [places[image_id] for image_id in wanted]
 
 
-def _require_same_network(
-    predictor: Predictor,
-    predictions: Predictions,
-    *,
-    films: NDArray[np.uint8],
-    choices: Sequence[Choice],
-) -> None:
+def _require_same_logits(now: NDArray[np.float32], before: NDArray[np.float32]) -> None:
     """Refuse to explain a network with another one's predictions."""
-    logits = torch.from_numpy(predictor.predict_films(films))
-    now = logits.softmax(dim=1).numpy()
-    before = predictions.probabilities[[choice.row for choice in choices]]
-    if now.shape != before.shape or np.abs(now - before).max() > _PROBABILITY_TOLERANCE:
+    if now.shape != before.shape or np.abs(now - before).max() > _LOGIT_TOLERANCE:
         raise RunFolderError(
             "The predictions are not those of the network in this run; it was trained again, or "
             "the films have changed. Evaluate again."
@@ -148,24 +178,24 @@ def _require_same_network(
 
 
 def _compute_maps(
-    predictor: Predictor,
-    films: NDArray[np.uint8],
+    network: CalibratedNetwork,
+    images: Tensor,
     methods: Sequence[AbstractMethod],
     *,
     choices: Sequence[Choice],
 ) -> dict[str, NDArray[np.float32]]:
     """Compute every map of every film, film by film, so that memory does not grow with them."""
-    maps = {method.name: np.zeros(films.shape, np.float32) for method in methods}
+    shape = (len(images), *images.shape[-2:])
+    maps = {method.name: np.zeros(shape, np.float32) for method in methods}
     for row, choice in enumerate(track(choices, "Explaining films")):
-        images = predictor.to_tensor(films[row : row + 1])
         target = torch.tensor([choice.predicted], device=images.device)
         for method in methods:
-            found = method.attribute(predictor.model, images, targets=target)
+            found = method.attribute(network, images[row : row + 1], targets=target)
             maps[method.name][row] = found[0].cpu().numpy()
     return maps
 
 
-def _take_row(maps: dict[str, NDArray[np.float32]], row: int) -> dict[str, NDArray[np.float32]]:
+def _take_row(maps: Mapping[str, NDArray[np.float32]], row: int) -> dict[str, NDArray[np.float32]]:
     return {name: values[row] for name, values in maps.items()}
 
 
@@ -174,17 +204,7 @@ def _read_lung_mask(test: FilmSet, row: int) -> NDArray[np.uint8]:
     return np.zeros_like(test.films[row]) if mask is None else mask
 
 
-def _describe(
-    predictions: Predictions,
-    choice: Choice,
-    *,
-    maps: dict[str, NDArray[np.float32]],
-    lung_mask: NDArray[np.uint8],
-) -> ExplainedFilm:
-    shares = {}
-    if lung_mask.any():
-        found = {name: compute_lung_share(values, lung_mask) for name, values in maps.items()}
-        shares = {name: share for name, share in found.items() if share is not None}
+def _describe(predictions: Predictions, judged: Judged, choice: Choice) -> ExplainedFilm:
     names, row = predictions.class_names, choice.row
     return ExplainedFilm(
         image_id=predictions.image_ids[row],
@@ -192,8 +212,19 @@ def _describe(
         source=predictions.sources[row],
         true_class=names[predictions.truth[row]],
         predicted_class=names[choice.predicted],
-        probability=float(predictions.probabilities[row, choice.predicted]),
+        probability=float(judged.probabilities[row, choice.predicted]),
         why=choice.why,
-        lung_area_share=compute_lung_area_share(lung_mask) if lung_mask.any() else None,
-        lung_shares=shares,
     )
+
+
+def _measure_lungs(
+    lung_mask: NDArray[np.uint8], maps: Mapping[str, NDArray[np.float32]]
+) -> dict[str, float | dict[str, float]]:
+    """Say how much of each map lies in the lungs; nothing where there is no mask."""
+    if not lung_mask.any():
+        return {}
+    shares = {name: compute_lung_share(values, lung_mask) for name, values in maps.items()}
+    return {
+        "lung_area_share": compute_lung_area_share(lung_mask),
+        "lung_shares": {name: share for name, share in shares.items() if share is not None},
+    }
