@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pandas as pd
 
+from cxresnet.core.finding import Finding
 from cxresnet.evaluate.record import Evaluation
 from cxresnet.metrics.estimate import Estimate
-from cxresnet.report.notices import find_film_notices, find_test_notices
+from cxresnet.report.notices import find_film_notices, find_test_notices, sort_notices
+from cxresnet.report.section import Notice
 
 
 def _build_films(pairs: list[tuple[str, str]], *, patient_id: str = "p") -> pd.DataFrame:
@@ -63,3 +65,16 @@ def test_a_rule_without_lungs_that_is_as_good_is_red(evaluation: Evaluation) -> 
 def test_few_patients_and_the_warnings_of_the_test_are_passed_on(evaluation: Evaluation) -> None:
     titles = [notice.title for notice in find_test_notices(evaluation)]
     assert titles == ["Few patients in the test", "From the test"]
+
+
+def test_where_the_source_oracle_was_asked_its_answer_stands_alone() -> None:
+    films = _build_films([("nih", "normal"), ("cohen", "covid-19")])
+    finding = Finding(question="source_oracle", title="T", verdict="red", sentence="S")
+    assert find_film_notices(films, findings=(finding,)) == (Notice("red", "T", "S"),)
+    green = finding.model_copy(update={"verdict": "green"})
+    assert find_film_notices(films, findings=(green,)) == ()
+
+
+def test_the_worst_stands_first_and_nothing_twice() -> None:
+    amber, red = Notice("amber", "a", "s"), Notice("red", "r", "s")
+    assert sort_notices([amber, red, amber]) == (red, amber)

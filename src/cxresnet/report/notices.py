@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 import pandas as pd
 
+from cxresnet.core.finding import Finding
 from cxresnet.evaluate.record import Evaluation
 from cxresnet.report.section import Notice
 from cxresnet.report.sections.summary import find_best_baseline
 from cxresnet.report.words import show_share
 
-__all__ = ["find_film_notices", "find_test_notices"]
+__all__ = ["find_film_notices", "find_finding_notices", "find_test_notices", "sort_notices"]
 
 _FEW_PATIENTS = 30
+_SOURCE_ORACLE = "source_oracle"
 _MANY_WITHOUT_PATIENT = 0.05
 
 
-def find_film_notices(manifest: pd.DataFrame) -> tuple[Notice, ...]:
+def find_film_notices(
+    manifest: pd.DataFrame, *, findings: Sequence[Finding] = ()
+) -> tuple[Notice, ...]:
     """Find what the films themselves make doubtful.
 
     Args:
         manifest: Of the prepared dataset.
+        findings: What was asked of the films; where the source oracle was asked, its answer stands
+            instead of our simpler look at the sources.
     """
-    notices = [*_find_phantoms(manifest), *_find_classes_that_are_sources(manifest)]
+    notices = _find_phantoms(manifest)
+    if not any(finding.question == _SOURCE_ORACLE for finding in findings):
+        notices += _find_classes_that_are_sources(manifest)
     without = float((manifest["patient_id"] == "").mean())
     if without > _MANY_WITHOUT_PATIENT:
         sentence = (
@@ -30,7 +40,7 @@ def find_film_notices(manifest: pd.DataFrame) -> tuple[Notice, ...]:
             "split, and the numbers may be too good."
         )
         notices.append(Notice("amber", "Patients unknown", sentence))
-    return tuple(notices)
+    return (*notices, *find_finding_notices(findings))
 
 
 def _find_phantoms(manifest: pd.DataFrame) -> list[Notice]:
@@ -66,6 +76,15 @@ def _find_classes_that_are_sources(manifest: pd.DataFrame) -> list[Notice]:
     return notices
 
 
+def find_finding_notices(findings: Sequence[Finding]) -> tuple[Notice, ...]:
+    """Lift the findings that are not green to the top of the page."""
+    return tuple(
+        Notice(finding.verdict, finding.title, finding.sentence)
+        for finding in findings
+        if finding.verdict != "green"
+    )
+
+
 def find_test_notices(evaluation: Evaluation) -> tuple[Notice, ...]:
     """Find what makes the numbers of the test doubtful."""
     notices = [*_find_baseline_as_good(evaluation)]
@@ -90,3 +109,9 @@ def _find_baseline_as_good(evaluation: Evaluation) -> list[Notice]:
         "accuracy is not clearly above it."
     )
     return [Notice("red", "A rule without lungs does as well", sentence)]
+
+
+def sort_notices(notices: Iterable[Notice]) -> tuple[Notice, ...]:
+    """Put the worst first, and say nothing twice."""
+    order = ("red", "amber", "green", "grey")
+    return tuple(sorted(dict.fromkeys(notices), key=lambda notice: order.index(notice.verdict)))

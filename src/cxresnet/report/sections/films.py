@@ -29,7 +29,7 @@ __all__ = [
 ]
 
 _SAMPLES_PER_CLASS = 6
-_SAMPLE_SIDE_PX = 128
+_SAMPLE_SIDE_PX = 160
 _MOST_SOURCES = 12
 _OTHERS = "other sources"
 

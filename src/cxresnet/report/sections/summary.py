@@ -6,8 +6,10 @@ from dataclasses import dataclass
 
 from cxresnet.evaluate.record import Baseline, Evaluation
 from cxresnet.metrics.estimate import Estimate
+from cxresnet.report.material import RunMaterial
+from cxresnet.report.words import show_count, show_duration
 
-__all__ = ["HeadlineCard", "build_headline_cards", "find_best_baseline"]
+__all__ = ["HeadlineCard", "build_headline_cards", "describe_run", "find_best_baseline"]
 
 
 @dataclass(frozen=True)
@@ -72,3 +74,31 @@ def find_best_baseline(evaluation: Evaluation) -> Baseline | None:
         if baseline.name == evaluation.best_baseline:
             return baseline
     return None
+
+
+def describe_run(material: RunMaterial) -> str:
+    """Say in a sentence or two what was done, as far as it was done."""
+    sentences = []
+    if material.dataset is not None:
+        manifest = material.dataset.manifest
+        names = ", ".join(material.dataset.class_names)
+        sentences.append(
+            f"{show_count(len(manifest))} films of {len(material.dataset.class_names)} classes "
+            f"({names}) from {_count(manifest['source'].nunique(), 'source')}."
+        )
+    if material.model is not None and material.record is not None:
+        learnt = sum(parameter.numel() for parameter in material.model.parameters())
+        trained = ""
+        if material.history is not None:
+            trained = f", trained from scratch for {_count(len(material.history), 'epoch')}"
+            if "seconds" in material.history:
+                trained += f" in {show_duration(float(material.history['seconds'].sum()))}"
+        sentences.append(
+            f"A residual network “{material.record.model.preset}” of {show_count(learnt)} "
+            f"learnt numbers{trained}."
+        )
+    return " ".join(sentences)
+
+
+def _count(number: int, word: str) -> str:
+    return f"{show_count(number)} {word}{'' if number == 1 else 's'}"

@@ -1,0 +1,138 @@
+"""What a run holds so far, read from its files; what is not there yet is None."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pandas as pd
+
+from cxresnet.core.errors import CXResnetError, RunFolderError
+from cxresnet.core.files import read_json
+from cxresnet.core.finding import FINDINGS_NAME, Finding, read_findings
+from cxresnet.core.run_folder import RunFolder
+from cxresnet.data.dataset import PreparedDataset, open_dataset
+from cxresnet.evaluate.record import Evaluation, read_evaluation
+from cxresnet.explain.record import Attributions, read_attributions
+from cxresnet.model.checkpoint import CheckpointRecord, read_model
+from cxresnet.model.resnet import CXResNet
+from cxresnet.report.section import Notice
+from cxresnet.report.sections.films import FilmMaterial
+
+__all__ = ["RunMaterial", "build_film_material", "read_run_material"]
+
+Part = TypeVar("Part")
+
+
+@dataclass(frozen=True)
+class RunMaterial:
+    """Everything that the page is made of.
+
+    Attributes:
+        name: Of the run.
+        dataset: The prepared films.
+        model: The network that validation chose.
+        record: What came with its weights.
+        history: One row an epoch.
+        config: By section and key.
+        environment: Of the training, by name.
+        evaluation: The numbers.
+        attributions: The maps.
+        findings: What was asked of the network.
+        damaged: One notice for each part that is there but cannot be read.
+    """
+
+    name: str
+    dataset: PreparedDataset | None = None
+    model: CXResNet | None = None
+    record: CheckpointRecord | None = None
+    history: pd.DataFrame | None = None
+    config: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    environment: Mapping[str, Any] = field(default_factory=dict)
+    evaluation: Evaluation | None = None
+    attributions: Attributions | None = None
+    findings: tuple[Finding, ...] = ()
+    damaged: tuple[Notice, ...] = ()
+
+
+def read_run_material(run: RunFolder) -> RunMaterial:
+    """Read all that is there. A half-finished run is no error; neither is a damaged part."""
+    reader = _Reader(run.path)
+    network = reader.read("network", run.checkpoint, read_model)
+    model, record = network if network else (None, None)
+    return RunMaterial(
+        name=run.path.resolve().name,
+        dataset=reader.read("dataset", run.mark, lambda _: _open_dataset_if_there(run)),
+        model=model,
+        record=record,
+        history=reader.read("history", run.history, pd.read_csv),
+        config=reader.read("config", run.train / "config.json", read_json) or {},
+        environment=reader.read("environment", run.train / "environment.json", read_json) or {},
+        evaluation=reader.read("test", run.metrics, read_evaluation),
+        attributions=reader.read(
+            "explanation", run.explain / "index.json", lambda path: read_attributions(path.parent)
+        ),
+        findings=reader.read(
+            "audit", run.audit / FINDINGS_NAME, lambda path: read_findings(path.parent)
+        )
+        or (),
+        damaged=tuple(reader.damaged),
+    )
+
+
+def _open_dataset_if_there(run: RunFolder) -> PreparedDataset | None:
+    try:
+        path = run.read_dataset_path()
+    except RunFolderError:
+        return None
+    return open_dataset(path)
+
+
+class _Reader:
+    """Reads parts, and notes those that are there but cannot be read."""
+
+    def __init__(self, root: Path) -> None:
+        self.damaged: list[Notice] = []
+        self._root = root
+
+    def read(self, name: str, path: Path, read: Callable[[Path], Part]) -> Part | None:
+        """Read one part; None where it is not there or cannot be read."""
+        if not path.exists():
+            return None
+        try:
+            return read(path)
+        except (CXResnetError, ValueError, OSError) as error:
+            # A stranger's message may hold anything; ours are sentences, but may name the machine's
+            # folders, which are nobody's business where the page goes.
+            reason = str(error) if isinstance(error, CXResnetError) else type(error).__name__
+            reason = reason.replace(str(self._root), self._root.name)
+            self.damaged.append(Notice("red", f"The {name} of this run cannot be read", reason))
+            return None
+
+
+def build_film_material(dataset: PreparedDataset) -> FilmMaterial:
+    """Gather what the section about the films needs; the test split stays sealed.
+
+    Raises:
+        DatasetError: There is no training split, or a list beside the films is damaged.
+    """
+    training = dataset.select("train")
+    return FilmMaterial(
+        class_names=dataset.class_names,
+        manifest=dataset.manifest,
+        training=training.manifest,
+        training_films=training.films,
+        rejected=_read_rejected(dataset.path / "rejected.csv"),
+        findings=read_findings(dataset.path),
+    )
+
+
+def _read_rejected(path: Path) -> pd.DataFrame:
+    """Read the list of films left out; empty where there is none."""
+    empty = pd.DataFrame({"image_id": [], "code": []}, dtype="str")
+    if not path.is_file():
+        return empty
+    frame = pd.read_csv(path, dtype="str", keep_default_na=False)
+    return frame.reindex(columns=empty.columns, fill_value="")

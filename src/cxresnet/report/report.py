@@ -1,0 +1,112 @@
+"""The stage: everything that is known of a run, as one page that opens from disk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from cxresnet.core.files import write_text
+from cxresnet.core.run_folder import RunFolder
+from cxresnet.report.material import RunMaterial, build_film_material, read_run_material
+from cxresnet.report.notices import (
+    find_film_notices,
+    find_finding_notices,
+    find_test_notices,
+    sort_notices,
+)
+from cxresnet.report.page import render_page
+from cxresnet.report.section import Notice, Section
+from cxresnet.report.sections.architecture import build_architecture_section
+from cxresnet.report.sections.audit import build_audit_section
+from cxresnet.report.sections.evaluation import build_evaluation_section
+from cxresnet.report.sections.explanation import build_explanation_section
+from cxresnet.report.sections.films import FilmMaterial, build_films_section
+from cxresnet.report.sections.reproduction import build_reproduction_section
+from cxresnet.report.sections.summary import (
+    build_headline_cards,
+    describe_run,
+    find_best_baseline,
+)
+from cxresnet.report.sections.training import build_training_section
+
+__all__ = ["render_report", "run_report"]
+
+
+def run_report(run: RunFolder) -> Path:
+    """Write `report.html` from whatever the run holds; returns its path.
+
+    A half-finished run is no error: the page says what is missing and how to get it.
+
+    Raises:
+        StorageError: The page cannot be written.
+    """
+    return write_text(run.report, render_report(read_run_material(run)))
+
+
+def render_report(material: RunMaterial) -> str:
+    """Render the page, one HTML text that loads nothing and runs nothing."""
+    films = build_film_material(material.dataset) if material.dataset else None
+    evaluation = material.evaluation
+    return render_page(
+        "page.html.j2",
+        title=material.name,
+        lead=describe_run(material),
+        notices=sort_notices(_find_notices(material, films)),
+        sections=_build_sections(material, films),
+        evaluation=evaluation,
+        cards=build_headline_cards(evaluation) if evaluation else (),
+        best=find_best_baseline(evaluation) if evaluation else None,
+        class_names=material.record.class_names if material.record else (),
+    )
+
+
+def _build_sections(material: RunMaterial, films: FilmMaterial | None) -> list[Section]:
+    record, config = material.record, material.config
+    sections = [
+        build_films_section(films),
+        build_architecture_section(
+            material.model,
+            preset=record.model.preset if record else "",
+            side_px=_find_side_px(record.preprocessing if record else {}),
+            class_names=record.class_names if record else (),
+        ),
+        build_training_section(
+            material.history,
+            chosen_epoch=_find_chosen_epoch(material),
+            settings=config.get("train", {}),
+            environment=material.environment,
+        ),
+        build_evaluation_section(material.evaluation),
+        build_explanation_section(material.attributions),
+        build_reproduction_section(
+            dataset_hash=material.dataset.dataset_hash if material.dataset else "",
+            versions=record.versions if record else {},
+            provenance=material.evaluation.provenance if material.evaluation else None,
+            config=config,
+        ),
+    ]
+    if material.findings:
+        sections.insert(-1, build_audit_section(material.findings))
+    return sections
+
+
+def _find_notices(material: RunMaterial, films: FilmMaterial | None) -> tuple[Notice, ...]:
+    notices = material.damaged
+    if films is not None:
+        notices += find_film_notices(films.manifest, findings=films.findings)
+    if material.evaluation is not None:
+        notices += find_test_notices(material.evaluation)
+    return notices + find_finding_notices(material.findings)
+
+
+def _find_side_px(preprocessing: Mapping[str, Any]) -> int:
+    return int(preprocessing.get("side_px", 0))
+
+
+def _find_chosen_epoch(material: RunMaterial) -> int | None:
+    """Find the epoch that the checkpoint says it is of."""
+    if material.record is None:
+        return None
+    epoch = (material.record.notes | material.record.metrics).get("epoch")
+    return int(epoch) if isinstance(epoch, int | float) else None

@@ -1,0 +1,61 @@
+"""The network: a picture of it, and what each part costs."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cxresnet.model.picture import draw_architecture
+from cxresnet.model.resnet import CXResNet
+from cxresnet.model.summary import LayerRow, Totals, compute_totals, summarise_model
+from cxresnet.report.section import Section
+
+__all__ = ["ArchitectureView", "build_architecture_section"]
+
+
+@dataclass(frozen=True)
+class ArchitectureView:
+    """What the template shows.
+
+    Attributes:
+        preset: Name of the network.
+        side_px: Side of the film that the picture was drawn for.
+        address: The picture, as a `data:` address: apart from the page, so that neither its style
+            nor a class's name can reach out of it.
+        rows: Its parts in order.
+        totals: Sums of the rows.
+    """
+
+    preset: str
+    side_px: int
+    address: str
+    rows: tuple[LayerRow, ...]
+    totals: Totals
+
+
+def build_architecture_section(
+    model: CXResNet | None, *, preset: str, side_px: int, class_names: Sequence[str]
+) -> Section:
+    """Build the section; without a network it says how to get one.
+
+    Args:
+        model: The network that was trained.
+        preset: Its name.
+        side_px: Side of the films it was trained on.
+        class_names: In the order of the logits.
+    """
+    anchor, title, short = "architecture", "The network", "Network"
+    if model is None:
+        missing = "Not trained yet. 'cxresnet train DATASET --out RUN' builds and trains a network."
+        return Section(anchor, title, short, view=None, missing=missing)
+    picture = draw_architecture(model, side_px=side_px, class_names=class_names)
+    rows = tuple(summarise_model(model, side_px=side_px))
+    view = ArchitectureView(
+        preset=preset,
+        side_px=side_px,
+        address="data:image/svg+xml;base64," + base64.b64encode(picture.encode()).decode("ascii"),
+        rows=rows,
+        totals=compute_totals(rows),
+    )
+    return Section(anchor, title, short, view=view)
