@@ -192,7 +192,7 @@ def _map(path: Path) -> NDArray[np.uint8] | None:
         films: NDArray[np.uint8] = np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError) as error:
         raise DatasetError(f"'{path}' cannot be read ({error}). Prepare again.") from error
     return films
 

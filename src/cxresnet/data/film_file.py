@@ -104,7 +104,7 @@ def open_film_file(path: Path, *, writable: bool = False) -> FilmFile:
     """
     try:
         films = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError) as error:
         raise DatasetError(
             f"'{path}' cannot be read ({error}). Prepare the dataset again."
         ) from error

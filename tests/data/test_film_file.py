@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cxresnet.core.errors import DatasetError, StorageError
+from cxresnet.data.film_file import create_film_file, open_film_file
+
+
+def make_films(count: int = 7, side: int = 5) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (count, side, side)).astype(np.uint8)
+
+
+def test_rows_written_in_any_order_are_a_plain_npy(tmp_path: Path) -> None:
+    films = make_films()
+    with create_film_file(tmp_path / "f.npy", count=7, side_px=5) as file:
+        for row in (3, 0, 6, 1, 5, 2, 4):
+            file.write(row, films[row])
+    assert (np.load(tmp_path / "f.npy") == films).all()
+    with open_film_file(tmp_path / "f.npy") as file:
+        assert (file.read(2, 5) == films[2:5]).all()
+        assert np.concatenate([chunk for _, chunk in file.read_chunks()]).shape == films.shape
+
+
+def test_it_can_be_opened_again_to_write_on(tmp_path: Path) -> None:
+    create_film_file(tmp_path / "f.npy", count=2, side_px=5).close()
+    with open_film_file(tmp_path / "f.npy", writable=True) as file:
+        file.write(1, np.full((5, 5), 9, dtype=np.uint8))
+    assert np.load(tmp_path / "f.npy").sum(axis=(1, 2)).tolist() == [0, 225]
+
+
+def test_a_full_disk_is_told_before_anything_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", fail)
+    with pytest.raises(StorageError, match="disk is full"):
+        create_film_file(tmp_path / "f.npy", count=2, side_px=5)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"text", np.zeros((2, 3, 4), np.uint8), np.zeros((2, 3, 3)), None]
+)
+def test_what_is_no_file_of_films_is_refused(content: object, tmp_path: Path) -> None:
+    path = tmp_path / "f.npy"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    elif content is not None:
+        np.save(path, content)
+    with pytest.raises(DatasetError, match=r"f\.npy.*Prepare the dataset again"):
+        open_film_file(path)

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cxresnet.core.errors import DatasetError
+from cxresnet.data.sealed_test import find_broken_links, log_opening, read_ledger, start_ledger
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Path:
+    path = start_ledger(tmp_path / "test_openings.csv")
+    for reason in ("evaluate run 1", "=evaluate\nrun 2", "third"):
+        log_opening(path, reason=reason, dataset_hash="ab" * 32)
+    return path
+
+
+def test_openings_are_counted_and_chained(ledger: Path) -> None:
+    openings = read_ledger(ledger)
+    assert [opening.number for opening in openings] == [1, 2, 3]
+    assert openings[1].reason == "=evaluate run 2"
+    assert openings[0].previous_hash == "0" * 64
+    assert openings[2].previous_hash == openings[1].row_hash
+    assert find_broken_links(openings) == []
+
+
+@pytest.mark.parametrize(
+    ("number", "damage", "message"),
+    [
+        (2, lambda line: line.replace("third", "first"), "Row 3 was changed"),
+        (1, lambda line: "", "Row 2 does not follow"),
+        (0, lambda line: "", "Row 1 does not follow"),
+    ],
+)
+def test_a_changed_or_missing_row_breaks_the_chain_and_keeps_the_seal(
+    ledger: Path, number: int, damage: object, message: str
+) -> None:
+    lines = ledger.read_text().splitlines(keepends=True)
+    lines[number + 1] = damage(lines[number + 1])  # type: ignore[operator]
+    ledger.write_text("".join(lines))
+    assert any(message in problem for problem in find_broken_links(read_ledger(ledger)))
+    with pytest.raises(DatasetError, match="ledger of test openings was altered"):
+        log_opening(ledger, reason="once more", dataset_hash="ab" * 32)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"\xff\xfe", b'"number"\n1\n', b"number\nx\n"])
+def test_a_ledger_that_is_gone_or_none_is_told(ledger: Path, content: bytes | None) -> None:
+    if content is None:
+        ledger.unlink()
+    else:
+        ledger.write_bytes(content)
+    with pytest.raises(DatasetError, match="gone or cannot be read"):
+        read_ledger(ledger)
