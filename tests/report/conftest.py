@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 
+from cxresnet.core.config import DataConfig, ModelConfig
+from cxresnet.core.files import compute_sha256
 from cxresnet.core.finding import Finding, Measure
+from cxresnet.data.dataset_record import DatasetRecord, FilmCounts, write_dataset_record
+from cxresnet.data.manifest import build_manifest, write_manifest
+from cxresnet.data.preprocess import build_preprocessing
 from cxresnet.evaluate.record import (
     Baseline,
     Calibration,
@@ -27,6 +34,7 @@ from cxresnet.explain.record import (
     MethodRecord,
 )
 from cxresnet.metrics.estimate import Estimate
+from cxresnet.model.checkpoint import CheckpointRecord
 from cxresnet.report.sections.films import FilmMaterial
 
 HOSTILE = "\"><script>alert(1)</script><img src=x onerror=alert(2)>'{{7*7}}$\\frac$"
@@ -221,4 +229,51 @@ def history() -> pd.DataFrame:
             "val_balanced_accuracy": [0.4, 0.7, 0.6],
             "seconds": [30.0, 30.0, 15.0],
         }
+    )
+
+
+@pytest.fixture
+def dataset_folder(tmp_path: Path, manifest: pd.DataFrame) -> Path:
+    """A prepared dataset on the disk, without preparing."""
+    folder = tmp_path / "dataset"
+    folder.mkdir()
+    count = len(manifest)
+    text = dict.fromkeys(("given_split", "content_sha256", "film_sha256"), [""] * count)
+    whole = dict.fromkeys(("fold", "lung_mask_row", "lesion_mask_row"), [-1] * count)
+    columns = {str(name): manifest[name] for name in manifest.columns}
+    write_manifest(folder / "manifest.csv", build_manifest(columns | text | whole))
+    films = np.random.default_rng(0).integers(0, 256, (count, 32, 32), np.uint8)
+    np.save(folder / "images.npy", films)
+    pd.DataFrame({"image_id": [HOSTILE], "code": ["blank"]}).to_csv(
+        folder / "rejected.csv", index=False
+    )
+    config = DataConfig(side_px=32)
+    record = DatasetRecord(
+        name=HOSTILE,
+        source="by hand",
+        class_names=CLASS_NAMES,
+        films=FilmCounts(scanned=count + 1, rejected=1, conflicting=0, kept=count),
+        counts={},
+        patients_unknown_share=0.5,
+        preprocessing=build_preprocessing(config),
+        config=config,
+        versions={},
+        files={"manifest.csv": compute_sha256(folder / "manifest.csv")},
+        dataset_hash="d" * 64,
+        notices=(),
+        created_utc="2026-01-01T00:00:00Z",
+    )
+    write_dataset_record(folder, record)
+    return folder
+
+
+@pytest.fixture
+def checkpoint_record() -> CheckpointRecord:
+    return CheckpointRecord(
+        model=ModelConfig(preset="nano"),
+        class_names=CLASS_NAMES,
+        preprocessing=build_preprocessing(DataConfig(side_px=32)).model_dump(mode="json"),
+        dataset_hash="d" * 64,
+        versions={"torch": HOSTILE},
+        notes={"epoch": 1},
     )

@@ -1,0 +1,92 @@
+"""A report can be made from a run at any point, and stays small."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from cxresnet import DISCLAIMER
+from cxresnet.core.config import ModelConfig
+from cxresnet.core.finding import Finding, write_findings
+from cxresnet.core.run_folder import RunFolder, claim_run_folder
+from cxresnet.evaluate.record import Evaluation, write_evaluation
+from cxresnet.explain.record import Attributions, write_attributions
+from cxresnet.model.checkpoint import CheckpointRecord, write_checkpoint
+from cxresnet.model.presets import build_model
+from cxresnet.report.report import run_report
+
+
+@pytest.fixture
+def run(tmp_path: Path, dataset_folder: Path) -> RunFolder:
+    return claim_run_folder(tmp_path / "my-run", dataset=dataset_folder)
+
+
+def _train(run: RunFolder, history: pd.DataFrame, record: CheckpointRecord) -> None:
+    model = build_model(ModelConfig(preset="nano"), class_count=3)
+    write_checkpoint(run.checkpoint, tensors=model.state_dict(), record=record)
+    history.to_csv(run.history, index=False)
+    (run.train / "environment.json").write_text(json.dumps({"python": "3.11"}))
+
+
+def test_of_a_run_that_is_only_claimed_the_films_are_shown(run: RunFolder) -> None:
+    path = run_report(run)
+    html = path.read_text()
+    assert path == run.report
+    assert html.count('class="missing"') == 5
+    assert "Films by class and split" in html
+    assert DISCLAIMER in html
+
+
+def test_of_a_finished_run_nothing_is_missing(
+    run: RunFolder,
+    history: pd.DataFrame,
+    checkpoint_record: CheckpointRecord,
+    evaluation: Evaluation,
+    attributions: Attributions,
+) -> None:
+    _train(run, history, checkpoint_record)
+    write_evaluation(run.metrics, evaluation)
+    write_attributions(run.explain, attributions)
+    finding = Finding(question="border_only", title="Border?", verdict="amber", sentence="Partly.")
+    write_findings(run.audit, (finding,))
+    html = run_report(run).read_text()
+    assert 'class="missing"' not in html
+    for anchor in ("films", "architecture", "training", "test", "explanation", "audit"):
+        assert f'<section id="{anchor}"' in html
+    assert "Validation films chose epoch 1" in html
+    assert '<li class="notice amber"><strong>Border?</strong>' in html
+    assert "<script" not in html
+    assert len(html) < 5_000_000
+
+
+def test_the_same_run_gives_the_same_bytes(
+    run: RunFolder, history: pd.DataFrame, checkpoint_record: CheckpointRecord
+) -> None:
+    _train(run, history, checkpoint_record)
+    assert run_report(run).read_bytes() == run_report(run).read_bytes()
+
+
+def test_a_damaged_part_is_said_in_red_and_the_rest_is_shown(
+    run: RunFolder, evaluation: Evaluation, tmp_path: Path
+) -> None:
+    write_evaluation(run.metrics, evaluation)
+    run.metrics.write_text(run.metrics.read_text()[:500])
+    html = run_report(run).read_text()
+    assert "The test of this run cannot be read" in html
+    assert "Films by class and split" in html
+    assert str(tmp_path) not in html
+
+
+def test_a_dataset_that_is_gone_is_missing_not_damaged(run: RunFolder, tmp_path: Path) -> None:
+    (tmp_path / "dataset").rename(tmp_path / "elsewhere")
+    html = run_report(run).read_text()
+    assert "is not there any more" in html
+    assert "cannot be read" not in html
+
+
+def test_the_test_split_stays_sealed(run: RunFolder, dataset_folder: Path) -> None:
+    run_report(run)
+    assert not (dataset_folder / "test_openings.csv").exists()
