@@ -1,0 +1,143 @@
+"""Judge the network of a run: on its sealed test, or on all films of another dataset."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from cxresnet.core.config.evaluate import EvaluateConfig
+from cxresnet.core.errors import DatasetError
+from cxresnet.core.files import compute_sha256
+from cxresnet.core.run_folder import RunFolder
+from cxresnet.data.augment import build_test_views
+from cxresnet.data.dataset import PreparedDataset, open_dataset
+from cxresnet.evaluate.baselines import BaselineAnswer, ask_baselines
+from cxresnet.evaluate.from_predictions import Background, evaluate_predictions
+from cxresnet.evaluate.judged_films import JudgedFilms, open_other_films, open_test_films
+from cxresnet.evaluate.operating_point import choose_operating_point
+from cxresnet.evaluate.record import Evaluation, write_evaluation
+from cxresnet.model.checkpoint import find_valid_checkpoint
+from cxresnet.predict.predictions import (
+    Predictions,
+    concatenate_predictions,
+    write_predictions,
+)
+from cxresnet.predict.predictor import Predictor, load_predictor
+
+__all__ = ["evaluate_predictions", "run_evaluate"]
+
+_LOGGER = logging.getLogger(__name__)
+
+
+def run_evaluate(
+    run: RunFolder, *, config: EvaluateConfig, dataset: Path | None = None
+) -> Evaluation:
+    """Judge the network of a run, and write what was found.
+
+    Validation comes first and chooses the operating point; then the test is opened. Writes
+    `predictions_val.csv`, `predictions.csv` and, last, `metrics.json` into `run.evaluate`; for
+    another dataset into `evaluate-NAME` beside it.
+
+    Args:
+        run: Trained.
+        config: How.
+        dataset: Another prepared dataset, all films of which are judged; None for the sealed test.
+
+    Raises:
+        CheckpointError: The network is missing or damaged.
+        DatasetError: The dataset is not the one that the network was trained on, has no test
+            split, or the other one does not fit the network.
+        ClassMapError: The other dataset has none of the network's classes.
+        StorageError: The results cannot be written.
+    """
+    predictor = load_predictor(run.checkpoint)
+    home = open_dataset(run.read_dataset_path())
+    _require_home(predictor, home, run=run)
+    validation = predictor.predict_film_set(
+        home.select("val"), batch_size=config.batch_size, test_views=config.test_views
+    )
+    point = choose_operating_point(
+        validation,
+        class_shares=_compute_class_shares(home),
+        rule=config.operating_point,
+        seed=config.seed,
+    )
+    judged = (
+        open_test_films(home)
+        if dataset is None
+        else open_other_films(dataset, predictor=predictor, home=home)
+    )
+    predictions = _predict(predictor, judged, config=config)
+    evaluation = evaluate_predictions(
+        predictions,
+        config=config,
+        operating_point=point,
+        background=_gather_background(run, judged, home=home, config=config),
+    )
+    folder = run.evaluate if dataset is None else run.path / f"evaluate-{judged.name}"
+    write_predictions(folder / "predictions_val.csv", validation)
+    write_predictions(folder / "predictions.csv", predictions)
+    write_evaluation(folder / "metrics.json", evaluation)
+    _LOGGER.info("judged %d films of %s", evaluation.films, evaluation.name)
+    return evaluation
+
+
+def _require_home(predictor: Predictor, home: PreparedDataset, *, run: RunFolder) -> None:
+    """Refuse a dataset that was prepared again since: its test films may be training films."""
+    if predictor.record.dataset_hash != home.dataset_hash:
+        raise DatasetError(
+            f"The dataset '{home.path}' has changed since the network of '{run.path}' was trained. "
+            "Train again, or put the old dataset back."
+        )
+
+
+def _compute_class_shares(home: PreparedDataset) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    labels = home.select("train").labels
+    return np.bincount(labels, minlength=len(home.class_names)) / len(labels)
+
+
+def _predict(predictor: Predictor, judged: JudgedFilms, *, config: EvaluateConfig) -> Predictions:
+    tables = [
+        predictor.predict_film_set(
+            film_set, batch_size=config.batch_size, test_views=config.test_views
+        )
+        for film_set in judged.film_sets
+    ]
+    return concatenate_predictions(tables).select(judged.keep)
+
+
+def _gather_background(
+    run: RunFolder, judged: JudgedFilms, *, home: PreparedDataset, config: EvaluateConfig
+) -> Background:
+    return Background(
+        name=judged.name,
+        facts=judged.facts,
+        baselines=_ask_baselines(judged, home=home, config=config) if config.baselines else (),
+        dataset=judged.dataset.record.name,
+        dataset_hash=judged.dataset.dataset_hash,
+        trained_on=home.dataset_hash,
+        checkpoint=compute_sha256(find_valid_checkpoint(run.checkpoint) / "weights.safetensors"),
+        test_views=len(build_test_views()) if config.test_views else 1,
+        openings=judged.openings,
+        notes=judged.notes,
+    )
+
+
+def _ask_baselines(
+    judged: JudgedFilms, *, home: PreparedDataset, config: EvaluateConfig
+) -> tuple[BaselineAnswer, ...]:
+    answers = ask_baselines(
+        home.select("train"),
+        judged.film_sets,
+        class_count=len(home.class_names),
+        seed=config.seed,
+    )
+    return tuple(
+        answer
+        if answer.probabilities is None
+        else replace(answer, probabilities=answer.probabilities[judged.keep])
+        for answer in answers
+    )

@@ -1,0 +1,202 @@
+"""From a table of predictions to an evaluation; nothing here knows a network or a dataset."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from cxresnet import __version__
+from cxresnet.core.config.evaluate import EvaluateConfig
+from cxresnet.evaluate.baselines import BaselineAnswer
+from cxresnet.evaluate.caveats import find_caveats
+from cxresnet.evaluate.lift import (
+    build_baseline_records,
+    find_best_baseline,
+    list_baseline_statistics,
+)
+from cxresnet.evaluate.operating_point import build_plain_operating_point, judge
+from cxresnet.evaluate.record import Evaluation, OperatingPoint, Provenance, SourceCount
+from cxresnet.evaluate.scores import (
+    build_calibration,
+    build_class_results,
+    build_headline,
+    build_patient_results,
+    estimate,
+    list_statistics,
+)
+from cxresnet.evaluate.slices import build_slices
+from cxresnet.metrics.bootstrap import INTERVAL_METHOD
+from cxresnet.metrics.classification import Judged, compute_confusion
+from cxresnet.metrics.estimate import Estimate
+from cxresnet.predict.predictions import Predictions
+
+__all__ = ["Background", "evaluate_predictions"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Background:
+    """What is known beside the predictions.
+
+    Attributes:
+        name: What is judged, for titles.
+        facts: Rows of the manifest in the order of the predictions, for the slices; None where
+            only the sources are known.
+        baselines: What rules without lungs said about the same films.
+        dataset: Name of the dataset.
+        dataset_hash: Of the films that are judged.
+        trained_on: Hash of the dataset that the network learnt from.
+        checkpoint: SHA-256 of the network's weights.
+        test_views: Views of each film that were averaged.
+        openings: How often the sealed test was opened for numbers; None without a seal.
+        notes: Sentences for the reader.
+    """
+
+    name: str = "predictions"
+    facts: pd.DataFrame | None = None
+    baselines: tuple[BaselineAnswer, ...] = ()
+    dataset: str = ""
+    dataset_hash: str = ""
+    trained_on: str = ""
+    checkpoint: str = ""
+    test_views: int = 1
+    openings: int | None = None
+    notes: tuple[str, ...] = ()
+
+
+def evaluate_predictions(
+    predictions: Predictions,
+    *,
+    config: EvaluateConfig,
+    operating_point: OperatingPoint | None = None,
+    background: Background | None = None,
+) -> Evaluation:
+    """Judge a table of predictions, for example those of all folds of a cross-validation.
+
+    Args:
+        predictions: Films without a known class are passed over, and it is said how many.
+        config: Of the intervals.
+        operating_point: Chosen on other films; None takes the largest probability as it is.
+        background: What else is known; None where there is only the table.
+    """
+    point = operating_point or build_plain_operating_point(len(predictions.class_names))
+    known = predictions.truth >= 0
+    films = predictions.select(known)
+    context = _keep_known(background or Background(), known)
+    judged = judge(films, point)
+    statistics = (
+        *list_statistics(judged, before=films.probabilities),
+        *list_baseline_statistics(judged, context.baselines),
+    )
+    estimates = estimate(statistics, group_ids=films.group_ids, config=config)
+    return _assemble(films, judged, estimates, point=point, context=context, config=config)
+
+
+def _assemble(
+    films: Predictions,
+    judged: Judged,
+    estimates: Mapping[str, Estimate],
+    *,
+    point: OperatingPoint,
+    context: Background,
+    config: EvaluateConfig,
+) -> Evaluation:
+    groups = films.group_ids
+    classes = build_class_results(judged, estimates, group_ids=groups)
+    baselines = build_baseline_records(context.baselines, estimates)
+    best = find_best_baseline(baselines)
+    caveats = find_caveats(
+        films, classes=classes, best=best, config=config, openings=context.openings
+    )
+    facts = _describe_sources(films) if context.facts is None else context.facts
+    return Evaluation(
+        name=context.name,
+        class_names=judged.class_names,
+        films=len(films),
+        patients=len(set(groups)),
+        headline=build_headline(estimates),
+        confusion=_count_confusion(judged),
+        classes=classes,
+        operating_point=point,
+        calibration=build_calibration(judged, estimates),
+        by_patient=build_patient_results(
+            judged, group_ids=groups, weights=np.array(point.weights), config=config
+        ),
+        slices=build_slices(judged, facts, group_ids=groups, config=config),
+        baselines=baselines,
+        best_baseline=best.name if best else None,
+        counts=_count_sources(films),
+        warnings=(*caveats, *context.notes),
+        provenance=_build_provenance(context, config),
+    )
+
+
+def _keep_known(context: Background, known: NDArray[np.bool_]) -> Background:
+    """Take what belongs to films of a known class, and note how many are left out."""
+    left_out = int((~known).sum())
+    if not left_out:
+        return context
+    note = f"{left_out} films show none of the network's classes and are left out."
+    facts = context.facts
+    return replace(
+        context,
+        facts=None if facts is None else facts[known].reset_index(drop=True),
+        baselines=tuple(
+            replace(answer, probabilities=answer.probabilities[known])
+            if answer.probabilities is not None
+            else answer
+            for answer in context.baselines
+        ),
+        notes=(*context.notes, note),
+    )
+
+
+def _describe_sources(films: Predictions) -> pd.DataFrame:
+    """Build the facts that the table itself has: sources, and nothing of view, sex and age."""
+    return pd.DataFrame({"source": films.sources}).assign(view="", sex="", age_years="")
+
+
+def _count_confusion(judged: Judged) -> tuple[tuple[int, ...], ...]:
+    count = len(judged.class_names)
+    confusion = compute_confusion(judged.truth, judged.predicted, class_count=count)
+    return tuple(tuple(row) for row in confusion.tolist())
+
+
+def _count_sources(films: Predictions) -> tuple[SourceCount, ...]:
+    """Count films and patients by class and source, in that order."""
+    films_of = Counter(zip(films.truth.tolist(), films.sources, strict=True))
+    patients_of = Counter(
+        (label, source)
+        for label, source, _ in set(
+            zip(films.truth.tolist(), films.sources, films.group_ids, strict=True)
+        )
+    )
+    return tuple(
+        SourceCount(
+            class_name=films.class_names[label],
+            source=source,
+            films=films_of[label, source],
+            patients=patients_of[label, source],
+        )
+        for label, source in sorted(films_of)
+    )
+
+
+def _build_provenance(context: Background, config: EvaluateConfig) -> Provenance:
+    return Provenance(
+        dataset=context.dataset,
+        dataset_hash=context.dataset_hash,
+        trained_on=context.trained_on,
+        checkpoint=context.checkpoint,
+        version=__version__,
+        seed=config.seed,
+        resamples=config.bootstrap_resamples,
+        confidence=config.confidence,
+        interval=INTERVAL_METHOD,
+        test_views=context.test_views,
+        openings=context.openings,
+    )

@@ -1,0 +1,140 @@
+"""Which films are judged: the sealed test of the run, or all films of another dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from cxresnet.core.errors import ClassMapError, DatasetError
+from cxresnet.data.dataset import FilmSet, PreparedDataset, open_dataset
+from cxresnet.data.dataset_record import LEDGER_NAME
+from cxresnet.data.sealed_test import read_ledger
+from cxresnet.predict.predictor import Predictor
+
+__all__ = ["JudgedFilms", "open_other_films", "open_test_films"]
+
+_REASON = "evaluate"
+
+
+@dataclass(frozen=True, kw_only=True)
+class JudgedFilms:
+    """Films that are judged.
+
+    Attributes:
+        name: "test", or the name of the other dataset.
+        dataset: Where they are from.
+        film_sets: The films, one set after the other.
+        keep: Which of them are judged, (films,): not those that the network may have learnt.
+        openings: How often the sealed test was opened for numbers, this time included; None
+            where films of another dataset are judged.
+        notes: Sentences for the reader.
+    """
+
+    name: str
+    dataset: PreparedDataset
+    film_sets: tuple[FilmSet, ...]
+    keep: NDArray[np.bool_]
+    openings: int | None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def facts(self) -> pd.DataFrame:
+        """Rows of the manifest of the films that are judged."""
+        rows = pd.concat([film_set.manifest for film_set in self.film_sets], ignore_index=True)
+        return rows[self.keep].reset_index(drop=True)
+
+
+def open_test_films(home: PreparedDataset) -> JudgedFilms:
+    """Open the sealed test of the dataset that the network was trained on.
+
+    Raises:
+        DatasetError: There is no test split, or the ledger of openings was altered.
+    """
+    films = home.open_sealed_test(reason=_REASON)
+    ledger = read_ledger(home.path / LEDGER_NAME)
+    return JudgedFilms(
+        name="test",
+        dataset=home,
+        film_sets=(films,),
+        keep=np.ones(len(films), dtype=bool),
+        openings=sum(opening.reason.startswith(_REASON) for opening in ledger),
+    )
+
+
+def open_other_films(path: Path, *, predictor: Predictor, home: PreparedDataset) -> JudgedFilms:
+    """Open all films of another dataset, but for those that the network was trained on.
+
+    Args:
+        path: The other dataset, prepared as the network's own was.
+        predictor: The network.
+        home: The dataset that it was trained on.
+
+    Raises:
+        DatasetError: It is the network's own dataset, or was prepared otherwise.
+        ClassMapError: It holds none of the network's classes.
+    """
+    other = open_dataset(path)
+    if other.dataset_hash == home.dataset_hash:
+        raise DatasetError(
+            f"'{path}' is the dataset that the network was trained on. "
+            "Leave --dataset out to judge its sealed test."
+        )
+    _require_same_road(other, predictor)
+    shared = [name for name in other.class_names if name in predictor.class_names]
+    if not shared:
+        raise ClassMapError(
+            f"'{path}' has the classes {', '.join(other.class_names)}; the network knows "
+            f"{', '.join(predictor.class_names)}. Prepare it again with --classes."
+        )
+    film_sets = _open_all(other)
+    copied = _find_copies(film_sets, home)
+    note = (
+        f"{int(copied.sum())} films are copies of films that the network was trained or chosen on, "
+        "and are left out."
+    )
+    return JudgedFilms(
+        name=other.record.name,
+        dataset=other,
+        film_sets=film_sets,
+        keep=~copied,
+        openings=None,
+        notes=(note,) if copied.any() else (),
+    )
+
+
+def _open_all(dataset: PreparedDataset) -> tuple[FilmSet, ...]:
+    present = set(dataset.manifest["split"])
+    film_sets = [dataset.select(split) for split in ("train", "val") if split in present]
+    if "test" in present:
+        film_sets.append(dataset.open_sealed_test(reason=f"{_REASON}: as another dataset"))
+    return tuple(film_sets)
+
+
+def _require_same_road(other: PreparedDataset, predictor: Predictor) -> None:
+    """Refuse films that were prepared otherwise than the network's own."""
+    measured = {"mean", "sd"}
+    theirs = other.preprocessing.model_dump(exclude=measured)
+    ours = predictor.preprocessing.model_dump(exclude=measured)
+    differing = [name for name in ours if ours[name] != theirs[name]]
+    if differing:
+        name = differing[0]
+        raise DatasetError(
+            f"'{other.path}' was prepared with {name} = {theirs[name]}, the network's films with "
+            f"{ours[name]}. Prepare it again with the config of the run."
+        )
+
+
+def _find_copies(film_sets: Sequence[FilmSet], home: PreparedDataset) -> NDArray[np.bool_]:
+    """Find films that are, file for file or pixel for pixel, in training or validation."""
+    learnt = home.manifest[home.manifest["split"] != "test"]
+    found = [
+        film_set.manifest["content_sha256"].isin(learnt["content_sha256"])
+        | film_set.manifest["film_sha256"].isin(learnt["film_sha256"])
+        for film_set in film_sets
+    ]
+    return pd.concat(found).to_numpy(dtype=bool)

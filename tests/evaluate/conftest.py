@@ -1,0 +1,168 @@
+"""Small datasets and runs, written by hand: nothing here needs `prepare` or `train`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from cxresnet.core.config import DataConfig, EvaluateConfig, ModelConfig
+from cxresnet.core.files import compute_sha256
+from cxresnet.core.run_folder import RunFolder, claim_run_folder
+from cxresnet.data.dataset import PreparedDataset, open_dataset
+from cxresnet.data.dataset_record import (
+    LEDGER_NAME,
+    DatasetRecord,
+    FilmCounts,
+    compute_dataset_hash,
+    write_dataset_record,
+)
+from cxresnet.data.manifest import MANIFEST_COLUMNS, build_manifest, write_manifest
+from cxresnet.data.preprocess import Preprocessing
+from cxresnet.data.sealed_test import start_ledger
+from cxresnet.model.checkpoint import CheckpointRecord, write_checkpoint
+from cxresnet.model.presets import build_model
+from cxresnet.predict import Predictions
+
+CLASS_NAMES = ("normal", "pneumonia", "covid-19")
+SIDE_PX = 32
+
+
+@pytest.fixture
+def config() -> EvaluateConfig:
+    return EvaluateConfig(bootstrap_resamples=100)
+
+
+def _write_dataset(
+    folder: Path,
+    *,
+    splits: tuple[tuple[str, int], ...] = (("train", 36), ("val", 18), ("test", 24)),
+    class_names: tuple[str, ...] = CLASS_NAMES,
+    seed: int = 0,
+    side_px: int = SIDE_PX,
+    **columns: list[object],
+) -> PreparedDataset:
+    """Write films whose brightness tells the class, two a patient, from two sources."""
+    generator = np.random.default_rng(seed)
+    split = [name for name, count in splits for _ in range(count)]
+    numbers = np.arange(len(split))
+    labels = (numbers // 2) % len(class_names)
+    films = generator.normal(90, 25, size=(len(split), side_px, side_px))
+    films = (films + 40 * labels[:, None, None]).clip(0, 255).astype(np.uint8)
+    texts = {name: [""] * len(split) for name, kind in MANIFEST_COLUMNS.items() if kind == "str"}
+    whole = {name: [-1] * len(split) for name, kind in MANIFEST_COLUMNS.items() if kind == "int64"}
+    manifest = build_manifest(
+        {
+            **texts,
+            **whole,
+            "border_grey": [0.5] * len(split),
+            "image_id": [f"film-{seed}-{number}" for number in numbers],
+            "class_name": [class_names[label] for label in labels],
+            "patient_id": [f"patient-{number // 2}" for number in numbers],
+            "source": ["north" if number % 4 < 2 else "south" for number in numbers],
+            "split": split,
+            "group_id": (numbers // 2).tolist(),
+            "cluster_id": numbers.tolist(),
+            "view": ["PA" if number % 3 else "AP" for number in numbers],
+            "age_years": [str(20 + number % 60) for number in numbers],
+            "file_width": [600 + int(number % 5) for number in numbers],
+            "file_height": [500] * len(split),
+            "file_bytes": [9000 + int(number % 7) for number in numbers],
+            "file_format": ["PNG"] * len(split),
+            "file_mode": ["L"] * len(split),
+            "content_sha256": [f"content-{seed}-{number}" for number in numbers],
+            "film_sha256": [f"film-{seed}-{number}" for number in numbers],
+            **columns,
+        }
+    )
+    folder.mkdir(parents=True)
+    write_manifest(folder / "manifest.csv", manifest)
+    np.save(folder / "images.npy", films)
+    start_ledger(folder / LEDGER_NAME)
+    files = {name: compute_sha256(folder / name) for name in ("manifest.csv", "images.npy")}
+    record = DatasetRecord(
+        name=folder.name,
+        source="drawn",
+        class_names=class_names,
+        films=FilmCounts(scanned=len(split), rejected=0, conflicting=0, kept=len(split)),
+        counts={},
+        patients_unknown_share=0.0,
+        preprocessing=_build_preprocessing(side_px),
+        config=DataConfig(),
+        versions={},
+        files=files,
+        dataset_hash=compute_dataset_hash(files),
+        notices=(),
+        created_utc="2026-01-01T00:00:00+00:00",
+    )
+    write_dataset_record(folder, record)
+    return open_dataset(folder)
+
+
+def _build_preprocessing(side_px: int) -> Preprocessing:
+    return Preprocessing(
+        side_px=side_px,
+        common_side_px=48,
+        fit="crop",
+        low_percentile=1,
+        high_percentile=99,
+        border_cut=0,
+        mean=0.5,
+        sd=0.25,
+    )
+
+
+@pytest.fixture
+def write_dataset() -> Callable[..., PreparedDataset]:
+    return _write_dataset
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunFolder:
+    """A run with a network that nobody trained, as `train` would leave it."""
+    dataset = _write_dataset(tmp_path / "dataset")
+    folder = claim_run_folder(tmp_path / "run", dataset=dataset.path)
+    model_config = ModelConfig(preset="nano", stem_width=4, widths=(4, 8), depths=(1, 1))
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = build_model(model_config, class_count=3)
+    record = CheckpointRecord(
+        model=model_config,
+        class_names=CLASS_NAMES,
+        preprocessing=dataset.preprocessing.model_dump(),
+        dataset_hash=dataset.dataset_hash,
+    )
+    write_checkpoint(folder.checkpoint, tensors=model.state_dict(), record=record)
+    return folder
+
+
+def _draw_predictions(
+    films: int = 120,
+    *,
+    per_patient: int = 2,
+    skill: float = 2.0,
+    sources: tuple[str, ...] = ("north", "south"),
+    seed: int = 0,
+) -> Predictions:
+    """Draw films of three classes and logits that know the class to a degree."""
+    generator = np.random.default_rng(seed)
+    patient = np.arange(films) // per_patient
+    truth = patient % 3
+    logits = generator.normal(size=(films, 3)) + skill * np.eye(3)[truth]
+    return Predictions(
+        image_ids=tuple(f"film {number}" for number in range(films)),
+        patient_ids=tuple(f"patient {number}" for number in patient),
+        group_ids=tuple(str(number) for number in patient),
+        sources=tuple(sources[(number // 3) % len(sources)] for number in patient),
+        truth=truth.astype(np.int64),
+        logits=logits.astype(np.float32),
+        class_names=CLASS_NAMES,
+    )
+
+
+@pytest.fixture
+def draw_predictions() -> Callable[..., Predictions]:
+    return _draw_predictions

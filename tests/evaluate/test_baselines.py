@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cxresnet.data.dataset import PreparedDataset
+from cxresnet.evaluate.baselines import BaselineAnswer, ask_baselines
+
+
+def _ask(dataset: PreparedDataset) -> tuple[dict[str, BaselineAnswer], np.ndarray]:
+    judged = dataset.select("val")
+    answers = ask_baselines(dataset.select("train"), [judged], class_count=3, seed=0)
+    return {answer.rule.name: answer for answer in answers}, judged.labels
+
+
+def _score(answer: BaselineAnswer, labels: np.ndarray) -> float:
+    assert answer.probabilities is not None
+    return float((answer.probabilities.argmax(axis=1) == labels).mean())
+
+
+def test_every_rule_gives_probabilities(
+    write_dataset: Callable[..., PreparedDataset], tmp_path: Path
+) -> None:
+    answers, labels = _ask(write_dataset(tmp_path / "d"))
+    assert list(answers) == ["majority", "source", "metadata", "thumbnail"]
+    for answer in answers.values():
+        assert answer.probabilities is not None
+        assert answer.probabilities.shape == (len(labels), 3)
+        np.testing.assert_allclose(answer.probabilities.sum(axis=1), 1)
+        assert (answer.probabilities >= 0).all()
+
+
+def test_the_thumbnail_rule_sees_brightness_and_the_others_do_not(
+    write_dataset: Callable[..., PreparedDataset], tmp_path: Path
+) -> None:
+    answers, labels = _ask(write_dataset(tmp_path / "d"))
+    assert _score(answers["thumbnail"], labels) == 1.0
+    assert _score(answers["majority"], labels) == pytest.approx(1 / 3)
+    assert _score(answers["metadata"], labels) < 0.7
+
+
+def test_the_source_rule_finds_a_class_that_has_a_source_of_its_own(
+    write_dataset: Callable[..., PreparedDataset], tmp_path: Path
+) -> None:
+    label = (np.arange(78) // 2) % 3
+    sources = ["north" if value < 2 else "clinic" for value in label]
+    answers, labels = _ask(write_dataset(tmp_path / "d", source=sources))
+    probabilities = answers["source"].probabilities
+    assert probabilities is not None
+    # "clinic" holds class 2 only; in "north" classes 0 and 1 are equally typical.
+    np.testing.assert_allclose(probabilities[labels == 2], [[0, 0, 1]] * (labels == 2).sum())
+    np.testing.assert_allclose(probabilities[labels < 2], [[0.5, 0.5, 0]] * (labels < 2).sum())
+
+
+def test_the_metadata_rule_finds_a_class_that_has_a_format_of_its_own(
+    write_dataset: Callable[..., PreparedDataset], tmp_path: Path
+) -> None:
+    label = (np.arange(78) // 2) % 3
+    formats = [("PNG", "JPEG", "DICOM")[value] for value in label]
+    answers, labels = _ask(write_dataset(tmp_path / "d", file_format=formats))
+    assert _score(answers["metadata"], labels) == 1.0
+
+
+def test_a_source_or_a_format_never_seen_in_training_is_no_error(
+    write_dataset: Callable[..., PreparedDataset], tmp_path: Path
+) -> None:
+    training = write_dataset(tmp_path / "a").select("train")
+    count = 78
+    elsewhere = write_dataset(
+        tmp_path / "b", source=["moon"] * count, file_format=["TIFF"] * count, seed=1
+    )
+    films = [elsewhere.select("train"), elsewhere.select("val")]
+    answers = ask_baselines(training, films, class_count=3, seed=0)
+    for answer in answers:
+        assert answer.probabilities is not None
+        assert len(answer.probabilities) == len(films[0]) + len(films[1])
+    np.testing.assert_allclose(answers[1].probabilities, 1 / 3)
+
+
+def test_a_rule_that_has_nothing_to_go_by_says_so(
+    write_dataset: Callable[..., PreparedDataset], tmp_path: Path
+) -> None:
+    same = {"file_width": [600] * 78, "file_bytes": [9000] * 78, "source": ["north"] * 78}
+    answers, _ = _ask(write_dataset(tmp_path / "d", **same))
+    assert answers["source"].probabilities is None
+    assert answers["source"].reason == "All training films come from one source."
+    assert answers["metadata"].probabilities is None
+    assert answers["metadata"].reason == "The files of all training films are alike."
+
+
+def test_the_same_seed_gives_the_same_answer_and_many_films_are_thinned_out(
+    write_dataset: Callable[..., PreparedDataset],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    dataset = write_dataset(tmp_path / "d")
+    monkeypatch.setattr("cxresnet.evaluate.baselines._MOST_TRAINING_FILMS", 20)
+    once, _ = _ask(dataset)
+    again, _ = _ask(dataset)
+    for name, answer in once.items():
+        np.testing.assert_array_equal(answer.probabilities, again[name].probabilities)

@@ -1,0 +1,193 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cxresnet.core.config import EvaluateConfig
+from cxresnet.core.errors import ClassMapError, DatasetError, StorageError
+from cxresnet.core.run_folder import RunFolder
+from cxresnet.data.dataset import PreparedDataset, open_dataset
+from cxresnet.data.sealed_test import read_ledger
+from cxresnet.evaluate import evaluation as evaluation_module
+from cxresnet.evaluate.evaluation import run_evaluate
+from cxresnet.evaluate.record import read_evaluation
+from cxresnet.predict import load_predictor, read_predictions
+
+Write = Callable[..., PreparedDataset]
+
+
+def _read_openings(run: RunFolder) -> list[str]:
+    ledger = read_ledger(run.read_dataset_path() / "test_openings.csv")
+    return [opening.reason for opening in ledger]
+
+
+def test_the_sealed_test_is_judged_and_written(run: RunFolder, config: EvaluateConfig) -> None:
+    found = run_evaluate(run, config=config)
+    assert read_evaluation(run.metrics) == found
+    assert (found.name, found.films, found.patients) == ("test", 24, 12)
+    assert [baseline.name for baseline in found.baselines] == [
+        "majority",
+        "source",
+        "metadata",
+        "thumbnail",
+    ]
+    assert {item.factor for item in found.slices} == {"source", "view", "age"}
+    assert found.provenance.openings == 1
+    assert found.provenance.trained_on == found.provenance.dataset_hash
+    assert len(found.provenance.checkpoint) == 64
+    names = {path.name for path in run.evaluate.iterdir()}
+    assert names == {"predictions.csv", "predictions_val.csv", "metrics.json"}
+
+
+def test_the_tables_are_those_of_the_network(run: RunFolder, config: EvaluateConfig) -> None:
+    run_evaluate(run, config=config)
+    dataset = open_dataset(run.read_dataset_path())
+    predictor = load_predictor(run.checkpoint)
+    validation = read_predictions(run.evaluate / "predictions_val.csv")
+    films = dataset.select("val")
+    assert validation.image_ids == tuple(films.manifest["image_id"])
+    np.testing.assert_allclose(validation.logits, predictor.predict_films(films.films), atol=1e-5)
+    test = read_predictions(run.predictions)
+    assert set(test.image_ids).isdisjoint(validation.image_ids)
+    expected = dataset.manifest[dataset.manifest["split"] == "test"]
+    assert test.image_ids == tuple(expected["image_id"])
+
+
+def test_the_operating_point_is_chosen_before_the_seal_is_broken(
+    run: RunFolder, config: EvaluateConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr(evaluation_module, "choose_operating_point", fail)
+    with pytest.raises(RuntimeError):
+        run_evaluate(run, config=config)
+    assert _read_openings(run) == []
+
+
+def test_test_films_do_not_move_the_operating_point(
+    tmp_path: Path, run: RunFolder, config: EvaluateConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = run_evaluate(run, config=config).operating_point
+    seen = []
+    choose = evaluation_module.choose_operating_point
+    monkeypatch.setattr(
+        evaluation_module,
+        "choose_operating_point",
+        lambda films, **rest: (seen.append(films.image_ids), choose(films, **rest))[1],
+    )
+    assert run_evaluate(run, config=config).operating_point == before
+    manifest = open_dataset(run.read_dataset_path()).manifest
+    assert set(seen[0]) == set(manifest[manifest["split"] == "val"]["image_id"])
+
+
+def test_a_second_opening_is_counted_and_said(run: RunFolder, config: EvaluateConfig) -> None:
+    run_evaluate(run, config=config)
+    again = run_evaluate(run, config=config)
+    assert again.provenance.openings == 2
+    assert any("opened 2 times" in text for text in again.warnings)
+    assert _read_openings(run) == ["evaluate", "evaluate"]
+
+
+def test_evaluating_twice_gives_the_same_numbers(run: RunFolder, config: EvaluateConfig) -> None:
+    once, again = run_evaluate(run, config=config), run_evaluate(run, config=config)
+    assert once.classes == again.classes
+    assert once.baselines == again.baselines
+
+
+def test_views_are_averaged_if_asked(run: RunFolder, config: EvaluateConfig) -> None:
+    plain = run_evaluate(run, config=config)
+    assert plain.provenance.test_views == 1
+    averaged = run_evaluate(run, config=config.model_copy(update={"test_views": True}))
+    assert averaged.provenance.test_views == 5
+    assert averaged.calibration.brier != plain.calibration.brier
+
+
+def test_baselines_can_be_left_out(run: RunFolder, config: EvaluateConfig) -> None:
+    found = run_evaluate(run, config=config.model_copy(update={"baselines": False}))
+    assert found.baselines == ()
+    assert found.best_baseline is None
+
+
+def test_a_dataset_prepared_again_is_refused(
+    run: RunFolder, config: EvaluateConfig, write_dataset: Write, tmp_path: Path
+) -> None:
+    old = run.read_dataset_path()
+    old.rename(tmp_path / "old")
+    write_dataset(old, seed=5)
+    with pytest.raises(DatasetError, match="has changed since the network"):
+        run_evaluate(run, config=config)
+
+
+def test_nothing_is_written_when_there_is_no_room(run: RunFolder, config: EvaluateConfig) -> None:
+    run.evaluate.write_text("a file where the folder should be")
+    with pytest.raises(StorageError):
+        run_evaluate(run, config=config)
+    assert run.evaluate.is_file()
+
+
+def test_all_films_of_another_dataset_are_judged(
+    run: RunFolder, config: EvaluateConfig, write_dataset: Write, tmp_path: Path
+) -> None:
+    other = write_dataset(tmp_path / "hannover", seed=1)
+    found = run_evaluate(run, config=config, dataset=other.path)
+    assert (found.name, found.films) == ("hannover", 78)
+    assert found.provenance.openings is None
+    assert found.provenance.dataset_hash == other.dataset_hash
+    assert found.provenance.trained_on != other.dataset_hash
+    assert read_evaluation(run.path / "evaluate-hannover" / "metrics.json") == found
+    assert _read_openings(run) == []
+
+
+def test_classes_of_another_dataset_are_found_by_name(
+    run: RunFolder, config: EvaluateConfig, write_dataset: Write, tmp_path: Path
+) -> None:
+    names = ("covid-19", "tuberculosis")
+    other = write_dataset(tmp_path / "clinic", class_names=names, seed=1)
+    found = run_evaluate(run, config=config, dataset=other.path)
+    normal, _, covid = found.classes
+    assert covid.films == found.films == (other.manifest["class_name"] == "covid-19").sum()
+    assert normal.sensitivity.value is None
+    assert any("show none of the network's classes" in text for text in found.warnings)
+
+
+def test_copies_of_training_films_are_not_judged(
+    run: RunFolder, config: EvaluateConfig, write_dataset: Write, tmp_path: Path
+) -> None:
+    # Films 0 to 53 are the run's training and validation films, 54 and on its test films.
+    copies = [f"film-0-{number + 50}" for number in range(10)]
+    others = [f"film-1-{number}" for number in range(10, 78)]
+    other = write_dataset(tmp_path / "copies", seed=1, film_sha256=[*copies, *others])
+    found = run_evaluate(run, config=config, dataset=other.path)
+    assert found.films == 74
+    assert found.baselines[0].headline.accuracy.n == 74
+    assert any(text.startswith("4 films are copies") for text in found.warnings)
+    table = read_predictions(run.path / "evaluate-copies" / "predictions.csv")
+    assert "film-1-3" not in table.image_ids
+    assert "film-1-4" in table.image_ids
+
+
+def test_the_networks_own_dataset_is_no_other_dataset(
+    run: RunFolder, config: EvaluateConfig
+) -> None:
+    with pytest.raises(DatasetError, match="is the dataset that the network was trained on"):
+        run_evaluate(run, config=config, dataset=run.read_dataset_path())
+
+
+def test_a_dataset_prepared_otherwise_is_refused(
+    run: RunFolder, config: EvaluateConfig, write_dataset: Write, tmp_path: Path
+) -> None:
+    other = write_dataset(tmp_path / "large", side_px=40, seed=1)
+    with pytest.raises(DatasetError, match="prepared with side_px = 40"):
+        run_evaluate(run, config=config, dataset=other.path)
+
+
+def test_a_dataset_without_a_class_of_the_network_is_refused(
+    run: RunFolder, config: EvaluateConfig, write_dataset: Write, tmp_path: Path
+) -> None:
+    other = write_dataset(tmp_path / "animals", class_names=("cat", "dog"), seed=1)
+    with pytest.raises(ClassMapError, match="has the classes cat, dog; the network knows normal"):
+        run_evaluate(run, config=config, dataset=other.path)

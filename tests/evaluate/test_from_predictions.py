@@ -1,0 +1,205 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from cxresnet.core.config import EvaluateConfig
+from cxresnet.evaluate.baselines import BASELINES, BaselineAnswer
+from cxresnet.evaluate.from_predictions import Background, evaluate_predictions
+from cxresnet.evaluate.record import Evaluation
+from cxresnet.predict import Predictions
+
+Draw = Callable[..., Predictions]
+
+
+def _answer(predictions: Predictions, name: str, *, skill: float) -> BaselineAnswer:
+    rule = next(rule for rule in BASELINES if rule.name == name)
+    noise = np.random.default_rng(1).random((len(predictions), 3))
+    table = noise + skill * np.eye(3)[predictions.truth]
+    return BaselineAnswer(rule, table / table.sum(axis=1, keepdims=True))
+
+
+def test_the_numbers_are_those_of_the_table(draw_predictions: Draw, config: EvaluateConfig) -> None:
+    predictions = draw_predictions(120)
+    found = evaluate_predictions(predictions, config=config)
+    predicted = predictions.logits.argmax(axis=1)
+    confusion = np.zeros((3, 3), dtype=int)
+    np.add.at(confusion, (predictions.truth, predicted), 1)
+    assert np.array(found.confusion).tolist() == confusion.tolist()
+    assert found.headline.accuracy.value == pytest.approx(np.trace(confusion) / 120)
+    assert (found.films, found.patients) == (120, 60)
+    for index, result in enumerate(found.classes):
+        assert result.sensitivity.value == pytest.approx(
+            confusion[index, index] / confusion[index].sum()
+        )
+        assert result.films == 40
+        assert result.patients == result.sensitivity.groups == 20
+    assert sum(item.films for item in found.counts) == 120
+    assert sum(item.films for item in found.calibration.bins) == 120
+
+
+def test_every_number_has_its_n_and_an_interval_around_it(
+    draw_predictions: Draw, config: EvaluateConfig
+) -> None:
+    found = evaluate_predictions(draw_predictions(120), config=config)
+    estimates = [*vars(found.headline).values(), found.calibration.brier]
+    estimates += [result.auroc for result in found.classes]
+    estimates += [result.recall for result in found.by_patient]
+    for estimate in estimates:
+        assert estimate.n > 0
+        assert estimate.low <= estimate.value <= estimate.high
+
+
+def test_films_without_a_class_are_left_out_aloud(
+    draw_predictions: Draw, config: EvaluateConfig
+) -> None:
+    predictions = draw_predictions(120)
+    unknown = np.arange(120) >= 90
+    background = Background(baselines=(_answer(predictions, "thumbnail", skill=0.5),))
+    found = evaluate_predictions(
+        replace(predictions, truth=np.where(unknown, -1, predictions.truth)),
+        config=config,
+        background=background,
+    )
+    assert found.films == 90
+    assert found.baselines[0].headline.accuracy.n == 90
+    assert any(text.startswith("30 films show none of") for text in found.warnings)
+
+
+def test_an_absent_class_is_none_with_a_reason_never_zero(
+    draw_predictions: Draw, config: EvaluateConfig
+) -> None:
+    predictions = draw_predictions(120)
+    found = evaluate_predictions(predictions.select(predictions.truth == 2), config=config)
+    normal, _, covid = found.classes
+    assert normal.sensitivity.value is None
+    assert normal.sensitivity.reason == "No film shows normal."
+    assert normal.roc is None
+    assert covid.specificity.value is None
+    assert covid.sensitivity.value is not None
+    assert found.headline.macro_auroc.value is None
+    assert found.headline.accuracy.value == covid.sensitivity.value
+    assert found.by_patient[0].recall.value is None
+    assert found.by_patient[2].recall.n == 20
+
+
+def test_patients_are_judged_by_the_mean_of_their_films(
+    draw_predictions: Draw, config: EvaluateConfig
+) -> None:
+    # Two patients of class 1. One has films at .9, .4, .4 (mean .567: found, though two of three
+    # films say otherwise), the other .1 and .6 (mean .35: missed). A third has films of two
+    # classes and is left out.
+    second = np.array([0.9, 0.4, 0.4, 0.1, 0.6, 0.9, 0.9])
+    predictions = Predictions(
+        image_ids=tuple("abcdefg"),
+        patient_ids=tuple("pppqqrr"),
+        group_ids=tuple("pppqqrr"),
+        sources=("here",) * 7,
+        truth=np.array([1, 1, 1, 1, 1, 0, 1]),
+        logits=np.log(np.stack([1 - second, second], axis=1)).astype(np.float32),
+        class_names=("a", "b"),
+    )
+    none, recall = evaluate_predictions(predictions, config=config).by_patient
+    assert (recall.class_name, recall.patients, recall.recall.value) == ("b", 2, 0.5)
+    assert none.recall.value is None
+    assert none.recall.reason == "No patient has a on every film."
+
+
+def test_the_lift_is_the_difference_to_the_same_films(
+    draw_predictions: Draw, config: EvaluateConfig
+) -> None:
+    predictions = draw_predictions(240, skill=3)
+    weak, strong = (
+        _answer(predictions, "majority", skill=0.1),
+        _answer(predictions, "thumbnail", skill=0.6),
+    )
+    background = Background(baselines=(weak, strong))
+    found = evaluate_predictions(predictions, config=config, background=background)
+    assert found.best_baseline == "thumbnail"
+    for baseline in found.baselines:
+        ours = found.headline.balanced_accuracy.value
+        theirs = baseline.headline.balanced_accuracy.value
+        assert baseline.lift.value == pytest.approx(ours - theirs)
+        assert baseline.lift.low < baseline.lift.value < baseline.lift.high
+        assert baseline.lift_auroc.value is not None
+
+
+def test_a_baseline_that_could_not_be_tried_says_why(
+    draw_predictions: Draw, config: EvaluateConfig
+) -> None:
+    answer = BaselineAnswer(BASELINES[1], None, "All training films come from one source.")
+    found = evaluate_predictions(
+        draw_predictions(60), config=config, background=Background(baselines=(answer,))
+    )
+    (baseline,) = found.baselines
+    assert (baseline.headline, baseline.lift) == (None, None)
+    assert baseline.reason == "All training films come from one source."
+    assert found.best_baseline is None
+
+
+def test_the_same_seed_gives_the_same_evaluation(draw_predictions: Draw) -> None:
+    config = EvaluateConfig(bootstrap_resamples=100, seed=3)
+    once = evaluate_predictions(draw_predictions(60), config=config)
+    assert evaluate_predictions(draw_predictions(60), config=config) == once
+
+
+def _warn(predictions: Predictions, config: EvaluateConfig, **background: object) -> str:
+    found: Evaluation = evaluate_predictions(
+        predictions, config=config, background=Background(**background)
+    )
+    return " ".join(found.warnings)
+
+
+def test_a_class_that_equals_its_source_is_said_aloud(
+    draw_predictions: Draw, config: EvaluateConfig
+) -> None:
+    predictions = draw_predictions(180)
+    assert "cannot tell the disease" not in _warn(predictions, config)
+    apart = tuple("clinic" if label == 2 else "north" for label in predictions.truth)
+    text = _warn(replace(predictions, sources=apart), config)
+    assert "Every film of covid-19 comes from a source that holds no other class" in text
+    each = tuple(f"site {label}" for label in predictions.truth)
+    text = _warn(replace(predictions, sources=each), config)
+    assert "Every film of normal and of pneumonia and of covid-19" in text
+    one = ("north",) * len(predictions)
+    assert "cannot tell the disease" not in _warn(replace(predictions, sources=one), config)
+
+
+def test_few_patients_are_said_aloud(draw_predictions: Draw, config: EvaluateConfig) -> None:
+    # 120 films are 20 patients a class, 114 are 19.
+    assert "Fewer than" not in _warn(draw_predictions(120), config)
+    assert "Fewer than 20 patients of normal (19)" in _warn(draw_predictions(114), config)
+
+
+def test_unknown_patients_and_repeated_openings_are_said_aloud(
+    draw_predictions: Draw, config: EvaluateConfig
+) -> None:
+    predictions = draw_predictions(120)
+    unknown = ("",) * 30 + predictions.patient_ids[30:]
+    assert "25% of the films have no patient id" in _warn(
+        replace(predictions, patient_ids=unknown), config
+    )
+    assert "opened" not in _warn(predictions, config, openings=1)
+    assert "opened 2 times for numbers" in _warn(predictions, config, openings=2)
+
+
+def test_a_baseline_that_is_as_good_is_said_aloud(
+    draw_predictions: Draw, config: EvaluateConfig
+) -> None:
+    predictions = draw_predictions(120, skill=1.0)
+    good, bad = (_answer(predictions, "thumbnail", skill=skill) for skill in (2.0, 0.0))
+    assert "is not clearly above it" in _warn(predictions, config, baselines=(good,))
+    assert "is not clearly above it" not in _warn(predictions, config, baselines=(bad,))
+
+
+def test_an_empty_table_gives_an_evaluation_without_numbers(
+    draw_predictions: Draw, config: EvaluateConfig
+) -> None:
+    nothing = draw_predictions(6).select(np.zeros(6, dtype=bool))
+    found = evaluate_predictions(nothing, config=config)
+    assert found.films == 0
+    assert found.headline.accuracy.value is None
+    assert found.headline.accuracy.reason == "There is no film."

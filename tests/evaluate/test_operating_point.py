@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from cxresnet.evaluate.operating_point import (
+    build_plain_operating_point,
+    choose_operating_point,
+    decide,
+    judge,
+)
+from cxresnet.predict import Predictions
+
+_EVEN = np.full(3, 1 / 3)
+
+
+def _build_two_class_films(probabilities: list[float], truth: list[int]) -> Predictions:
+    second = np.array(probabilities)
+    names = tuple(str(number) for number in range(len(truth)))
+    return Predictions(
+        image_ids=names,
+        patient_ids=names,
+        group_ids=names,
+        sources=("here",) * len(names),
+        truth=np.array(truth, dtype=np.int64),
+        logits=np.stack([np.zeros(len(truth)), np.log(second / (1 - second))], axis=1).astype(
+            np.float32
+        ),
+        class_names=("a", "b"),
+    )
+
+
+def test_the_largest_weighted_probability_wins() -> None:
+    # .6 · 1 against .4 · 2 = .8.
+    assert decide(np.array([[0.6, 0.4]]), np.array([1.0, 2.0])).tolist() == [1]
+    assert decide(np.array([[0.6, 0.4]]), np.array([1.0, 1.0])).tolist() == [0]
+
+
+def test_the_plain_operating_point_is_the_networks_own_answer(
+    draw_predictions: Callable[..., Predictions],
+) -> None:
+    predictions = draw_predictions(30)
+    judged = judge(predictions, build_plain_operating_point(3))
+    assert judged.predicted.tolist() == predictions.logits.argmax(axis=1).tolist()
+    np.testing.assert_allclose(judged.probabilities, predictions.probabilities)
+
+
+def test_youden_puts_the_threshold_half_way_between_the_two_sides() -> None:
+    # All of b is above .8, all of a below .7; 101 films of each, so that the temperature is not 1
+    # but monotone: what is decided stays the same.
+    a, b = np.linspace(0.1, 0.7, 101), np.linspace(0.8, 0.95, 101)
+    films = _build_two_class_films([*a, *b], [0] * 101 + [1] * 101)
+    point = choose_operating_point(films, class_shares=np.array([0.5, 0.5]), rule="youden")
+    assert point.rule == "youden"
+    assert judge(films, point).predicted.tolist() == films.truth.tolist()
+    between = _build_two_class_films([0.74, 0.76], [0, 1])
+    assert judge(between, point).predicted.tolist() == [0, 1]
+    plain = judge(films, build_plain_operating_point(2)).predicted
+    assert (plain != films.truth).sum() > 30
+
+
+def test_auto_takes_the_rule_that_validation_shows_to_be_better() -> None:
+    a, b = np.linspace(0.1, 0.7, 101), np.linspace(0.8, 0.95, 101)
+    films = _build_two_class_films([*a, *b], [0] * 101 + [1] * 101)
+    point = choose_operating_point(films, class_shares=np.array([0.5, 0.5]))
+    assert point.rule == "youden"
+    assert point.scores["youden"] > point.scores["argmax"] + 0.1
+    assert point.chosen_on == "202 validation films"
+
+
+def test_auto_stays_with_the_plain_rule_where_nothing_is_gained(
+    draw_predictions: Callable[..., Predictions],
+) -> None:
+    point = choose_operating_point(draw_predictions(600), class_shares=_EVEN)
+    assert point.rule == "argmax"
+    assert point.weights == (1.0, 1.0, 1.0)
+    assert set(point.scores) == {"argmax", "balanced", "youden"}
+
+
+def test_balanced_weights_are_the_inverse_of_the_training_shares() -> None:
+    films = _build_two_class_films([0.2, 0.9, 0.4, 0.6], [0, 1, 0, 1])
+    point = choose_operating_point(films, class_shares=np.array([0.8, 0.2]), rule="balanced")
+    # 1/.8 = 1.25 and 1/.2 = 5, mean 3.125.
+    assert point.weights == pytest.approx((0.4, 1.6))
+
+
+def test_a_network_too_sure_of_itself_is_cooled(
+    draw_predictions: Callable[..., Predictions],
+) -> None:
+    calm = draw_predictions(900, skill=1.5)
+    shouting = replace(calm, logits=calm.logits * 5)
+    cooled = choose_operating_point(shouting, class_shares=_EVEN).temperature
+    assert cooled == pytest.approx(
+        5 * choose_operating_point(calm, class_shares=_EVEN).temperature, rel=0.02
+    )
+
+
+def test_films_without_a_class_choose_nothing(draw_predictions: Callable[..., Predictions]) -> None:
+    predictions = draw_predictions(60)
+    half = np.where(np.arange(60) < 30, predictions.truth, -1)
+    assert choose_operating_point(
+        replace(predictions, truth=half), class_shares=_EVEN
+    ) == choose_operating_point(predictions.select(np.arange(60) < 30), class_shares=_EVEN)
+
+
+@pytest.mark.parametrize("films", [0, 1, 2])
+def test_hardly_any_validation_films_leave_the_plain_rule(
+    draw_predictions: Callable[..., Predictions], films: int
+) -> None:
+    few = draw_predictions(6).select(np.arange(6) < films)
+    point = choose_operating_point(few, class_shares=_EVEN)
+    assert point.rule == "argmax"
+    assert point.weights == (1.0, 1.0, 1.0)
+
+
+def test_one_class_alone_cannot_compare_rules(draw_predictions: Callable[..., Predictions]) -> None:
+    predictions = draw_predictions(90)
+    point = choose_operating_point(predictions.select(predictions.truth == 1), class_shares=_EVEN)
+    assert point.rule == "argmax"
+    assert point.scores == {}
+
+
+def test_the_rule_is_scored_on_patients_that_did_not_fit_it(
+    draw_predictions: Callable[..., Predictions],
+) -> None:
+    # Logits without any skill: a threshold fitted and scored on the same films would seem better
+    # than chance on every seed.
+    scores = [
+        choose_operating_point(
+            draw_predictions(60, skill=0.0, seed=seed), class_shares=_EVEN, rule="youden"
+        ).scores["youden"]
+        for seed in range(30)
+    ]
+    assert np.mean(scores) == pytest.approx(1 / 3, abs=0.04)
