@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -61,58 +61,81 @@ def read_manifest_beside(store: AbstractStore, members: Iterable[str]) -> Beside
         UnsafePathError: A mask in it leads out of the manifest's folder.
     """
     known = frozenset(members)
-    inside = _read_rows(store, MANIFEST_NAME, prefix="") if MANIFEST_NAME in known else []
-    found = _match(store, inside, known, prefix="", place=MANIFEST_NAME)
-    if found is None and isinstance(store, FolderStore) and store.reach != store.root:
-        prefix = f"{store.root.resolve().name}/"
-        above = _read_rows(store, f"../{MANIFEST_NAME}", prefix=prefix)
-        found = _match(store, above, known, prefix=prefix, place=f"../{MANIFEST_NAME}")
-    return found
+    for view in _list_views(store, known):
+        found = _match(store, _read_rows(store, view), known, view)
+        if found is not None:
+            return found
+    return None
 
 
-def _read_rows(store: AbstractStore, member: str, *, prefix: str) -> list[FilmRow]:
-    """Read the rows of films under a folder; without a column of files there are none."""
+@dataclass(frozen=True)
+class _View:
+    """How a manifest sees the store.
+
+    Attributes:
+        manifest: Member that it is.
+        within: Folder of the store that its paths are relative to, with "/" behind, else "".
+        prefix: Where its paths begin that lie in the store, with "/" behind, else "".
+    """
+
+    manifest: str
+    within: str = ""
+    prefix: str = ""
+
+    def find_member(self, path: str) -> str:
+        """Turn a path of the manifest into a member: for a mask beside the store, "../masks/x"."""
+        tidy = normalise_path(path)
+        if not self.prefix:
+            return self.within + tidy
+        return tidy.removeprefix(self.prefix) if tidy.startswith(self.prefix) else f"../{tidy}"
+
+
+def _list_views(store: AbstractStore, known: frozenset[str]) -> Iterator[_View]:
+    """List the manifests to ask: at the top, in the one folder around all, above the store."""
+    if MANIFEST_NAME in known:
+        yield _View(MANIFEST_NAME)
+    tops = {member.partition("/")[0] for member in known}
+    for top in tops if len(tops) == 1 else ():
+        if f"{top}/{MANIFEST_NAME}" in known:
+            yield _View(f"{top}/{MANIFEST_NAME}", within=f"{top}/")
+    if isinstance(store, FolderStore) and store.reach != store.root:
+        yield _View(f"../{MANIFEST_NAME}", prefix=f"{store.root.resolve().name}/")
+
+
+def _read_rows(store: AbstractStore, view: _View) -> list[FilmRow]:
+    """Read the rows of films in the store; without a column of files there are none."""
     try:
-        table = read_table(store.read_member(member), name=member)
+        table = read_table(store.read_member(view.manifest), name=view.manifest)
     except SourceError as error:
         raise SourceError(f"{error} Or leave this manifest out with --no-manifest.") from error
     columns = find_columns(table)
     if "path" not in columns:
         return []
     rows = read_film_rows(table, columns)
-    return [row for row in rows if row.path.replace("\\", "/").startswith(prefix)]
+    return [row for row in rows if row.path.replace("\\", "/").startswith(view.prefix)]
 
 
 def _match(
-    store: AbstractStore, rows: list[FilmRow], known: frozenset[str], *, prefix: str, place: str
+    store: AbstractStore, rows: list[FilmRow], known: frozenset[str], view: _View
 ) -> BesideManifest | None:
-    """Match rows to members; `prefix` is where the store lies, seen from the manifest."""
+    """Match rows to members."""
     matched: dict[str, FilmRow] = {}
     lost = 0
     for row in rows:
-        member = _to_member(row.path, prefix=prefix, number=row.number)
+        try:
+            member, *masks = (
+                path and view.find_member(path)
+                for path in (row.path, row.lung_mask, row.lesion_mask)
+            )
+        except UnsafePathError as error:
+            raise UnsafePathError(f"Row {row.number} of {MANIFEST_NAME}: {error}") from error
         if member not in known:
             continue
-        masks = []
-        for mask in (row.lung_mask, row.lesion_mask):
-            path = _to_member(mask, prefix=prefix, number=row.number) if mask else ""
-            there = path in known or (bool(path) and _is_there(store, path))
-            lost += bool(path) and not there
-            masks.append(path if there else "")
-        matched[member] = replace(row, lung_mask=masks[0], lesion_mask=masks[1])
-    return BesideManifest(place, matched, lost) if matched else None
-
-
-def _to_member(path: str, *, prefix: str, number: int) -> str:
-    """Turn a path of the manifest into a member: for a mask beside the store, "../masks/x.png"."""
-    try:
-        tidy = normalise_path(path)
-    except UnsafePathError as error:
-        raise UnsafePathError(f"Row {number} of {MANIFEST_NAME}: {error}") from error
-    if not prefix:
-        return tidy
-    return tidy.removeprefix(prefix) if tidy.startswith(prefix) else f"../{tidy}"
+        there = [mask if mask in known or _is_there(store, mask) else "" for mask in masks]
+        lost += sum(map(bool, masks)) - sum(map(bool, there))
+        matched[member] = replace(row, lung_mask=there[0], lesion_mask=there[1])
+    return BesideManifest(view.manifest, matched, lost) if matched else None
 
 
 def _is_there(store: AbstractStore, member: str) -> bool:
-    return isinstance(store, FolderStore) and store.has_file(member)
+    return bool(member) and isinstance(store, FolderStore) and store.has_file(member)

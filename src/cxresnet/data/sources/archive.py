@@ -1,0 +1,233 @@
+"""Archives read where they are: zip, tar and tar.gz, without unpacking to the disk."""
+
+from __future__ import annotations
+
+import os
+import stat
+import zipfile
+import zlib
+from abc import abstractmethod
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import cast
+
+from cxresnet.core.errors import FilmError, SourceError, UnsafePathError
+from cxresnet.data.sources.safe_path import make_printable, normalise_path
+from cxresnet.data.sources.source import Rejection
+from cxresnet.data.sources.store import MAX_FILE_BYTES, AbstractStore, Listing, is_hidden
+from cxresnet.data.sources.tar_index import TarEntry, index_tar, read_tar_entry
+
+__all__ = [
+    "ARCHIVE_SUFFIXES",
+    "AbstractArchiveStore",
+    "TarStore",
+    "ZipStore",
+    "is_archive_name",
+    "open_archive",
+]
+
+ARCHIVE_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz")
+"""Endings of the archives that are read."""
+
+_MAX_RATIO = 200
+_BOMB_BYTES = 2**20
+
+
+def is_archive_name(name: str) -> bool:
+    """Say whether a file name ends like an archive's."""
+    return name.casefold().endswith(ARCHIVE_SUFFIXES)
+
+
+def open_archive(path: Path) -> AbstractStore:
+    """Open an archive as a store; nothing is read yet.
+
+    Raises:
+        SourceError: Its ending is none of `ARCHIVE_SUFFIXES`.
+    """
+    if not is_archive_name(path.name):
+        raise SourceError(
+            f"'{path.name}' is no archive that is read in place ({', '.join(ARCHIVE_SUFFIXES)}). "
+            "Unpack it and give the folder."
+        )
+    return ZipStore(path) if path.name.casefold().endswith(".zip") else TarStore(path)
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """What an archive states of one of its files.
+
+    Attributes:
+        name: As the archive has it.
+        size_bytes: Unpacked, as stated.
+        refusal: Code and reason, if it is not read whatever its name.
+        place: Where the archive has it.
+    """
+
+    name: str
+    size_bytes: int
+    refusal: tuple[str, str] | None
+    place: zipfile.ZipInfo | TarEntry
+
+
+@dataclass(frozen=True)
+class _Contents:
+    """What of an archive is read, by member, and what is not."""
+
+    places: dict[str, zipfile.ZipInfo | TarEntry]
+    rejections: tuple[Rejection, ...]
+
+
+class AbstractArchiveStore(AbstractStore):
+    """What zip and tar have in common.
+
+    Attributes:
+        path: Of the archive.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Keep the place; the archive is opened in `list_members` and `read_member`."""
+        self.path = path
+
+    @property
+    def name(self) -> str:
+        """Name of the archive without its ending."""
+        name = self.path.name
+        ending = next((end for end in ARCHIVE_SUFFIXES if name.casefold().endswith(end)), "")
+        return make_printable(name[: len(name) - len(ending)] or "films")
+
+    def list_members(self) -> Listing:
+        """List every file by its stated name and size; see `AbstractStore`."""
+        contents = self._list_contents()
+        return Listing(tuple(sorted(contents.places)), contents.rejections)
+
+    def find_member(self, path: str) -> str:
+        """Find a file by its path in the archive; see `AbstractStore`."""
+        member = normalise_path(path)
+        return member if member in self._list_contents().places else ""
+
+    def read_member(self, member: str) -> bytes:
+        """Unpack one file into memory; see `AbstractStore`."""
+        place = self._list_contents().places.get(member)
+        shown = make_printable(member)
+        if place is None:
+            raise FilmError("missing", f"'{shown}' is not in '{self.path.name}'.")
+        try:
+            return self._unpack(place)
+        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError) as error:
+            raise FilmError("damaged", f"'{shown}' cannot be unpacked: {error}.") from error
+
+    def _list_contents(self) -> _Contents:
+        return _remember_contents(type(self), *_identify(self.path))
+
+    @abstractmethod
+    def list_entries(self) -> Iterator[_Entry]:
+        """List the archive's files as it states them, folders left out."""
+
+    @abstractmethod
+    def _unpack(self, place: zipfile.ZipInfo | TarEntry) -> bytes: ...
+
+
+class ZipStore(AbstractArchiveStore):
+    """A zip archive."""
+
+    def list_entries(self) -> Iterator[_Entry]:
+        """List its files; see `AbstractArchiveStore`."""
+        for info in _open_zip(*_identify(self.path), os.getpid()).infolist():
+            if not info.is_dir():
+                yield _Entry(info.filename, info.file_size, _refuse_zip_entry(info), info)
+
+    def _unpack(self, place: zipfile.ZipInfo | TarEntry) -> bytes:
+        return _open_zip(*_identify(self.path), os.getpid()).read(cast("zipfile.ZipInfo", place))
+
+
+class TarStore(AbstractArchiveStore):
+    """A tar archive, plain or with gzip: read once for its index, then anywhere."""
+
+    def list_entries(self) -> Iterator[_Entry]:
+        """List its files; see `AbstractArchiveStore`."""
+        for entry in index_tar(*_identify(self.path)).entries:
+            refusal = ("not-an-image", "is a link or a device") if entry.is_special else None
+            yield _Entry(entry.name, entry.size_bytes, refusal, entry)
+
+    def _unpack(self, place: zipfile.ZipInfo | TarEntry) -> bytes:
+        return read_tar_entry(index_tar(*_identify(self.path)), cast("TarEntry", place))
+
+
+def _sort_entries(entries: Iterable[_Entry]) -> _Contents:
+    """Tell what is read from what is refused, by stated name and size alone."""
+    places: dict[str, zipfile.ZipInfo | TarEntry] = {}
+    rejections: list[Rejection] = []
+    for entry in entries:
+        try:
+            member = normalise_path(entry.name)
+        except UnsafePathError as error:
+            rejections.append(_reject(entry.name, "unsafe-path", str(error)))
+            continue
+        if any(is_hidden(part) for part in member.split("/")):
+            continue
+        refusal = entry.refusal
+        if entry.size_bytes > MAX_FILE_BYTES:
+            refusal = ("too-large", "is larger than 512 MiB")
+        elif member in places:
+            refusal = ("duplicate-name", "is in the archive twice; the first is taken")
+        if refusal is None:
+            places[member] = entry.place
+        else:
+            reason = f"'{make_printable(member)}' {refusal[1]}."
+            rejections.append(_reject(member, refusal[0], reason))
+    return _Contents(places, tuple(rejections))
+
+
+def _identify(path: Path) -> tuple[Path, int, int]:
+    """Name a file so that another under the same path is another: path, time of writing, size.
+
+    Raises:
+        SourceError: There is no such file.
+    """
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise SourceError(f"The archive '{path}' cannot be read: {error.strerror}.") from error
+    return path, status.st_mtime_ns, status.st_size
+
+
+@lru_cache(maxsize=4)
+def _remember_contents(
+    kind: type[AbstractArchiveStore], path: Path, written_ns: int, size_bytes: int
+) -> _Contents:
+    """List an archive once a process; time and size only tell a changed file from the old one."""
+    del written_ns, size_bytes
+    return _sort_entries(kind(path).list_entries())
+
+
+@lru_cache(maxsize=4)
+def _open_zip(path: Path, written_ns: int, size_bytes: int, process: int) -> zipfile.ZipFile:
+    """Open a zip once a process: two that share an open file would move each other's place in it.
+
+    Raises:
+        SourceError: It is no zip archive, or cut off.
+    """
+    del written_ns, size_bytes, process
+    try:
+        return zipfile.ZipFile(path)
+    except (zipfile.BadZipFile, OSError, ValueError) as error:
+        raise SourceError(
+            f"'{path.name}' is no readable zip archive: {error}. Fetch it again."
+        ) from error
+
+
+def _refuse_zip_entry(info: zipfile.ZipInfo) -> tuple[str, str] | None:
+    mode = stat.S_IFMT(info.external_attr >> 16)
+    if mode not in {0, stat.S_IFREG}:
+        return "not-an-image", "is a link or a device"
+    if info.flag_bits & 1:
+        return "encrypted", "is locked with a password; unpack the archive yourself"
+    if info.file_size > _BOMB_BYTES and info.file_size > _MAX_RATIO * max(info.compress_size, 1):
+        return "too-large", f"would unpack to more than {_MAX_RATIO} times its size"
+    return None
+
+
+def _reject(name: str, code: str, reason: str) -> Rejection:
+    return Rejection(image_id=make_printable(name), class_name="", code=code, reason=reason)

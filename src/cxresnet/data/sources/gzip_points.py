@@ -1,0 +1,136 @@
+"""Reading a gzip file from the middle: points are kept where unpacking can begin again."""
+
+from __future__ import annotations
+
+import io
+import zlib
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, Protocol
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+__all__ = ["GzipPoint", "GzipStream", "read_gzip_range"]
+
+_CHUNK_BYTES = 64 * 2**10
+_STEP_BYTES = 8 * 2**20
+_GZIP_WINDOW = 31  # zlib's word for "with a gzip header"
+
+
+class _Inflater(Protocol):
+    """What `zlib.decompressobj` gives; zlib does not export its type."""
+
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def unused_data(self) -> bytes: ...
+    def decompress(self, data: bytes, /) -> bytes: ...
+    def copy(self) -> _Inflater: ...
+
+
+@dataclass(frozen=True)
+class GzipPoint:
+    """A place where unpacking can begin.
+
+    Attributes:
+        packed: Bytes of the file read so far.
+        unpacked: Bytes that came out of them.
+        inflater: zlib's state; copied before use. About 40 KiB.
+    """
+
+    packed: int
+    unpacked: int
+    inflater: _Inflater
+
+
+class GzipStream(io.RawIOBase):
+    """A gzip file read from its beginning, which leaves a point every 8 MiB.
+
+    Attributes:
+        points: Left so far, in order; the first is the beginning.
+    """
+
+    def __init__(self, stream: BinaryIO) -> None:
+        """Begin; `stream` stays the caller's to close."""
+        super().__init__()
+        start = GzipPoint(0, 0, zlib.decompressobj(_GZIP_WINDOW))
+        self.points = [replace(start, inflater=start.inflater.copy())]
+        self._chunks = _unpack(stream, start)
+        self._waiting = memoryview(b"")
+
+    def readable(self) -> bool:
+        """Say yes."""
+        return True
+
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
+        """Fill a buffer with what comes next; see `io.RawIOBase`.
+
+        Raises:
+            EOFError: The file is cut off.
+            zlib.error: It is damaged.
+        """
+        target = memoryview(buffer).cast("B")
+        while not self._waiting:
+            found = next(self._chunks, None)
+            if found is None:
+                return 0
+            point, content = found
+            self._waiting = memoryview(content)
+            if point.unpacked - self.points[-1].unpacked >= _STEP_BYTES:
+                self.points.append(replace(point, inflater=point.inflater.copy()))
+        size = min(len(target), len(self._waiting))
+        target[:size] = self._waiting[:size]
+        self._waiting = self._waiting[size:]
+        return size
+
+
+def read_gzip_range(path: Path, points: list[GzipPoint], *, start: int, size: int) -> bytes:
+    """Read bytes out of the middle of what a gzip file unpacks to.
+
+    Args:
+        path: The file.
+        points: Of a `GzipStream` that has read it to its end.
+        start: First byte, counted unpacked.
+        size: How many.
+
+    Raises:
+        EOFError: The file ends before.
+        zlib.error: It is damaged.
+    """
+    point = points[bisect_right([point.unpacked for point in points], start) - 1]
+    skip = start - point.unpacked
+    parts: list[bytes] = []
+    have = 0
+    with path.open("rb") as stream:
+        stream.seek(point.packed)
+        begin = replace(point, inflater=point.inflater.copy())
+        for _, content in _unpack(stream, begin):
+            parts.append(content)
+            have += len(content)
+            if have >= skip + size:
+                return b"".join(parts)[skip : skip + size]
+    raise EOFError("the gzip file ends too early")
+
+
+def _unpack(stream: BinaryIO, point: GzipPoint) -> Iterator[tuple[GzipPoint, bytes]]:
+    """Yield what comes out of chunk after chunk, each with the point behind it."""
+    inflater, packed, unpacked = point.inflater, point.packed, point.unpacked
+    while chunk := stream.read(_CHUNK_BYTES):
+        packed += len(chunk)
+        parts = []
+        while chunk:
+            if inflater.eof:  # several gzip files in a row are one; zeros may pad the end
+                chunk = chunk.lstrip(b"\0")
+                if not chunk:
+                    break
+                inflater = zlib.decompressobj(_GZIP_WINDOW)
+            parts.append(inflater.decompress(chunk))
+            chunk = inflater.unused_data if inflater.eof else b""
+        content = b"".join(parts)
+        unpacked += len(content)
+        yield GzipPoint(packed, unpacked, inflater), content
+    if not inflater.eof:
+        raise EOFError("the gzip file is cut off")

@@ -1,0 +1,245 @@
+from __future__ import annotations
+
+import gzip
+import io
+import multiprocessing
+import pickle
+import tarfile
+import zipfile
+
+import numpy as np
+import pytest
+
+from cxresnet.core.errors import FilmError, SourceError
+from cxresnet.data.sources import archive as archive_module
+from cxresnet.data.sources import gzip_points, tar_index
+from cxresnet.data.sources.archive import open_archive
+from cxresnet.data.sources.class_folders import ClassFoldersSource
+
+KINDS = ["zip", "tar", "tar.gz", "tgz"]
+
+
+def add_to_tar(archive: tarfile.TarFile, name: str, content: bytes) -> None:
+    info = tarfile.TarInfo(name)
+    info.size = len(content)
+    archive.addfile(info, io.BytesIO(content))
+
+
+@pytest.fixture
+def build_archive(tmp_path):
+    """Write an archive of the given kind, with names taken as they are."""
+
+    def build(kind: str, files: dict[str, bytes]):
+        path = tmp_path / f"covid.set.{kind}"
+        if kind == "zip":
+            with zipfile.ZipFile(path, "w") as archive:
+                for name, content in files.items():
+                    archive.writestr(name, content)
+        else:
+            with tarfile.open(path, "w:gz" if kind.endswith("gz") else "w") as archive:
+                for name, content in files.items():
+                    add_to_tar(archive, name, content)
+        return path
+
+    return build
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_archive_reads_as_the_folder_it_was_made_of(build_archive, tmp_path, tiny_png, kind):
+    files = {
+        "set/train/Normal/images/a.png": tiny_png,
+        "set/train/Normal/masks/a.png": tiny_png + b"m",
+        "set/test/COVID/images/b.png": tiny_png + b"b",
+        "__MACOSX/set/._a.png": b"",
+        "set/README.txt": b"",
+    }
+    archive = ClassFoldersSource(open_archive(build_archive(kind, files)))
+    root = tmp_path / "covid.set"
+    for name, content in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(content)
+    assert archive.scan() == ClassFoldersSource(root).scan()
+    for record in archive.scan().records:
+        assert archive.read(record.location) == files[record.location]
+    (tmp_path / "left").mkdir()
+    assert not list((tmp_path / "left").iterdir())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_manifest_in_the_archive_is_used(build_archive, tiny_png, kind):
+    manifest = b"file,patient_id,lung_mask\nNormal/a.png,p1,lungs/a.png\nCOVID/b.png,p2,\n"
+    files = {
+        "set/Normal/a.png": tiny_png, "set/COVID/b.png": tiny_png, "set/lungs/a.png": tiny_png,
+        "set/manifest.csv": manifest,
+    }  # fmt: skip
+    source = ClassFoldersSource(open_archive(build_archive(kind, files)))
+    records = source.scan().records
+    assert [record.patient_id for record in records] == ["p2", "p1"]
+    assert source.read(records[1].lung_mask) == tiny_png
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_names_that_climb_out_are_rejected_and_cannot_be_read(build_archive, tiny_png, kind):
+    files = {
+        "Normal/a.png": tiny_png, "COVID/b.png": tiny_png,
+        "../../COVID/slip.png": tiny_png, "/COVID/root.png": tiny_png,
+    }  # fmt: skip
+    source = ClassFoldersSource(open_archive(build_archive(kind, files)))
+    found = source.scan()
+    assert [record.image_id for record in found.records] == ["COVID/b.png", "Normal/a.png"]
+    assert [row.code for row in found.rejections] == ["unsafe-path", "unsafe-path"]
+    with pytest.raises(FilmError, match="is not in"):
+        source.read("../../COVID/slip.png")
+
+
+def test_links_and_devices_in_a_tar_are_rejected(tmp_path, tiny_png):
+    path = tmp_path / "films.tar"
+    with tarfile.open(path, "w") as archive:
+        add_to_tar(archive, "Normal/a.png", tiny_png)
+        for name, kind in [("s", tarfile.SYMTYPE), ("h", tarfile.LNKTYPE), ("c", tarfile.CHRTYPE)]:
+            info = tarfile.TarInfo(f"Normal/{name}.png")
+            info.type, info.linkname = kind, "/etc/passwd"
+            archive.addfile(info)
+    listing = open_archive(path).list_members()
+    assert listing.members == ("Normal/a.png",)
+    assert [row.code for row in listing.rejections] == ["not-an-image"] * 3
+
+
+def test_a_link_in_a_zip_is_rejected(tmp_path, tiny_png):
+    path = tmp_path / "films.zip"
+    link = zipfile.ZipInfo("Normal/link.png")
+    link.external_attr = 0o120777 << 16
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("Normal/a.png", tiny_png)
+        archive.writestr(link, "/etc/passwd")
+    listing = open_archive(path).list_members()
+    assert listing.members == ("Normal/a.png",)
+    assert [row.code for row in listing.rejections] == ["not-an-image"]
+
+
+def test_what_would_unpack_to_far_too_much_is_rejected_unread(tmp_path, tiny_png):
+    path = tmp_path / "films.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("Normal/a.png", tiny_png)
+        archive.writestr("Normal/bomb.png", bytes(2**21))  # zeros: packed about 1000 times
+    store = open_archive(path)
+    assert [(row.image_id, row.code) for row in store.list_members().rejections] == [
+        ("Normal/bomb.png", "too-large")
+    ]
+    with pytest.raises(FilmError):
+        store.read_member("Normal/bomb.png")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_stated_size_over_the_limit_is_rejected(build_archive, monkeypatch, kind):
+    monkeypatch.setattr(archive_module, "MAX_FILE_BYTES", 10)
+    files = {"Normal/a.png": b"0123456789", "Normal/b.png": b"0123456789a"}
+    listing = open_archive(build_archive(kind, files)).list_members()
+    assert listing.members == ("Normal/a.png",)
+    assert [row.code for row in listing.rejections] == ["too-large"]
+
+
+def test_a_packed_tar_that_unpacks_to_far_too_much_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(tar_index, "_BOMB_BYTES", 2**20)
+    path = tmp_path / "films.tar.gz"
+    with tarfile.open(path, "w:gz") as archive:
+        add_to_tar(archive, "Normal/a.png", bytes(2**22))
+    with pytest.raises(SourceError, match="more than 200 times"):
+        open_archive(path).list_members()
+
+
+def test_a_second_file_of_the_same_name_never_takes_the_place_of_the_first(tmp_path):
+    path = tmp_path / "films.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("Normal/a.png", b"first")
+        with pytest.warns(UserWarning, match="Duplicate name"):
+            archive.writestr("Normal/a.png", b"second")
+    store = open_archive(path)
+    assert store.read_member("Normal/a.png") == b"first"
+    assert [row.code for row in store.list_members().rejections] == ["duplicate-name"]
+
+
+def test_a_file_locked_with_a_password_is_rejected(build_archive, tiny_png):
+    path = build_archive("zip", {"Normal/a.png": tiny_png})
+    content = bytearray(path.read_bytes())
+    content[content.rindex(b"PK\x01\x02") + 8] |= 1  # the flag in the central directory
+    path.write_bytes(content)
+    assert [row.code for row in open_archive(path).list_members().rejections] == ["encrypted"]
+
+
+def test_a_damaged_film_is_a_film_error(build_archive, tiny_png):
+    path = build_archive("zip", {"Normal/a.png": tiny_png})
+    path.write_bytes(path.read_bytes().replace(b"IHDR", b"IHDX"))
+    with pytest.raises(FilmError, match="cannot be unpacked") as caught:
+        open_archive(path).read_member("Normal/a.png")
+    assert caught.value.code == "damaged"
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar.gz"])
+def test_an_archive_that_is_cut_off_is_refused(build_archive, kind):
+    noise = np.random.default_rng(0).bytes(300_000)
+    path = build_archive(kind, {"Normal/a.png": noise})
+    path.write_bytes(path.read_bytes()[:150_000])
+    with pytest.raises(SourceError, match=r"no readable (zip|tar) archive.*Fetch it again"):
+        open_archive(path).list_members()
+
+
+def test_a_film_cut_off_in_a_tar_is_never_handed_out(build_archive):
+    path = build_archive("tar", {"Normal/a.png": b"x" * 300_000})
+    path.write_bytes(path.read_bytes()[:150_000])
+    store = open_archive(path)
+    with pytest.raises((FilmError, SourceError)):
+        store.read_member("Normal/a.png")
+
+
+@pytest.mark.parametrize("name", ["films.rar", "films.tar.xz", "films.7z"])
+def test_other_archives_are_refused_with_the_way_out(tmp_path, name):
+    with pytest.raises(SourceError, match="Unpack it and give the folder"):
+        open_archive(tmp_path / name)
+
+
+def test_an_archive_that_is_not_there_or_none_is_refused(tmp_path):
+    with pytest.raises(SourceError, match="cannot be read"):
+        open_archive(tmp_path / "gone.zip").list_members()
+    (tmp_path / "text.tar").write_bytes(b"this is no archive" * 100)
+    with pytest.raises(SourceError, match="no readable tar archive"):
+        open_archive(tmp_path / "text.tar").list_members()
+
+
+def test_an_archive_written_anew_is_read_anew(build_archive):
+    path = build_archive("zip", {"Normal/a.png": b"old"})
+    store = open_archive(path)
+    assert store.read_member("Normal/a.png") == b"old"
+    build_archive("zip", {"Normal/a.png": b"newer"})
+    assert store.read_member("Normal/a.png") == b"newer"
+
+
+@pytest.mark.parametrize("parts", [1, 3])
+def test_films_are_read_in_any_order_from_the_middle_of_a_packed_tar(tmp_path, monkeypatch, parts):
+    monkeypatch.setattr(gzip_points, "_STEP_BYTES", 100_000)
+    noise = np.random.default_rng(1)
+    files = {f"Normal/{number:02}.png": noise.bytes(40_000 + number) for number in range(30)}
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w") as archive:
+        for name, content in files.items():
+            add_to_tar(archive, name, content)
+    plain = stream.getvalue()
+    step = len(plain) // parts + 1
+    path = tmp_path / "films.tar.gz"
+    # Several gzip files in a row, as parallel packers write, with zeros behind them.
+    packed = (gzip.compress(plain[i : i + step]) for i in range(0, len(plain), step))
+    path.write_bytes(b"".join(packed) + bytes(512))
+    store = pickle.loads(pickle.dumps(open_archive(path)))  # noqa: S301
+    for name in reversed(files):
+        assert store.read_member(name) == files[name]
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
+@pytest.mark.parametrize("kind", ["zip", "tar.gz"])
+def test_processes_that_share_an_archive_do_not_move_each_others_place(build_archive, kind):
+    noise = np.random.default_rng(2)
+    files = {f"Normal/{number:03}.png": noise.bytes(20_000) for number in range(200)}
+    store = open_archive(build_archive(kind, files))
+    assert len(store.list_members().members) == 200  # opened before the fork, on purpose
+    with multiprocessing.get_context("fork").Pool(3) as pool:
+        assert pool.map(store.read_member, files, chunksize=5) == list(files.values())
