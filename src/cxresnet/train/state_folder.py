@@ -54,7 +54,7 @@ class StateFolderIO(CheckpointIO):  # type: ignore[misc]  # mypy does not follow
         self,
         path: str | Path,
         map_location: Any | None = None,
-        weights_only: bool | None = None,
+        weights_only: Any | None = None,
     ) -> dict[str, Any]:
         """Read the last state that is whole; a warning is logged if that is not the newest one.
 

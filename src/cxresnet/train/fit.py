@@ -1,0 +1,231 @@
+"""Train: from a prepared dataset to the network that validation chose.
+
+train/
+  config.json        the whole config
+  environment.json   versions, threads, kind of machine
+  history.csv        a row an epoch
+  checkpoint/        the chosen network; what `load_predictor` reads
+  resume/            the last state; what `--resume` goes on from
+  tensorboard/       the history again, if TensorBoard is installed
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
+
+from cxresnet.core.config import Config
+from cxresnet.core.errors import TrainingError
+from cxresnet.core.files import write_json
+from cxresnet.core.run_folder import RunFolder
+from cxresnet.core.seeding import derive_seed
+from cxresnet.data.dataset import PreparedDataset
+from cxresnet.model.checkpoint import CheckpointRecord, find_valid_checkpoint, write_checkpoint
+from cxresnet.train.engine import build_trainer, choose_precision
+from cxresnet.train.environment import collect_versions, describe_environment
+from cxresnet.train.history import History
+from cxresnet.train.interruption import Interruption, TrainingStoppedError, watching_signals
+from cxresnet.train.material import Material, gather_material
+from cxresnet.train.module import TrainingModule
+from cxresnet.train.progress import StepProgress
+from cxresnet.train.result import TrainResult
+from cxresnet.train.saving import StateSaving
+from cxresnet.train.selection import Selection
+from cxresnet.train.surroundings import quiet_lightning, reproducible
+
+__all__ = ["run_train"]
+
+_logger = logging.getLogger(__name__)
+
+
+def run_train(
+    dataset: PreparedDataset,
+    *,
+    config: Config,
+    run: RunFolder,
+    resume: bool = False,
+    fold: int | None = None,
+) -> TrainResult:
+    """Train the network from scratch; validation chooses the epoch.
+
+    The same config, dataset and seed give the same bits on the same machine's CPU, also when the
+    training was stopped or killed and went on with `resume`.
+
+    Args:
+        dataset: Its test split is not looked at.
+        config: The whole config; `model` and `train` are used, all of it is written down.
+        run: Where `train/` is written.
+        resume: Go on from the last state in `run`; begin if there is none.
+        fold: Train one round of cross-validation with this fold held out.
+
+    Raises:
+        TrainingError: The loss is not finite, or memory ran out.
+        CheckpointError: The state to resume from is torn, or of another training.
+        ConfigError: Preset, devices or strategy are wrong.
+        DatasetError: There is no such split or fold.
+        StorageError: The disk is full or may not be written.
+        KeyboardInterrupt: Ctrl-C; the state is saved.
+        SystemExit: SIGTERM, with code 143; the state is saved.
+    """
+    material = gather_material(dataset, fold=fold)
+    state = _find_state(run) if resume else None
+    if not resume and rank_zero_only.rank == 0:
+        _clear(run)
+    with quiet_lightning(), reproducible(derive_seed(config.train.seed, "weights")):
+        session = _build_session(material, config=config, run=run)
+        with _explaining_memory(config), _exiting_as_asked(session.interruption):
+            session.fit(state)
+    return TrainResult(
+        checkpoint=run.checkpoint,
+        epochs=len(session.history.rows),
+        best_epoch=session.selection.best_epoch,
+        metrics=session.selection.best_metrics,
+        val_films=len(material.val),
+        seconds=sum(row["seconds"] for row in session.history.rows),
+    )
+
+
+@dataclass(frozen=True)
+class _Session:
+    """The parts of one training, wired."""
+
+    module: TrainingModule
+    history: History
+    selection: Selection
+    interruption: Interruption
+    config: Config
+    run: RunFolder
+
+    def fit(self, state: Path | None) -> None:
+        """Train, from a state if there is one; helper processes end here."""
+        settings = self.config.train
+        saving = StateSaving(
+            _get_state_folder(self.run),
+            minutes=settings.save_minutes,
+            interruption=self.interruption,
+        )
+        trainer = build_trainer(
+            settings,
+            folder=self.run.train,
+            callbacks=[self.selection, self.history, StepProgress(), saving],
+        )
+        if trainer.is_global_zero:
+            _write_surroundings(self.config, run=self.run, processes=trainer.world_size)
+        trainer.fit(self.module, ckpt_path=state, weights_only=True)
+        if not trainer.is_global_zero:
+            # A helper that Lightning started by running the same command: its part is done, and
+            # what follows the training is the first process's alone.
+            sys.exit(0)
+
+
+def _build_session(material: Material, *, config: Config, run: RunFolder) -> _Session:
+    settings = config.train
+
+    def keep(module: TrainingModule, epoch: int, metrics: dict[str, float]) -> None:
+        record = _build_record(material, config=config, metrics=metrics | {"epoch": epoch})
+        write_checkpoint(run.checkpoint, tensors=module.judged_network.state_dict(), record=record)
+
+    return _Session(
+        module=TrainingModule(material, config=config),
+        history=History(run.history, epochs=settings.epochs, monitor=settings.monitor),
+        selection=Selection(settings, keep=keep),
+        interruption=Interruption(),
+        config=config,
+        run=run,
+    )
+
+
+def _build_record(
+    material: Material, *, config: Config, metrics: dict[str, float]
+) -> CheckpointRecord:
+    known = {name: value for name, value in metrics.items() if math.isfinite(value)}
+    return CheckpointRecord(
+        model=config.model,
+        class_names=material.class_names,
+        preprocessing=material.preprocessing.model_dump(mode="json"),
+        dataset_hash=material.dataset_hash,
+        versions=collect_versions(),
+        metrics=dict(known),
+        notes={
+            "train": config.train.model_dump(mode="json"),
+            "train_films": len(material.train),
+            "val_films": len(material.val),
+        },
+    )
+
+
+def _write_surroundings(config: Config, *, run: RunFolder, processes: int) -> None:
+    write_json(run.train / "config.json", config.model_dump(mode="json"))
+    environment = describe_environment(
+        precision=choose_precision(config.train), processes=processes
+    )
+    write_json(run.train / "environment.json", environment)
+
+
+def _get_state_folder(run: RunFolder) -> Path:
+    return run.train / "resume"
+
+
+def _find_state(run: RunFolder) -> Path | None:
+    """Find the state to go on from; None, said aloud, where the run was killed before the first.
+
+    Raises:
+        CheckpointError: There are states but none is whole.
+    """
+    folder = _get_state_folder(run)
+    # A folder without a manifest is a first state that a kill left half-written.
+    if any(folder.parent.glob(f"{folder.name}*/MANIFEST.json")):
+        return find_valid_checkpoint(folder)
+    _logger.info("There is no state to go on from in '%s': beginning.", run.train)
+    return None
+
+
+def _clear(run: RunFolder) -> None:
+    """Remove what an earlier training left, and nothing else."""
+    for path in (run.checkpoint, _get_state_folder(run)):
+        for left in path.parent.glob(f"{path.name}*"):
+            shutil.rmtree(left)
+    shutil.rmtree(run.train / "tensorboard", ignore_errors=True)
+    run.history.unlink(missing_ok=True)
+
+
+@contextmanager
+def _explaining_memory(config: Config) -> Iterator[None]:
+    """Turn running out of memory into one sentence with a smaller batch."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        text = str(error)
+        is_memory = isinstance(error, MemoryError | torch.OutOfMemoryError)
+        if not is_memory and "not enough memory" not in text and "allocate memory" not in text:
+            raise
+        batch = config.train.batch_size
+        raise TrainingError(
+            f"Memory ran out with batches of {batch} films. "
+            f"Try --set train.batch_size={max(2, batch // 2)}, a smaller preset, or smaller films "
+            "(--set data.side_px=128)."
+        ) from error
+
+
+@contextmanager
+def _exiting_as_asked(interruption: Interruption) -> Iterator[None]:
+    """End as the signal would have ended the process, after the state is saved.
+
+    Lightning answers a second Ctrl-C with SystemExit(1); for us it stays Ctrl-C.
+    """
+    with watching_signals(interruption):
+        try:
+            yield
+        except (TrainingStoppedError, SystemExit) as stop:
+            if not interruption.is_asked:
+                raise
+            raise interruption.build_exit() from stop
