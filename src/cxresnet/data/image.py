@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from cxresnet.core.errors import CXResnetError, FilmError
+from cxresnet.data.dicom import read_dicom_film
 from cxresnet.data.image_formats import sniff_format
 from cxresnet.data.image_grey import to_grey
 from cxresnet.data.image_limits import MAX_PIXELS, check_size
@@ -57,7 +58,7 @@ def decode_film(content: bytes) -> DecodedFilm:
 
     Raises:
         FilmError: "empty", "not-an-image", "format-not-allowed", "too-large", "too-small",
-            "truncated", "damaged", "blank"; for DICOM also the codes of `dicom.py`.
+            "truncated", "damaged", "blank"; for DICOM also the codes of `read_dicom_film`.
         MissingExtraError: The file is DICOM and the extra `dicom` is not installed.
     """
     film = _decode(content)
@@ -123,9 +124,6 @@ def _explain_failure(error: Exception, *, kind: str) -> FilmError:
 
 
 def _decode_dicom(content: bytes) -> DecodedFilm:
-    # pydicom is an extra, and slow to import: only those who have DICOM pay for it.
-    from cxresnet.data.dicom import read_dicom_film  # noqa: PLC0415
-
     film = read_dicom_film(content)
     height, width = film.pixels.shape
     return DecodedFilm(film.pixels, width, height, "DICOM", film.mode, len(content))

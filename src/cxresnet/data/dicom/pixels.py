@@ -1,0 +1,223 @@
+"""From the stored levels of a DICOM film to what a reader would see, 0 to 1.
+
+PS3.3 C.7.6.3 (pixels), C.11.1 (modality), C.11.2 (value of interest).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pydicom
+from numpy.typing import NDArray
+from pydicom import uid
+from pydicom.pixels import apply_color_lut, apply_modality_lut, apply_voi, get_decoder, pixel_array
+
+from cxresnet.core.errors import FilmError
+from cxresnet.data.image_limits import check_size
+
+__all__ = ["MAY_CRASH", "PIXEL_TAGS", "check_readable", "compute_pixels", "describe_mode"]
+
+MAY_CRASH = frozenset(
+    {uid.JPEGLossless, uid.JPEGLosslessSV1, uid.JPEGLSLossless, uid.JPEGLSNearLossless}
+)
+"""Transfer syntaxes whose one decoder, GDCM, aborts the process on some damaged files."""
+
+_DECODERS = dict.fromkeys(
+    (uid.JPEGBaseline8Bit, uid.JPEGExtended12Bit, uid.JPEG2000, uid.JPEG2000Lossless), "pillow"
+)
+
+
+PIXEL_TAGS = (
+    "BitsAllocated",
+    "BitsStored",
+    "BluePaletteColorLookupTableData",
+    "BluePaletteColorLookupTableDescriptor",
+    "Columns",
+    "ExtendedOffsetTable",
+    "ExtendedOffsetTableLengths",
+    "GreenPaletteColorLookupTableData",
+    "GreenPaletteColorLookupTableDescriptor",
+    "HighBit",
+    "ModalityLUTSequence",
+    "PhotometricInterpretation",
+    "PixelData",
+    "PixelPaddingRangeLimit",
+    "PixelPaddingValue",
+    "PixelRepresentation",
+    "PlanarConfiguration",
+    "RedPaletteColorLookupTableData",
+    "RedPaletteColorLookupTableDescriptor",
+    "RescaleIntercept",
+    "RescaleSlope",
+    "Rows",
+    "SamplesPerPixel",
+    "VOILUTFunction",
+    "VOILUTSequence",
+    "WindowCenter",
+    "WindowWidth",
+)
+"""Tags that the pixels are computed from."""
+
+_LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
+_PHOTOMETRIC = {
+    "MONOCHROME1",
+    "MONOCHROME2",
+    "PALETTE COLOR",
+    "RGB",
+    "YBR_FULL",
+    "YBR_FULL_422",
+    "YBR_ICT",
+    "YBR_RCT",
+}
+
+
+def compute_pixels(dataset: pydicom.Dataset) -> NDArray[np.float32]:
+    """Compute the film as it is meant to be shown.
+
+    Args:
+        dataset: With its pixel data, one frame.
+
+    Returns:
+        (height, width), 0 (black) to 1 (white).
+
+    Raises:
+        Exception: Whatever pydicom raises for a damaged file; the caller explains it.
+    """
+    syntax = dataset.file_meta.TransferSyntaxUID
+    stored = pixel_array(dataset, decoding_plugin=_DECODERS.get(syntax, ""))
+    if dataset.PhotometricInterpretation == "PALETTE COLOR":
+        colours = apply_color_lut(stored, dataset)
+        return _convert_to_luma(colours, white=np.iinfo(colours.dtype).max)
+    if stored.ndim == 3:
+        return _convert_to_luma(stored, white=2**dataset.BitsStored - 1)
+    return _show_grey(stored, dataset)
+
+
+def describe_mode(dataset: pydicom.Dataset) -> str:
+    """Describe how the film is stored, for example "MONOCHROME2;12"."""
+    return f"{dataset.PhotometricInterpretation};{dataset.BitsStored}"
+
+
+def check_readable(dataset: pydicom.Dataset) -> None:
+    """Refuse, before anything is decoded, what would be too large or cannot be decoded.
+
+    Raises:
+        FilmError: "no-pixels", "format-not-allowed", "too-large" or "too-small".
+    """
+    if "PixelData" not in dataset:
+        raise FilmError("no-pixels", "The DICOM file holds no picture. Leave it out.")
+    check_size(int(dataset.Columns), int(dataset.Rows))
+    if dataset.PhotometricInterpretation not in _PHOTOMETRIC:
+        raise FilmError(
+            "format-not-allowed", "PhotometricInterpretation (0028,0004) is none that is read."
+        )
+    if not _has_decoder(dataset.file_meta.TransferSyntaxUID):
+        raise FilmError(
+            "format-not-allowed",
+            "TransferSyntaxUID (0002,0010) is none that is read. Export the film uncompressed.",
+        )
+
+
+def _has_decoder(syntax: uid.UID) -> bool:
+    try:
+        return bool(get_decoder(syntax).is_available)
+    except NotImplementedError:
+        return False
+
+
+def _convert_to_luma(colours: NDArray[Any], *, white: int) -> NDArray[np.float32]:
+    """Turn (height, width, 3 or more) into grey by Rec. 601, as `image_grey` does."""
+    levels = colours[:, :, :3].astype(np.float32) / np.float32(white)
+    return np.clip(levels @ _LUMA, 0, 1)
+
+
+def _show_grey(stored: NDArray[Any], dataset: pydicom.Dataset) -> NDArray[np.float32]:
+    levels, low, high = _apply_modality(stored, dataset)
+    pixels = _apply_values_of_interest(levels, dataset)
+    if pixels is None:
+        pixels = (levels.astype(np.float32) - low) / (high - low)
+    pixels = np.clip(pixels, 0, 1)
+    if dataset.PhotometricInterpretation == "MONOCHROME1":
+        pixels = 1 - pixels
+    padding = _find_padding(stored, dataset)
+    return pixels if padding is None else np.where(padding, np.float32(0), pixels)
+
+
+def _apply_modality(
+    stored: NDArray[Any], dataset: pydicom.Dataset
+) -> tuple[NDArray[Any], float, float]:
+    """Apply the modality table or rescale; give the levels and the range they can have."""
+    if dataset.get("ModalityLUTSequence"):
+        bits = dataset.ModalityLUTSequence[0].LUTDescriptor[2]
+        return apply_modality_lut(stored, dataset), 0.0, float(2**bits - 1)
+    bits = dataset.BitsStored
+    lowest = -(2 ** (bits - 1)) if dataset.PixelRepresentation else 0
+    low, high = float(lowest), float(lowest + 2**bits - 1)
+    slope = float(dataset.get("RescaleSlope") or 1)
+    intercept = float(dataset.get("RescaleIntercept") or 0)
+    if (slope, intercept) == (1, 0):
+        return stored, low, high
+    low, high = sorted((low * slope + intercept, high * slope + intercept))
+    return stored.astype(np.float32) * np.float32(slope) + np.float32(intercept), low, high
+
+
+def _apply_values_of_interest(
+    levels: NDArray[Any], dataset: pydicom.Dataset
+) -> NDArray[np.float32] | None:
+    """Apply the first table, else the first window; None where there is neither."""
+    if dataset.get("VOILUTSequence"):
+        bits = dataset.VOILUTSequence[0].LUTDescriptor[2]
+        whole = levels if levels.dtype.kind in "iu" else np.rint(levels).astype(np.int32)
+        shown: NDArray[np.float32] = np.divide(
+            apply_voi(whole, dataset), 2**bits - 1, dtype=np.float32
+        )
+        return shown
+    centre, width = _read_first(dataset, "WindowCenter"), _read_first(dataset, "WindowWidth")
+    if centre is None or width is None or width <= 0:
+        return None
+    function = str(dataset.get("VOILUTFunction") or "LINEAR").upper()
+    return apply_window(levels, centre=centre, width=width, function=function)
+
+
+def _read_first(dataset: pydicom.Dataset, keyword: str) -> float | None:
+    """Read the first of one or several numbers."""
+    value = dataset.get(keyword)
+    if value is None or value == "":
+        return None
+    number = float(value if isinstance(value, (int, float)) else np.ravel(value)[0])
+    return number if np.isfinite(number) else None
+
+
+def apply_window(
+    levels: NDArray[Any], *, centre: float, width: float, function: str
+) -> NDArray[np.float32]:
+    """Map levels to 0 … 1 by a window (PS3.3 C.11.2.1.2 and C.11.2.1.3).
+
+    Args:
+        levels: After the modality rescale.
+        centre: Of the window.
+        width: Above 0.
+        function: "LINEAR", "LINEAR_EXACT" or "SIGMOID".
+    """
+    values: NDArray[np.float32] = levels.astype(np.float32)
+    if function == "SIGMOID":
+        values = 1 / (1 + np.exp(np.clip(-4 * (values - centre) / width, -80, 80)))
+    elif function == "LINEAR_EXACT":
+        values = (values - centre) / width + 0.5
+    elif width > 1:
+        values = (values - (centre - 0.5)) / (width - 1) + 0.5
+    else:
+        values = (values > centre - 0.5).astype(np.float32)
+    return np.clip(values, 0, 1)
+
+
+def _find_padding(stored: NDArray[Any], dataset: pydicom.Dataset) -> NDArray[np.bool_] | None:
+    """Find the pixels that are no part of the film; None where no padding is stated."""
+    first = dataset.get("PixelPaddingValue")
+    if first is None:
+        return None
+    last = dataset.get("PixelPaddingRangeLimit")
+    low, high = sorted((int(first), int(first if last is None else last)))
+    inside: NDArray[np.bool_] = (stored >= low) & (stored <= high)
+    return inside

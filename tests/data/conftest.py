@@ -1,0 +1,127 @@
+"""DICOM films made from arrays, for the tests of decoding and of sources."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gdcm
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from pydicom import uid
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.encaps import encapsulate
+
+_SECRETS = {
+    "PatientName": "Canary^Yellow",
+    "PatientID": "canary-4711",
+    "PatientBirthDate": "19610203",
+    "PatientAddress": "Canary Road 9",
+    "AccessionNumber": "canary-acc-1",
+    "InstitutionName": "Canary Hospital",
+    "StudyDescription": "canary in a mine",
+}
+
+
+def _draw_levels(bits: int = 12, *, height: int = 64, width: int = 80) -> NDArray[np.uint16]:
+    y, x = np.mgrid[:height, :width] / max(height, width)
+    film = np.sin(5 * x + 1) * np.cos(4 * y) + 0.7 * x - 0.3 * y
+    return np.round((film - film.min()) / np.ptp(film) * (2**bits - 1)).astype(np.uint16)
+
+
+def _make_dataset(levels: NDArray[Any], *, bits: int = 12, **tags: Any) -> Dataset:
+    """A chest film with somebody's name on it."""
+    dataset = Dataset()
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = uid.ExplicitVRLittleEndian
+    dataset.SOPClassUID = uid.DigitalXRayImageStorageForPresentation
+    dataset.SOPInstanceUID = "1.2.826.0.1.3680043.8.498.1"
+    dataset.StudyInstanceUID = "1.2.826.0.1.3680043.8.498.2"
+    dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID
+    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+    dataset.Modality, dataset.BodyPartExamined = "DX", "CHEST"
+    dataset.Rows, dataset.Columns = levels.shape[:2]
+    dataset.SamplesPerPixel = 3 if levels.ndim == 3 else 1
+    if levels.ndim == 3:
+        dataset.PlanarConfiguration = 0
+    dataset.PhotometricInterpretation = "RGB" if levels.ndim == 3 else "MONOCHROME2"
+    dataset.BitsAllocated = levels.dtype.itemsize * 8
+    dataset.BitsStored, dataset.HighBit = bits, bits - 1
+    dataset.PixelRepresentation = int(levels.dtype.kind == "i")
+    dataset.PixelData = levels.tobytes()
+    dataset["PixelData"].VR = "OB" if dataset.BitsAllocated == 8 else "OW"
+    for keyword, value in (_SECRETS | tags).items():
+        setattr(dataset, keyword, value)
+    return dataset
+
+
+def _save_dataset(dataset: Dataset, **options: Any) -> bytes:
+    stream = io.BytesIO()
+    dataset.save_as(stream, enforce_file_format=True, **options)
+    return stream.getvalue()
+
+
+def _make_film(levels: NDArray[Any] | None = None, *, bits: int = 12, **tags: Any) -> bytes:
+    return _save_dataset(
+        _make_dataset(_draw_levels(bits) if levels is None else levels, bits=bits, **tags)
+    )
+
+
+def _encapsulate_film(codestream: bytes, syntax: str, *, bits: int) -> bytes:
+    """A film whose pixels are a picture that Pillow has written."""
+    dataset = _make_dataset(
+        _draw_levels(bits).astype(np.uint8 if bits == 8 else np.uint16), bits=bits
+    )
+    dataset.PixelData = encapsulate([codestream])
+    dataset["PixelData"].is_undefined_length = True
+    dataset["PixelData"].VR = "OB"
+    dataset.file_meta.TransferSyntaxUID = syntax
+    return _save_dataset(dataset)
+
+
+def _change_syntax(content: bytes, syntax: Any, folder: Path) -> bytes:
+    """Let GDCM encode what neither pydicom nor Pillow can."""
+    before, after = folder / "before.dcm", folder / "after.dcm"
+    before.write_bytes(content)
+    reader = gdcm.ImageReader()
+    reader.SetFileName(str(before))
+    assert reader.Read()
+    change = gdcm.ImageChangeTransferSyntax()
+    change.SetTransferSyntax(gdcm.TransferSyntax(syntax))
+    change.SetInput(reader.GetImage())
+    assert change.Change()
+    writer = gdcm.ImageWriter()
+    writer.SetFile(reader.GetFile())
+    writer.SetImage(change.GetOutput())
+    writer.SetFileName(str(after))
+    assert writer.Write()
+    return after.read_bytes()
+
+
+def _make_table(entries: NDArray[np.uint16], *, bits: int) -> Dataset:
+    table = Dataset()
+    table.add_new("LUTDescriptor", "US", [len(entries), 0, bits])
+    table.add_new("LUTData", "US", entries.tolist())
+    return table
+
+
+@dataclass(frozen=True)
+class DicomKit:
+    """What the tests make DICOM films with."""
+
+    draw_levels: Callable[..., NDArray[np.uint16]] = _draw_levels
+    make_dataset: Callable[..., Dataset] = _make_dataset
+    save: Callable[..., bytes] = _save_dataset
+    make_film: Callable[..., bytes] = _make_film
+    encapsulate: Callable[..., bytes] = _encapsulate_film
+    change_syntax: Callable[..., bytes] = _change_syntax
+    make_table: Callable[..., Dataset] = _make_table
+
+
+@pytest.fixture(scope="session")
+def kit() -> DicomKit:
+    return DicomKit()
