@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from cxresnet.core.progress import track
 from cxresnet.metrics.estimate import Estimate
 from cxresnet.metrics.statistic import Scale, Statistic, compute_value
 
@@ -64,7 +65,9 @@ def compute_estimates(
     drawn = np.full((resamples, len(statistics)), np.nan)
     if len(index):
         first = 0
-        for weights in _draw_weights(index, resamples=resamples, generator=generator):
+        blocks = _draw_weights(index, resamples=resamples, generator=generator)
+        total = -(-resamples // _count_at_once(len(index)))
+        for weights in track(blocks, "Drawing patients again", total=total):
             last = first + len(weights)
             for column, statistic in enumerate(statistics):
                 drawn[first:last, column] = statistic.compute(weights)
@@ -75,12 +78,17 @@ def compute_estimates(
     }
 
 
+def _count_at_once(films: int) -> int:
+    """Say how many resamples are in memory at once."""
+    return max(1, _CELLS_AT_ONCE // films)
+
+
 def _draw_weights(
     index: NDArray[np.intp], *, resamples: int, generator: np.random.Generator
 ) -> Iterator[NDArray[np.float64]]:
     """Draw the groups again; yields how often each film stands in each resample, in blocks."""
     count = int(index.max()) + 1
-    block = max(1, _CELLS_AT_ONCE // len(index))
+    block = _count_at_once(len(index))
     for first in range(0, resamples, block):
         size = min(block, resamples - first)
         draws = generator.integers(count, size=(size, count))

@@ -1,0 +1,187 @@
+"""The parts of an evaluation: one frozen record for each kind of result."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+
+from cxresnet.metrics.estimate import Estimate
+
+__all__ = [
+    "Baseline",
+    "Calibration",
+    "CalibrationBin",
+    "ClassResult",
+    "Headline",
+    "PatientResult",
+    "Record",
+    "RocCurve",
+    "Slice",
+    "SourceCount",
+]
+
+
+class Record(BaseModel):
+    """Frozen; unknown keys are refused, so that a file of another version is noticed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Headline(Record):
+    """The numbers that stand for the whole, each with its interval.
+
+    Attributes:
+        accuracy: Share of films put into the right class.
+        balanced_accuracy: Mean of the classes' sensitivities.
+        macro_f1: Mean of the classes' F1.
+        macro_auroc: Mean of the classes' one-vs-rest areas under the ROC curve.
+    """
+
+    accuracy: Estimate
+    balanced_accuracy: Estimate
+    macro_f1: Estimate
+    macro_auroc: Estimate
+
+
+class RocCurve(Record):
+    """One class against the rest; points from (0, 0) to (1, 1), in order.
+
+    Attributes:
+        false_positive_rate: Share of the other films called this class, 0 to 1.
+        true_positive_rate: Share of the class's films called this class, 0 to 1.
+        thresholds: Lowest probability still called this class; None at the point (0, 0).
+    """
+
+    false_positive_rate: tuple[float, ...]
+    true_positive_rate: tuple[float, ...]
+    thresholds: tuple[float | None, ...]
+
+
+class ClassResult(Record):
+    """One class against the rest, at the operating point.
+
+    Attributes:
+        class_name: The class.
+        films: Films that show it.
+        patients: Independent groups among them.
+        sensitivity: Share of its films that are found.
+        specificity: Share of the other films that are not called it.
+        ppv: Share of the films called it that show it; depends on how common it is here.
+        npv: Share of the films not called it that do not show it; likewise.
+        f1: Harmonic mean of sensitivity and ppv.
+        auroc: Area under the ROC curve, ties counted half.
+        average_precision: Area under the precision-recall curve, as a sum of steps.
+        roc: None where the class or the rest is absent.
+    """
+
+    class_name: str
+    films: int
+    patients: int
+    sensitivity: Estimate
+    specificity: Estimate
+    ppv: Estimate
+    npv: Estimate
+    f1: Estimate
+    auroc: Estimate
+    average_precision: Estimate
+    roc: RocCurve | None
+
+
+class CalibrationBin(Record):
+    """Films whose highest probability lies in one range.
+
+    Attributes:
+        low: Lower end of the range, 0 to 1.
+        high: Upper end, included.
+        films: Films in it.
+        confidence: Mean of their highest probabilities; None without films.
+        accuracy: Share of them for which that class is the true one; None without films.
+    """
+
+    low: float
+    high: float
+    films: int
+    confidence: float | None
+    accuracy: float | None
+
+
+class Calibration(Record):
+    """Whether 0.7 means seven of ten.
+
+    Attributes:
+        bins: After the temperature.
+        expected_calibration_error: Mean distance of confidence and accuracy, after the temperature.
+        expected_calibration_error_before: The same on the network's own probabilities.
+        brier: Mean squared distance of probabilities and truth, summed over classes, 0 to 2.
+        negative_log_likelihood: Mean, in nats.
+    """
+
+    bins: tuple[CalibrationBin, ...]
+    expected_calibration_error: Estimate
+    expected_calibration_error_before: Estimate
+    brier: Estimate
+    negative_log_likelihood: Estimate
+
+
+class PatientResult(Record):
+    """One class, patient by patient: the mean probability over a patient's films decides.
+
+    Patients whose films show several classes are left out.
+
+    Attributes:
+        class_name: The class.
+        patients: Patients who have it.
+        recall: Share of them who are found.
+    """
+
+    class_name: str
+    patients: int
+    recall: Estimate
+
+
+class Slice(Record):
+    """The films of one kind.
+
+    Attributes:
+        factor: "source", "view", "sex" or "age".
+        value: For example "PA"; "unknown" where nobody says.
+        films: How many.
+        patients: Independent groups among them.
+        headline: Their numbers; classes that are absent here are left out of the means.
+    """
+
+    factor: str
+    value: str
+    films: int
+    patients: int
+    headline: Headline
+
+
+class Baseline(Record):
+    """A rule that cannot know a disease from a lung, trained and tested on the same films.
+
+    Attributes:
+        name: Short and stable: "majority", "source", "metadata" or "thumbnail".
+        title: For people.
+        sees: What it is given, one sentence.
+        headline: Its numbers on the test films.
+        lift: Balanced accuracy of the network above it, on the same films and resamples.
+        lift_auroc: The same for macro AUROC.
+        reason: Why it could not be tried; "" where it was.
+    """
+
+    name: str
+    title: str
+    sees: str
+    headline: Headline | None
+    lift: Estimate | None
+    lift_auroc: Estimate | None
+    reason: str = ""
+
+
+class SourceCount(Record):
+    """Films of one class from one source."""
+
+    class_name: str
+    source: str
+    films: int
+    patients: int
