@@ -1,0 +1,1 @@
+"""Drawn chest films with a known truth. They are drawings, not patients."""

@@ -1,0 +1,158 @@
+"""Films that are drawn instead of read: the embedded default, with a known truth.
+
+They are drawings, not patients: good for a first run, for tests, and for planting a fault that the
+audit must find; no figure measured on them says anything about people.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from functools import cached_property, lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cxresnet.core.classes import ClassMap, build_class_map
+from cxresnet.core.errors import FilmError
+from cxresnet.core.files import write_bytes, write_text
+from cxresnet.core.progress import track
+from cxresnet.data.phantoms.film import DrawnFilm, draw_film
+from cxresnet.data.phantoms.plan import FilmPlan, plan_films
+from cxresnet.data.phantoms.planted import corrupt_file, encode_png, make_copy
+from cxresnet.data.phantoms.settings import PhantomSettings, parse_phantom_settings
+from cxresnet.data.record import ImageRecord
+from cxresnet.data.sources.source import AbstractSource, ScanResult
+
+__all__ = ["PhantomSettings", "PhantomSource", "parse_phantom_settings", "write_phantom_folder"]
+
+PHANTOM_NOTICE = (
+    "These films are drawings, not patients: no figure on them says anything about people."
+)
+
+
+@lru_cache(maxsize=4)
+def _draw_film_once(plan: FilmPlan, settings: PhantomSettings) -> DrawnFilm:
+    """Draw a film and keep it for a moment: its masks are usually read next."""
+    return draw_film(plan, settings)
+
+
+class PhantomSource(AbstractSource):
+    """Drawn films. A location is "film-00012", or that with ":lung" or ":lesion" for a mask."""
+
+    def __init__(self, settings: PhantomSettings) -> None:
+        self.settings = settings
+
+    @property
+    def name(self) -> str:
+        """Always "phantoms"."""
+        return "phantoms"
+
+    @property
+    def class_map(self) -> ClassMap:
+        """The three default classes."""
+        return build_class_map()
+
+    @cached_property
+    def plans(self) -> dict[str, FilmPlan]:
+        """What is known about each film before it is drawn, by location."""
+        plans = plan_films(self.settings)
+        return {f"film-{number:05d}": plan for number, plan in enumerate(plans)}
+
+    def scan(self) -> ScanResult:
+        """List the films; nothing is drawn yet."""
+        records = tuple(_describe(location, plan) for location, plan in self.plans.items())
+        return ScanResult(records, notices=(PHANTOM_NOTICE,))
+
+    def read(self, location: str) -> bytes | NDArray[np.uint8]:
+        """Draw one film or mask.
+
+        Args:
+            location: Of a record of `scan`.
+
+        Returns:
+            Grey levels 0 to 255, (side_px, side_px); bytes for a re-encoded or corrupt film.
+
+        Raises:
+            FilmError: There is no such film.
+        """
+        film, _, mask = location.partition(":")
+        plan = self.plans.get(film)
+        if plan is None or mask not in {"", "lung", "lesion"}:
+            raise FilmError("missing", f"There is no drawn film '{location}'.")
+        drawn = _draw_film_once(plan, self.settings)
+        if mask:
+            return drawn.lung_mask if mask == "lung" else drawn.lesion_mask
+        if plan.corrupt != "none":
+            return corrupt_file(drawn.pixels, plan.corrupt)
+        return make_copy(drawn.pixels, plan.copy)
+
+
+def _describe(location: str, plan: FilmPlan) -> ImageRecord:
+    return ImageRecord(
+        image_id=location,
+        location=location,
+        class_name=plan.class_name,
+        source=plan.source,
+        patient_id=plan.patient_id,
+        view=plan.view,
+        age_years=str(plan.age_years),
+        sex=plan.sex,
+        lung_mask=f"{location}:lung",
+        lesion_mask="" if plan.class_name == "normal" else f"{location}:lesion",
+    )
+
+
+def write_phantom_folder(settings: PhantomSettings, out: Path) -> Path:
+    """Write drawn films as people keep real ones: a folder a class, and a table beside them.
+
+    Args:
+        settings: Which films.
+        out: Gets `CLASS/film-00012.png` (`.jpg` for re-encoded copies), `lungs/`, `lesions/`,
+            `manifest.csv` and a `README.txt` that says that they are drawings.
+
+    Returns:
+        `out`.
+
+    Raises:
+        StorageError: The folder cannot be written.
+    """
+    source = PhantomSource(settings)
+    records = source.scan().records
+    table = io.StringIO()
+    rows = csv.writer(table, lineterminator="\n")
+    rows.writerow(_COLUMNS)
+    for record in track(records, "Drawing films", total=len(records)):
+        rows.writerow(_write_film(source, record, out))
+    write_text(out / "manifest.csv", table.getvalue())
+    write_text(out / "README.txt", PHANTOM_NOTICE + "\n")
+    return out
+
+
+_COLUMNS = (
+    "file", "class", "patient_id", "source", "view", "age_years", "sex", "lung_mask", "lesion_mask",
+)  # fmt: skip
+
+
+def _write_film(source: PhantomSource, record: ImageRecord, out: Path) -> Iterator[str]:
+    content = source.read(record.location)
+    suffix = "png"
+    if isinstance(content, bytes):
+        suffix = "jpg" if content[:2] == b"\xff\xd8" else "png"
+    else:
+        content = encode_png(content)
+    paths = {"file": f"{record.class_name}/{record.image_id}.{suffix}"}
+    write_bytes(out / paths["file"], content)
+    for column, location in (("lungs", record.lung_mask), ("lesions", record.lesion_mask)):
+        paths[column] = f"{column}/{record.image_id}.png" if location else ""
+        if location:
+            mask = source.read(location)
+            if isinstance(mask, bytes):
+                raise TypeError("a mask has no file")
+            write_bytes(out / paths[column], encode_png(mask))
+    yield from (
+        paths["file"], record.class_name, record.patient_id, record.source, record.view,
+        record.age_years, record.sex, paths["lungs"], paths["lesions"],
+    )  # fmt: skip
