@@ -11,9 +11,11 @@ import numpy as np
 import pydicom
 from numpy.typing import NDArray
 from pydicom import uid
+from pydicom.encaps import generate_frames
 from pydicom.pixels import apply_color_lut, apply_modality_lut, apply_voi, get_decoder, pixel_array
 
 from cxresnet.core.errors import FilmError
+from cxresnet.data.dicom.codestream import read_codestream_size
 from cxresnet.data.image_limits import check_size
 
 __all__ = ["MAY_CRASH", "PIXEL_TAGS", "check_readable", "compute_pixels", "describe_mode"]
@@ -103,7 +105,8 @@ def check_readable(dataset: pydicom.Dataset) -> None:
     """Refuse, before anything is decoded, what would be too large or cannot be decoded.
 
     Raises:
-        FilmError: "no-pixels", "format-not-allowed", "too-large" or "too-small".
+        FilmError: "no-pixels", "format-not-allowed", "too-large", "too-small", or "damaged" if
+            the compressed picture has another size than the header says.
     """
     if "PixelData" not in dataset:
         raise FilmError("no-pixels", "The DICOM file holds no picture. Leave it out.")
@@ -116,6 +119,21 @@ def check_readable(dataset: pydicom.Dataset) -> None:
         raise FilmError(
             "format-not-allowed",
             "TransferSyntaxUID (0002,0010) is none that is read. Export the film uncompressed.",
+        )
+
+    syntax = dataset.file_meta.TransferSyntaxUID
+    if syntax.is_encapsulated and syntax != uid.RLELossless:
+        _check_codestream(dataset)
+
+
+def _check_codestream(dataset: pydicom.Dataset) -> None:
+    frame = next(generate_frames(dataset.PixelData, number_of_frames=1))
+    size = read_codestream_size(frame)
+    if size is not None and size != (dataset.Columns, dataset.Rows):
+        raise FilmError(
+            "damaged",
+            "The picture in the DICOM file has another size than Rows (0028,0010) and Columns "
+            "(0028,0011) say. Export the film again.",
         )
 
 
