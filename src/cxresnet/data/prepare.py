@@ -6,29 +6,26 @@ there, and the same command goes on from it; finished work is renamed into place
 
 from __future__ import annotations
 
-import contextlib
-import logging
 import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from cxresnet.core.config.data import DataConfig
-from cxresnet.core.errors import RunFolderError, StorageError
-from cxresnet.core.files import explain_storage_errors
 from cxresnet.data.assemble import Materials, assemble_dataset
-from cxresnet.data.dataset_record import LEDGER_NAME, RECORD_NAME, DatasetRecord
+from cxresnet.data.dataset_record import RECORD_NAME, DatasetRecord
 from cxresnet.data.decoded_films import require_two_classes
 from cxresnet.data.decoded_folder import compute_decoded_bytes, decode_into
 from cxresnet.data.preprocess import build_preprocessing
 from cxresnet.data.record import ImageRecord
 from cxresnet.data.sources.source import AbstractSource, Rejection, ScanResult
+from cxresnet.data.workplace import (
+    put_in_place,
+    require_free_place,
+    require_space,
+    working_beside,
+)
 
-__all__ = ["PrepareResult", "run_prepare"]
-
-_logger = logging.getLogger(__name__)
-
-_SPARE_BYTES = 16 * 2**20
+__all__ = ["PrepareResult", "finish_dataset", "run_prepare", "scan_source"]
 
 
 @dataclass(frozen=True)
@@ -94,13 +91,11 @@ def run_prepare(
         RunFolderError: `out` holds something else.
         StorageError: Disk full or read-only; what was decoded stands for the next try.
     """
-    require_free_place(out, force=force)
+    require_free_place(out, mark=RECORD_NAME, force=force)
     scan = scan_source(source)
-    require_two_classes([record.class_name for record in scan.records], scan.rejections)
     preprocessing = build_preprocessing(config)
     require_space(out, 2 * compute_decoded_bytes(scan.records, preprocessing))
-    partial = out.parent / f".{out.name}.partial"
-    with _say_that_work_can_go_on(partial):
+    with working_beside(out) as partial:
         decoded = decode_into(
             partial / "decoded", source, scan.records, preprocessing, workers=config.workers
         )
@@ -111,12 +106,16 @@ def run_prepare(
             rejections=scan.rejections,
             notices=scan.notices,
         )
-        record = finish_dataset(materials, config=config, out=out, partial=partial)
-    return PrepareResult(out, record)
+        return finish_dataset(materials, config=config, out=out, partial=partial)
 
 
 def scan_source(source: AbstractSource) -> ScanResult:
-    """Scan, and reject all but the first of several films with the same id."""
+    """Scan, and reject all but the first of several films with the same id.
+
+    Raises:
+        EmptySourceError: There is no film.
+        ClassMapError: There are films of one class only.
+    """
     scan = source.scan()
     first: dict[str, ImageRecord] = {}
     twice = []
@@ -131,86 +130,17 @@ def scan_source(source: AbstractSource) -> ScanResult:
                     reason=reason,
                 )
             )
-    return ScanResult(tuple(first.values()), (*scan.rejections, *twice), scan.notices)
-
-
-def require_free_place(out: Path, *, force: bool) -> None:
-    """Refuse to write where something else is.
-
-    Raises:
-        RunFolderError: `out` holds a dataset and `force` is off, or it holds something else.
-    """
-    if not out.exists():
-        return
-    if not out.is_dir():
-        raise RunFolderError(f"'{out}' is a file. Give a folder with --out.")
-    if (out / RECORD_NAME).is_file():
-        if not force:
-            raise RunFolderError(
-                f"'{out}' already holds a dataset. Give another --out, or write over it with "
-                "--force."
-            )
-    elif any(out.iterdir()):
-        raise RunFolderError(
-            f"'{out}' holds other files and is not written over. Give another --out."
-        )
-
-
-def require_space(out: Path, needed_bytes: int) -> None:
-    """Refuse to start what cannot fit.
-
-    Raises:
-        StorageError: There is less space than films and masks take.
-    """
-    there = next(parent for parent in (out, *out.absolute().parents) if parent.exists())
-    free = shutil.disk_usage(there).free
-    if free < needed_bytes + _SPARE_BYTES:
-        raise StorageError(
-            f"The dataset needs up to {_to_megabytes(needed_bytes + _SPARE_BYTES)} MB beside "
-            f"'{out}', but {_to_megabytes(free)} MB are free. Free some space, give another "
-            "--out, or lower data.side_px."
-        )
+    rejections = (*scan.rejections, *twice)
+    require_two_classes([record.class_name for record in first.values()], rejections)
+    return ScanResult(tuple(first.values()), rejections, scan.notices)
 
 
 def finish_dataset(
     materials: Materials, *, config: DataConfig, out: Path, partial: Path
-) -> DatasetRecord:
-    """Assemble a dataset in the partial folder, and rename it into place."""
+) -> PrepareResult:
+    """Assemble a dataset in the folder of the work, and put it in its place."""
     fresh = partial / "dataset"
-    with explain_storage_errors(out):
-        if fresh.exists():
-            shutil.rmtree(fresh)
-        record = assemble_dataset(materials, config=config, folder=fresh, name=out.name)
-        _replace(fresh, out)
-        shutil.rmtree(partial)
-    return record
-
-
-def _replace(fresh: Path, out: Path) -> None:
-    """Put a finished folder in place of what is there, with the old ledger of test openings."""
-    if not out.exists():
-        fresh.rename(out)
-        return
-    if (out / LEDGER_NAME).is_file():
-        shutil.copyfile(out / LEDGER_NAME, fresh / LEDGER_NAME)
-    old = fresh.with_name("replaced")
-    if old.exists():
-        shutil.rmtree(old)
-    out.rename(old)
-    fresh.rename(out)
-
-
-@contextlib.contextmanager
-def _say_that_work_can_go_on(partial: Path) -> Iterator[None]:
-    try:
-        yield
-    except (KeyboardInterrupt, StorageError):
-        if partial.exists():
-            _logger.warning(
-                "What was decoded is kept in '%s'; the same command goes on from there.", partial
-            )
-        raise
-
-
-def _to_megabytes(size: int) -> int:
-    return -(-size // 2**20)
+    shutil.rmtree(fresh, ignore_errors=True)
+    record = assemble_dataset(materials, config=config, folder=fresh, name=out.name)
+    put_in_place(fresh, out)
+    return PrepareResult(out, record)
