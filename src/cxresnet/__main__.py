@@ -1,1 +1,8 @@
 """`python -m cxresnet` and the command `cxresnet`."""
+
+from cxresnet.cli.app import main
+
+__all__ = ["main"]
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,137 @@
+"""What the data say before any training: the findings of one prepared dataset, in one file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from cxresnet.audit.file_probes import ProbeResult, probe_bytes, probe_header, probe_scalars
+from cxresnet.audit.source_oracle import ask_source_oracle
+from cxresnet.core.finding import Finding, Measure, Verdict, write_findings
+from cxresnet.core.progress import track
+from cxresnet.core.seeding import build_generator
+from cxresnet.data.dataset import PreparedDataset, open_dataset
+
+__all__ = ["run_data_audit"]
+
+_RED_AUROC, _AMBER_AUROC = 0.9, 0.75
+_MOST_FILMS = 10_000
+
+
+def run_data_audit(path: Path) -> tuple[Finding, ...]:
+    """Ask everything that can be asked of a dataset before training, and write the answers.
+
+    Probes of prepared films look at training and validation films only; the test stays sealed.
+    Of a large dataset they take a part, drawn by chance: the answer does not get better with more.
+
+    Args:
+        path: A folder that `prepare` wrote; `findings.json` is written into it.
+
+    Returns:
+        The findings; a question that cannot be asked of so few films is left out.
+
+    Raises:
+        DatasetError: The folder is no dataset.
+        StorageError: The findings cannot be written.
+    """
+    dataset = open_dataset(path)
+    questions = list(_list_questions(dataset))
+    findings = [
+        finding for ask in track(questions, "Asking the data") if (finding := ask()) is not None
+    ]
+    write_findings(path, findings)
+    return tuple(findings)
+
+
+def _list_questions(dataset: PreparedDataset) -> Iterator[Callable[[], Finding | None]]:
+    manifest = dataset.manifest
+    films, shown = _draw_open_films(dataset)
+    yield lambda: ask_source_oracle(manifest)
+    yield lambda: _probe(
+        "file_header",
+        "Does what the file was tell the class?",
+        "size, format and grey depth of the file, as it came",
+        lambda: probe_header(manifest),
+    )
+    yield lambda: _probe(
+        "prepared_bytes",
+        "Does the sharpness of the prepared film tell the class?",
+        "how many bytes the prepared film takes when it is stored again",
+        lambda: probe_bytes(films, shown),
+    )
+    yield lambda: _probe(
+        "prepared_scalars",
+        "Do six numbers of the prepared film tell the class?",
+        "mean, spread and four percentiles of the prepared film",
+        lambda: probe_scalars(films, shown),
+    )
+
+
+def _draw_open_films(dataset: PreparedDataset) -> tuple[list[NDArray[np.uint8]], pd.DataFrame]:
+    """Draw films that are not sealed, at most so many that the probes take a minute."""
+    splits = [dataset.select("train"), dataset.select("val")]
+    films = [film for split in splits for film in split.films]
+    manifest = pd.concat([split.manifest for split in splits], ignore_index=True)
+    if len(films) <= _MOST_FILMS:
+        return films, manifest
+    generator = build_generator(dataset.record.config.seed, "data-audit")
+    chosen = np.sort(generator.choice(len(films), size=_MOST_FILMS, replace=False))
+    return [films[row] for row in chosen], manifest.iloc[chosen].reset_index(drop=True)
+
+
+def _probe(question: str, title: str, seen: str, run: Callable[[], ProbeResult]) -> Finding | None:
+    try:
+        result = run()
+    except ValueError:
+        # Fewer patients in a class than the probe needs: there is nothing to hold out.
+        return None
+    class_name, best = result.highest_auroc
+    verdict = _judge(best.value)
+    return Finding(
+        question=question,
+        title=title,
+        verdict=verdict,
+        sentence=_word(class_name, best.value, seen=seen, verdict=verdict),
+        measures=tuple(_list_measures(result)),
+    )
+
+
+def _judge(auroc: float | None) -> Verdict:
+    if auroc is None or auroc < _AMBER_AUROC:
+        return "green"
+    return "red" if auroc >= _RED_AUROC else "amber"
+
+
+def _word(class_name: str, auroc: float | None, *, seen: str, verdict: Verdict) -> str:
+    shown = "–" if auroc is None else f"{auroc:.2f}"
+    told = f"From {seen}, a forest tells {class_name} with an AUROC of {shown}"
+    return {
+        "red": f"{told}: a network can be as good without looking at a lung.",
+        "amber": f"{told}: a part of any score may come from there.",
+        "green": f"{told} at best: little of a score can come from there.",
+    }[verdict]
+
+
+def _list_measures(result: ProbeResult) -> Iterator[Measure]:
+    accuracy = result.accuracy
+    yield Measure(
+        name="Accuracy on held-out patients",
+        value=accuracy.value,
+        low=accuracy.low,
+        high=accuracy.high,
+        n=accuracy.n,
+        note=f"always saying the commonest class: {result.chance:.3f}",
+    )
+    for class_name, area in result.auroc.items():
+        yield Measure(
+            name=f"AUROC of {class_name}",
+            value=area.value,
+            low=area.low,
+            high=area.high,
+            n=area.n,
+            note="chance: 0.500",
+        )

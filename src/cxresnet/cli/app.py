@@ -1,0 +1,121 @@
+"""The command `cxresnet`: finds the command, shows errors as one sentence, sets the exit code."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Annotated
+
+import click
+import typer
+
+from cxresnet import DISCLAIMER, __version__
+from cxresnet.cli import terminal
+from cxresnet.cli.evaluate import evaluate
+from cxresnet.cli.explain import explain
+from cxresnet.cli.model import model
+from cxresnet.cli.prepare import prepare
+from cxresnet.cli.report import report
+from cxresnet.cli.run import run
+from cxresnet.cli.train import train
+from cxresnet.cli.verify import verify
+from cxresnet.core.errors import CXResnetError
+from cxresnet.core.progress import reporting_to
+
+__all__ = ["app", "main", "run_command_line"]
+
+_EXIT_USAGE = 2
+_EXIT_FAULT = 70
+_EXIT_INTERRUPTED = 130
+
+app = typer.Typer(
+    name="cxresnet",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=f"{DISCLAIMER} Start with: cxresnet run phantoms --out runs/first",
+)
+for _command in (run, prepare, verify, train, evaluate, explain, report, model):
+    app.command()(_command)
+
+
+def _show_version(asked: bool) -> None:  # noqa: FBT001  Typer hands the flag over by place
+    if asked:
+        terminal.say(f"cxresnet {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def start(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Say which.")
+    ] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Say more; show where an unexpected error rose.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Errors and results only.")] = False,
+) -> None:
+    """Classify chest X-rays as normal, pneumonia or COVID-19, and say whether to believe it.
+
+    Research and teaching only, not a medical device.
+    """
+    del version
+    level = logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO
+    terminal.show_log_lines(level)
+    terminal.reporter.quiet = quiet
+
+
+def run_command_line(arguments: Sequence[str]) -> int:
+    """Run one command; returns the exit code and never lets a traceback through to a user.
+
+    Args:
+        arguments: The words after `cxresnet`.
+
+    Returns:
+        0; 2 for what the user can mend; 3 for storage; 130 after Ctrl-C; 70 for our own faults.
+    """
+    try:
+        with reporting_to(terminal.reporter):
+            code = app(args=list(arguments), prog_name="cxresnet", standalone_mode=False)
+    except CXResnetError as error:
+        return _fail(str(error), error.exit_code)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        return _fail(
+            "Stopped by Ctrl-C. What was finished stands; the same command with --resume goes on.",
+            _EXIT_INTERRUPTED,
+        )
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:  # noqa: BLE001  the last line of defence: no traceback for users
+        return _fail_unexpectedly(error)
+    return code if isinstance(code, int) else 0
+
+
+def _fail(message: str, code: int) -> int:
+    terminal.reporter.close()
+    terminal.error_console.print(f"cxresnet: {message}", markup=False, style="bold red")
+    return code
+
+
+def _fail_unexpectedly(error: Exception) -> int:
+    if logging.getLogger("cxresnet").isEnabledFor(logging.DEBUG):
+        traceback.print_exception(error)
+    reason = f"{type(error).__name__}: {error}".rstrip(": ")
+    return _fail(
+        f"An error that we did not foresee ({reason}). "
+        "Please report it with the output of the same command after 'cxresnet --verbose'.",
+        _EXIT_FAULT,
+    )
+
+
+def main() -> None:
+    """Entry point of the command `cxresnet`."""
+    sys.exit(run_command_line(sys.argv[1:]))

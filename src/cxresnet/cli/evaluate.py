@@ -1,0 +1,75 @@
+"""`cxresnet evaluate`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.box import SIMPLE
+from rich.table import Table
+
+from cxresnet import DISCLAIMER
+from cxresnet.cli.options import ConfigOption, RunArgument, SetOption
+from cxresnet.cli.terminal import console, say, say_wrote, warn
+from cxresnet.core.config import EvaluateConfig, read_config
+from cxresnet.core.run_folder import RunFolder, open_run_folder
+
+if TYPE_CHECKING:
+    from cxresnet.evaluate.record import Evaluation
+    from cxresnet.metrics.bootstrap import Estimate
+
+__all__ = ["evaluate", "evaluate_network"]
+
+
+def evaluate(run: RunArgument, *, config: ConfigOption = None, set_: SetOption = None) -> None:
+    """Test the network on the sealed films; every number with its n and interval."""
+    settings = read_config(config, settings=set_ or ())
+    evaluate_network(open_run_folder(run), config=settings.evaluate)
+
+
+def evaluate_network(run: RunFolder, *, config: EvaluateConfig) -> None:
+    """Evaluate, and show the headline numbers."""
+    from cxresnet.evaluate.evaluation import run_evaluate
+
+    evaluation = run_evaluate(run, config=config)
+    show_headline(evaluation)
+    say_wrote(run.metrics)
+    say_wrote(run.predictions)
+
+
+def show_headline(evaluation: Evaluation) -> None:
+    """Print the headline numbers with their intervals."""
+    console.print(_build_table(evaluation))
+    for warning in evaluation.warnings:
+        warn(warning)
+    say(DISCLAIMER)
+
+
+def _build_table(evaluation: Evaluation) -> Table:
+    percent = round(evaluation.provenance.confidence * 100)
+    title = (
+        f"{evaluation.name}: {evaluation.films} films of {evaluation.patients} patients "
+        f"[{percent} % intervals over patients]"
+    )
+    table = Table(title=title, box=SIMPLE, title_justify="left", title_style="bold")
+    for column in ("", "value", "low", "high", "n"):
+        table.add_column(column, justify="left" if not column else "right")
+    headline = evaluation.headline
+    table.add_row("Accuracy", *_format(headline.accuracy))
+    table.add_row("Balanced accuracy", *_format(headline.balanced_accuracy))
+    table.add_row("Macro F1", *_format(headline.macro_f1))
+    table.add_row("Macro AUROC", *_format(headline.macro_auroc), end_section=True)
+    for result in evaluation.classes:
+        table.add_row(f"{result.class_name}: sensitivity", *_format(result.sensitivity))
+        table.add_row(f"{result.class_name}: specificity", *_format(result.specificity))
+        table.add_row(f"{result.class_name}: AUROC", *_format(result.auroc), end_section=True)
+    for baseline in evaluation.baselines:
+        if baseline.headline is not None:
+            cells = _format(baseline.headline.balanced_accuracy)
+            table.add_row(f"no lungs needed – {baseline.title}: balanced accuracy", *cells)
+    return table
+
+
+def _format(estimate: Estimate) -> tuple[str, str, str, str]:
+    numbers = (estimate.value, estimate.low, estimate.high)
+    shown = ["–" if number is None else f"{number:.3f}" for number in numbers]
+    return (shown[0], shown[1], shown[2], str(estimate.n))

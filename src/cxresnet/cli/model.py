@@ -1,0 +1,81 @@
+"""`cxresnet model`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.box import SIMPLE
+from rich.table import Table
+
+from cxresnet.cli.options import SetOption
+from cxresnet.cli.terminal import console, say, say_wrote
+from cxresnet.core.classes import DEFAULT_CLASS_NAMES
+from cxresnet.core.config import read_config
+from cxresnet.core.files import write_text
+
+if TYPE_CHECKING:
+    from cxresnet.model.presets import Preset
+    from cxresnet.model.summary import LayerRow
+
+__all__ = ["model"]
+
+
+def model(
+    preset: Annotated[
+        str | None, typer.Argument(help="A named network; without it, all of them are listed.")
+    ] = None,
+    *,
+    side: Annotated[
+        int | None, typer.Option("--side", help="Side of the film in pixels.", min=16, max=4096)
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Where the picture (SVG) is written.")
+    ] = None,
+    set_: SetOption = None,
+) -> None:
+    """Show a network: a table of its layers, and its architecture as a picture."""
+    from cxresnet.model.picture import draw_architecture
+    from cxresnet.model.presets import build_model, list_presets
+    from cxresnet.model.summary import summarise_model
+
+    if preset is None:
+        _show_presets(list_presets())
+        return
+    settings = read_config(settings=[*(set_ or ()), f'model.preset="{preset}"'])
+    network = build_model(settings.model, class_count=len(DEFAULT_CLASS_NAMES))
+    side_px = side or next(known.side_px for known in list_presets() if known.name == preset)
+    console.print(
+        _build_table(summarise_model(network, side_px=side_px), f"{preset}, {side_px} px")
+    )
+    picture = draw_architecture(network, side_px=side_px)
+    say_wrote(write_text(out or Path(f"{preset}.svg"), picture))
+
+
+def _show_presets(presets: tuple[Preset, ...]) -> None:
+    for known in presets:
+        say(f"{known.name:<14}{known.side_px:>4} px  {known.purpose}")
+
+
+def _build_table(rows: list[LayerRow], title: str) -> Table:
+    from cxresnet.model.summary import compute_totals
+
+    table = Table(
+        title=title, box=SIMPLE, title_justify="left", title_style="bold", show_footer=True
+    )
+    totals = compute_totals(rows)
+    table.add_column("layer", footer="all", no_wrap=True)
+    table.add_column("kind")
+    table.add_column("output", justify="right")
+    table.add_column("parameters", justify="right", footer=f"{totals.parameters:,}")
+    table.add_column(
+        "multiply-adds", justify="right", no_wrap=True, footer=f"{totals.multiply_adds:,}"
+    )
+    table.add_column("sees px", justify="right")
+    for row in rows:
+        window = "all" if row.receptive_field_px is None else str(row.receptive_field_px)
+        shape = " × ".join(str(length) for length in row.output_shape)
+        numbers = (f"{row.parameters:,}", f"{row.multiply_adds:,}", window)
+        table.add_row(row.layer, row.kind, shape, *numbers)
+    return table

@@ -1,0 +1,66 @@
+"""The options that several commands share, each with its help, once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = [
+    "ClassesOption",
+    "ConfigOption",
+    "DatasetArgument",
+    "ForceOption",
+    "ManifestOption",
+    "RecipeOption",
+    "ResumeOption",
+    "RunArgument",
+    "SetOption",
+    "SourceArgument",
+]
+
+SourceArgument = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="SOURCE...",
+        help="A folder of class folders, a table (CSV, TSV, Parquet, xlsx), a zip or tar archive, "
+        "a DICOM folder, a MedMNIST .npz, kaggle:OWNER/SLUG, or phantoms. Several are joined.",
+        show_default=False,
+    ),
+]
+DatasetArgument = Annotated[
+    Path, typer.Argument(metavar="DATASET", help="A folder that 'prepare' wrote.")
+]
+RunArgument = Annotated[
+    Path, typer.Argument(metavar="RUN", help="A folder that 'run' or 'train' wrote.")
+]
+ConfigOption = Annotated[
+    Path | None, typer.Option("--config", "-c", help="A TOML file; the ready ones lie in configs/.")
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", "-s", help="Change one value: section.key=value. May be repeated."),
+]
+ForceOption = Annotated[bool, typer.Option("--force", help="Write over what is there.")]
+ResumeOption = Annotated[
+    bool, typer.Option("--resume", help="Go on where an interrupted run stopped.")
+]
+ClassesOption = Annotated[
+    str | None,
+    typer.Option(
+        "--classes",
+        help="Which folders or labels mean which class: covid=Covid-19,pneumonia=viral+bacterial; "
+        "ignore=FOLDER leaves one out.",
+    ),
+]
+ManifestOption = Annotated[
+    bool,
+    typer.Option(
+        "--manifest/--no-manifest",
+        help="Take patients, sources, views and masks from a manifest.csv beside the films.",
+    ),
+]
+RecipeOption = Annotated[
+    str | None, typer.Option("--recipe", help="The known layout of a public set, by name.")
+]

@@ -1,0 +1,21 @@
+"""`cxresnet report`."""
+
+from __future__ import annotations
+
+from cxresnet.cli.options import RunArgument
+from cxresnet.cli.terminal import say_wrote
+from cxresnet.core.run_folder import RunFolder, open_run_folder
+
+__all__ = ["report", "write_report"]
+
+
+def report(run: RunArgument) -> None:
+    """Write everything that is known of a run into one page that opens from disk."""
+    write_report(open_run_folder(run))
+
+
+def write_report(run: RunFolder) -> None:
+    """Write the page, and say where."""
+    from cxresnet.report.report import run_report
+
+    say_wrote(run_report(run))

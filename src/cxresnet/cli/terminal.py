@@ -1,0 +1,160 @@
+"""What a person sees on the terminal: lines, tables, bars. The only place that prints."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rich.console import Console
+from rich.logging import RichHandler
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+from cxresnet.core.finding import Finding
+
+__all__ = [
+    "TerminalReporter",
+    "console",
+    "error_console",
+    "reporter",
+    "say",
+    "say_wrote",
+    "show_finding",
+    "show_log_lines",
+    "warn",
+]
+
+console = Console(highlight=False, soft_wrap=True)
+"""Results: what a script may want to read."""
+
+error_console = Console(stderr=True, highlight=False, soft_wrap=True)
+"""Everything else: progress, warnings, errors."""
+
+_SHORT_SECONDS = 2.0
+
+
+def say(text: str) -> None:
+    """Print one line of results; markup in it is not interpreted."""
+    console.print(text, markup=False)
+
+
+def say_wrote(path: Path) -> None:
+    """Say where something was written."""
+    say(f"Wrote {path}")
+
+
+def warn(text: str) -> None:
+    """Print one line that the user should notice."""
+    error_console.print(f"Note: {text}", markup=False, style="yellow")
+
+
+def show_finding(finding: Finding) -> None:
+    """Print one finding, its verdict first and in its colour."""
+    colour = {"green": "green", "amber": "yellow", "red": "bold red"}[finding.verdict]
+    line = Text(f"{finding.verdict.upper():<6}", style=colour)
+    console.print(line.append(finding.sentence, style="default"))
+
+
+def show_log_lines(level: int) -> None:
+    """Send the package's log lines to the terminal.
+
+    Args:
+        level: The least important level still shown, as of `logging`.
+    """
+    if error_console.is_terminal:
+        handler: logging.Handler = RichHandler(
+            console=error_console, show_time=False, show_path=False, show_level=False
+        )
+    else:
+        handler = logging.StreamHandler(sys.stderr)
+    logger = logging.getLogger("cxresnet")
+    logger.handlers = [handler]
+    logger.setLevel(level)
+    logger.propagate = False
+
+
+@dataclass
+class _Step:
+    """A step that runs."""
+
+    description: str
+    task: TaskID | None
+    started: float
+    count: int = 0
+
+
+@dataclass
+class TerminalReporter:
+    """Draws a bar a step on a terminal; elsewhere one line for each step that took a while.
+
+    Attributes:
+        quiet: Draws nothing.
+    """
+
+    quiet: bool = False
+    _progress: Progress | None = field(default=None, init=False)
+    _open: int = field(default=0, init=False)
+
+    def start(self, description: str, total: int | None) -> object:
+        """Begin a step; nested steps share one display."""
+        step = _Step(description, None, time.monotonic())
+        if error_console.is_terminal and not self.quiet:
+            if self._progress is None:
+                self._progress = _build_progress()
+                self._progress.start()
+            step.task = self._progress.add_task(description, total=total)
+        self._open += 1
+        return step
+
+    def advance(self, handle: object, count: int) -> None:
+        """Say that `count` more items are done."""
+        if isinstance(handle, _Step):
+            handle.count += count
+            if self._progress is not None and handle.task is not None:
+                self._progress.advance(handle.task, count)
+
+    def finish(self, handle: object) -> None:
+        """End a step; the display is taken down with the last open one."""
+        self._open = max(0, self._open - 1)
+        if self._progress is not None and self._open == 0:
+            self._progress.stop()
+            self._progress = None
+        seconds = time.monotonic() - handle.started if isinstance(handle, _Step) else 0.0
+        plain = not error_console.is_terminal and not self.quiet
+        if plain and isinstance(handle, _Step) and seconds > _SHORT_SECONDS:
+            line = f"{handle.description}: {handle.count} in {seconds:.0f} s"
+            error_console.print(line, markup=False)
+
+    def close(self) -> None:
+        """Take the display down, whatever is still open: an error is about to be shown."""
+        if self._progress is not None:
+            self._progress.stop()
+            self._progress = None
+        self._open = 0
+
+
+reporter = TerminalReporter()
+"""The one reporter of this process."""
+
+
+def _build_progress() -> Progress:
+    return Progress(
+        TextColumn("{task.description:<28}", markup=False),
+        BarColumn(bar_width=30),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=error_console,
+    )
