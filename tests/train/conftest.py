@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,3 +100,28 @@ def tiny_config() -> Callable[..., Config]:
 @pytest.fixture
 def run(tmp_path: Path) -> RunFolder:
     return RunFolder(tmp_path / "run")
+
+
+@pytest.fixture
+def read_history() -> Callable[[RunFolder], list[dict[str, str]]]:
+    return _read_history
+
+
+@pytest.fixture
+def compute_digest() -> Callable[[RunFolder], str]:
+    return _compute_digest
+
+
+def _read_history(run: RunFolder) -> list[dict[str, str]]:
+    with run.history.open(encoding="utf-8", newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def _compute_digest(run: RunFolder) -> str:
+    """One sum over all that two equal trainings share: everything but the seconds."""
+    digest = hashlib.sha256()
+    for name in ("checkpoint/weights", "resume/weights", "resume/state"):
+        digest.update((run.train / f"{name}.safetensors").read_bytes())
+    for row in _read_history(run):
+        digest.update(str([value for name, value in row.items() if name != "seconds"]).encode())
+    return digest.hexdigest()

@@ -1,0 +1,60 @@
+"""The moving average of the weights, by hand and against PyTorch's own."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from cxresnet.train.ema import WeightAverage
+
+
+def build_network(value: float) -> nn.Linear:
+    network = nn.Linear(1, 1)
+    with torch.no_grad():
+        for weight in network.parameters():
+            weight.fill_(value)
+    return network
+
+
+def test_the_first_steps_by_hand() -> None:
+    # Kept in the first step: (1 + 0) / (10 + 0) = 0.1; in the second: 2 / 11.
+    average = WeightAverage(build_network(0.0), decay=0.99)
+
+    average.update(build_network(1.0))
+    after_one = float(average.network.weight)
+    average.update(build_network(1.0))
+
+    assert after_one == pytest.approx(0.9)
+    assert float(average.network.weight) == pytest.approx(1 - 0.1 * 2 / 11)
+
+
+def test_a_long_run_is_pytorch_s_average_and_counts_are_copied() -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2))
+    ours = WeightAverage(network, decay=0.05)  # below (1 + 0) / (10 + 0): never short
+    theirs = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(0.05), use_buffers=True)
+    theirs.update_parameters(network)  # its first update only copies
+    for _ in range(5):
+        with torch.no_grad():
+            network[0].weight.add_(torch.randn_like(network[0].weight))
+        network(torch.randn(4, 1, 8, 8))
+        ours.update(network)
+        theirs.update_parameters(network)
+
+    expected = theirs.module.state_dict()
+    for name, mean in ours.network.state_dict().items():
+        if mean.is_floating_point():
+            torch.testing.assert_close(mean, expected[name], msg=name)
+    assert int(ours.network[1].num_batches_tracked) == 5
+
+
+def test_the_network_learns_nothing_of_its_average() -> None:
+    network = build_network(2.0)
+    average = WeightAverage(network, decay=0.9)
+
+    average.update(build_network(5.0))
+
+    assert network.weight.item() == 2.0
+    assert not any(weight.requires_grad for weight in average.parameters())
