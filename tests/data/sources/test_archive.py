@@ -234,6 +234,7 @@ def test_films_are_read_in_any_order_from_the_middle_of_a_packed_tar(tmp_path, m
         assert store.read_member(name) == files[name]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
 @pytest.mark.parametrize("kind", ["zip", "tar.gz"])
 def test_processes_that_share_an_archive_do_not_move_each_others_place(build_archive, kind):

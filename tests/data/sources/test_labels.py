@@ -37,9 +37,9 @@ def test_where_labels_are_single_an_unknown_one_is_not_decided():
     assert NIH.decide("Pneumonai", several=False) is None
 
 
-def test_the_first_pattern_found_decides_before_the_class_map():
+def test_the_first_pattern_found_decides_where_no_class_claims_the_whole_label():
     rule = LabelRule(
-        build_class_map(), {"ignore": "todo", "covid": "covid", "pneumonia": "^pneumonia/"}
+        build_class_map(), {"ignore": "todo|normal", "covid": "covid", "pneumonia": "^pneumonia/"}
     )
     names = ["Pneumonia/Viral/COVID-19", "Pneumonia/Bacterial", "todo", "normal"]
     decisions = [rule.decide(name, several=False) for name in names]

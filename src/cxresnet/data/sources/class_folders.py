@@ -21,7 +21,7 @@ from cxresnet.data.sources.source import Rejection, ScanResult
 from cxresnet.data.sources.store import AbstractStore, FolderStore
 from cxresnet.data.sources.stored import AbstractStoredSource
 
-__all__ = ["ClassFoldersSource", "reject"]
+__all__ = ["ClassFoldersSource", "open_films_folder"]
 
 
 class ClassFoldersSource(AbstractStoredSource):
@@ -49,8 +49,7 @@ class ClassFoldersSource(AbstractStoredSource):
             alone: False where other sources are joined: a single class is then no error.
         """
         if isinstance(root, Path):
-            reach = find_manifest_folder(root) if use_manifest else None
-            root = FolderStore(root, reach=reach)
+            root = open_films_folder(root, use_manifest=use_manifest)
         super().__init__(root, class_map or build_class_map(), alone=alone)
         self.use_manifest = use_manifest
 
@@ -112,7 +111,12 @@ class ClassFoldersSource(AbstractStoredSource):
             )
 
 
-def reject(image_id: str, code: str, reason: str, *, class_name: str = "") -> Rejection:
+def open_films_folder(root: Path, *, use_manifest: bool) -> FolderStore:
+    """Open a folder as a store that may reach the masks of a manifest above it, and no farther."""
+    return FolderStore(root, reach=find_manifest_folder(root) if use_manifest else None)
+
+
+def _reject(image_id: str, code: str, reason: str, *, class_name: str = "") -> Rejection:
     """Build a row of `rejected.csv`, its id printable."""
     return Rejection(
         image_id=make_printable(image_id), class_name=class_name, code=code, reason=reason
@@ -121,13 +125,13 @@ def reject(image_id: str, code: str, reason: str, *, class_name: str = "") -> Re
 
 def _list_rejections(layout: Layout, homeless: Iterator[str]) -> Iterator[Rejection]:
     for path in homeless:
-        yield reject(path, "no-class", "The film lies in no class folder.")
+        yield _reject(path, "no-class", "The film lies in no class folder.")
     for path in layout.ignored:
-        yield reject(
+        yield _reject(
             path, "ignored", "The film lies in a folder that --classes or the recipe leaves out."
         )
     for path in layout.not_films:
-        yield reject(path, "not-an-image", "The file is no picture by its name.")
+        yield _reject(path, "not-an-image", "The file is no picture by its name.")
 
 
 def _make_notices(

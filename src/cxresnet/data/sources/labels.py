@@ -39,12 +39,12 @@ class LabelDecision:
 
 @dataclass(frozen=True)
 class LabelRule:
-    """How labels become classes: patterns first, then the class map, then the parts of a list.
+    """How labels become classes: the class map first, then patterns, then the parts of a list.
 
     Attributes:
         class_map: Which label means which class.
-        patterns: From class (or "ignore") to a regular expression; the first that is found in the
-            whole label decides, whatever its case.
+        patterns: From class (or "ignore") to a regular expression; the first that is found in a
+            label decides, whatever its case.
         separator: What stands between the labels of a list.
     """
 
@@ -65,12 +65,12 @@ class LabelRule:
         """
         if not label or label.casefold() in {"nan", "none", "n/a", "na", "null", "?"}:
             return LabelDecision("", "no-label", "The row has no label.")
-        for class_name, pattern in self.patterns.items():
-            if re.search(pattern, label, re.IGNORECASE):
-                return self._take(class_name, label)
         claimed = self.class_map.find(label)
         if claimed is not None:
             return self._take(claimed, label)
+        for class_name, pattern in self.patterns.items():
+            if re.search(pattern, label, re.IGNORECASE):
+                return self._take(class_name, label)
         return self._decide_list(label) if several else None
 
     def _take(self, class_name: str, label: str) -> LabelDecision:

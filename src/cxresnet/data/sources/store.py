@@ -16,7 +16,7 @@ from cxresnet.core.errors import FilmError, SourceError, UnsafePathError
 from cxresnet.data.sources.safe_path import make_printable, normalise_path
 from cxresnet.data.sources.source import Rejection
 
-__all__ = ["MAX_FILE_BYTES", "AbstractStore", "FolderStore", "Listing", "is_hidden", "open_folder"]
+__all__ = ["MAX_FILE_BYTES", "AbstractStore", "FolderStore", "Listing", "is_hidden"]
 
 MAX_FILE_BYTES = 512 * 2**20
 """A larger file is no film; it is refused before it is read."""
@@ -159,11 +159,6 @@ class FolderStore(AbstractStore):
                 "followed. Put the file into the folder."
             )
         return path
-
-
-def open_folder(place: Path | AbstractStore) -> AbstractStore:
-    """Open a folder as a store; a store is given back as it is."""
-    return place if isinstance(place, AbstractStore) else FolderStore(place)
 
 
 def is_hidden(name: str) -> bool:

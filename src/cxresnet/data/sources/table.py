@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import posixpath
+import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from cxresnet.core.classes import ClassMap, build_class_map
@@ -30,11 +31,15 @@ class TableReading:
         columns: From role to heading where the guess would be wrong; see `columns.COLUMN_ROLES`.
         patterns: From class to a regular expression; see `LabelRule`.
         separator: What stands between the labels of a list.
+        keep: From heading to a regular expression that its cell must fit; other rows are left out.
+        parse: Reads the table from its bytes and its name, where it is none of the usual kinds.
     """
 
     columns: Mapping[str, str] = field(default_factory=dict)
     patterns: Mapping[str, str] = field(default_factory=dict)
     separator: str = "|"
+    keep: Mapping[str, str] = field(default_factory=dict)
+    parse: Callable[..., Table] = read_table
 
 
 class TableSource(AbstractStoredSource):
@@ -67,7 +72,7 @@ class TableSource(AbstractStoredSource):
         super().__init__(store, class_map or build_class_map(), alone=alone)
         self.member = member
         self.reading = reading or TableReading()
-        check_patterns(self.reading.patterns)
+        check_patterns({**self.reading.patterns, **self.reading.keep})
 
     def arrange(self) -> ScanResult:
         """Read the table and find its films; see `AbstractStoredSource.scan`.
@@ -77,12 +82,12 @@ class TableSource(AbstractStoredSource):
             ClassMapError: A label that no class claims; names the row.
             UnsafePathError: A path that leads out of the table's folder; names the row.
         """
-        rows = self._read_rows()
+        rows, unfit = self._read_rows()
         several = any(self.reading.separator in row.label for row in rows)
         decisions = self._decide(rows, several=several)
         finder = FilmFinder(self.store, self.class_map, base=posixpath.dirname(self.member))
         records: list[tuple[FilmRow, ImageRecord]] = []
-        rejections: list[Rejection] = []
+        rejections = list(unfit)
         lost_masks = 0
         for row, decision in zip(rows, decisions, strict=True):
             try:
@@ -98,15 +103,24 @@ class TableSource(AbstractStoredSource):
         notices = _make_notices(kept, rejections, several=several, lost_masks=lost_masks)
         return ScanResult(tuple(kept), (*rejections, *doubled), tuple(notices))
 
-    def _read_rows(self) -> list[FilmRow]:
+    def _read_rows(self) -> tuple[list[FilmRow], list[Rejection]]:
+        """Read the rows in our words, and those that are left out whatever their label."""
         if not self.store.find_member(self.member):
             raise SourceError(f"There is no table '{self.member}' in '{self.store.name}'.")
-        table = read_table(self.store.read_member(self.member), name=self.member)
+        table = self.reading.parse(self.store.read_member(self.member), name=self.member)
         columns = find_columns(table, self.reading.columns)
         for role in ("path", "class"):
             if role not in columns:
                 raise SourceError(_explain_missing_column(table, role))
-        return read_film_rows(table, columns)
+        kept: list[FilmRow] = []
+        rejections: list[Rejection] = []
+        reasons = _find_unfit_rows(table, self.reading.keep)
+        for row in read_film_rows(table, columns):
+            if row.number in reasons:
+                rejections.append(_reject(row, "", "left-out", reasons[row.number]))
+            else:
+                kept.append(row)
+        return kept, rejections
 
     def _decide(self, rows: Iterable[FilmRow], *, several: bool) -> list[LabelDecision]:
         """Decide on every label; labels repeat, so each is thought about once."""
@@ -151,6 +165,18 @@ class TableSource(AbstractStoredSource):
         )
         named = bool(row.lung_mask) + bool(row.lesion_mask)
         return record, named - sum(map(bool, masks))
+
+
+def _find_unfit_rows(table: Table, keep: Mapping[str, str]) -> dict[int, str]:
+    """Find the rows that are left out by a cell, and say by which."""
+    reasons: dict[int, str] = {}
+    for heading, pattern in keep.items():
+        if heading in table.columns:
+            column = table.columns.index(heading)
+            for row, number in zip(table.rows, table.numbers, strict=True):
+                if not re.search(pattern, row[column], re.IGNORECASE):
+                    reasons[number] = f"{heading} is '{row[column]}'."
+    return reasons
 
 
 def _drop_doubles(

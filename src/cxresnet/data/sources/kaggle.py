@@ -1,0 +1,82 @@
+"""Films by their name on Kaggle, fetched with the user's own credentials."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from cxresnet.core.errors import ConfigError, MissingExtraError, SourceError
+from cxresnet.data.sources.recipes import find_recipe_of_handle
+
+__all__ = ["KAGGLE_PREFIX", "fetch_from_kaggle", "normalise_handle"]
+
+KAGGLE_PREFIX = "kaggle:"
+"""What a source begins with that Kaggle has."""
+
+_HANDLE = re.compile(r"[\w-]+/[\w-]+(/versions/\d+)?")
+
+
+def normalise_handle(text: str) -> str:
+    """Read "OWNER/SLUG" out of what people write: with the prefix, or the page's address.
+
+    Raises:
+        ConfigError: It is neither.
+
+    >>> normalise_handle("kaggle:https://www.kaggle.com/datasets/nih-chest-xrays/data")
+    'nih-chest-xrays/data'
+    """
+    handle = text.removeprefix(KAGGLE_PREFIX)
+    handle = re.sub(r"^https?://(www\.)?kaggle\.com/(datasets/)?", "", handle).rstrip("/")
+    handle = re.sub(r"^c/", "competitions/", handle)
+    if not _HANDLE.fullmatch(handle):
+        raise ConfigError(
+            f"'{text}' is not of the form kaggle:OWNER/SLUG, "
+            "for example kaggle:paultimothymooney/chest-xray-pneumonia."
+        )
+    return handle
+
+
+def fetch_from_kaggle(handle: str) -> Path:
+    """Fetch a data set, or go on where the last try stopped; what is there already is kept.
+
+    Args:
+        handle: "OWNER/SLUG", "OWNER/SLUG/versions/N" or "competitions/SLUG".
+
+    Returns:
+        The folder in kagglehub's cache.
+
+    Raises:
+        MissingExtraError: The extra `kaggle` is not installed.
+        SourceError: It could not be fetched; says how to do it by hand.
+    """
+    try:
+        import kagglehub  # noqa: PLC0415  an extra, and it reads credentials when imported
+    except ImportError as error:
+        raise MissingExtraError("kaggle", needed_for=f"Fetching '{handle}' from Kaggle") from error
+    kind, _, slug = handle.partition("/")
+    try:
+        if kind == "competitions":
+            return Path(kagglehub.competition_download(slug))
+        return Path(kagglehub.dataset_download(handle))
+    except Exception as error:  # whatever went wrong there, the way out is the same
+        raise SourceError(_explain_by_hand(handle, error)) from error
+
+
+def _explain_by_hand(handle: str, error: Exception) -> str:
+    recipe = find_recipe_of_handle(handle)
+    place = handle if handle.startswith("competitions/") else f"datasets/{handle}"
+    page = recipe.page if recipe else f"https://www.kaggle.com/{place}"
+    file = f"films/{recipe.name if recipe else handle.split('/')[1]}.zip"
+    flag = f" --recipe {recipe.name}" if recipe else ""
+    return (
+        f"'{handle}' could not be fetched from Kaggle: {_explain_failure(error)}. "
+        f"Download it by hand from {page}, put the zip as it is at {file}, and go on with: "
+        f"cxresnet prepare {file}{flag} --out DATASET"
+    )
+
+
+def _explain_failure(error: Exception) -> str:
+    """Say in a few words what went wrong; the library's words on a dead network fill a screen."""
+    if any("ConnectionError" in kind.__name__ for kind in type(error).__mro__):
+        return "it cannot be reached from here"
+    return str(error).strip().partition("\n")[0].rstrip(".") or type(error).__name__

@@ -1,0 +1,165 @@
+"""The public sets that are known by name and by their look."""
+
+from __future__ import annotations
+
+import difflib
+import posixpath
+from collections.abc import Iterable
+
+from cxresnet.core.errors import ConfigError, SourceError
+from cxresnet.data.sources.recipe import Recipe
+from cxresnet.data.sources.table import TableReading
+from cxresnet.data.sources.table_file import Table, decode_text
+
+__all__ = ["RECIPES", "find_recipe", "find_recipe_of_handle", "recognise_recipe"]
+
+_CHILDREN = "Its normal and pneumonia films are of children of one to five years (Kermany 2018)"
+
+
+def _parse_covidx_list(content: bytes, *, name: str) -> Table:
+    """Read `train.txt`: patient, file, class and source with blanks between, no heading."""
+    folder = posixpath.splitext(posixpath.basename(name))[0]
+    rows: list[tuple[str, ...]] = []
+    numbers: list[int] = []
+    for number, line in enumerate(decode_text(content, name=name).splitlines(), start=1):
+        patient, _, rest = line.strip().partition(" ")
+        file, *label_and_source = rest.rsplit(" ", 2)
+        if not patient:
+            continue
+        if len(label_and_source) != 2:
+            raise SourceError(f"Row {number} of '{name}' is not 'patient file class source'.")
+        rows.append((patient, f"{folder}/{file}", *label_and_source, folder))
+        numbers.append(number)
+    columns = ("patient", "file", "class", "source", "split")
+    return Table(name, columns, tuple(rows), tuple(numbers))
+
+
+RECIPES: tuple[Recipe, ...] = (
+    Recipe(
+        name="curated-covid19",
+        title="Curated Chest X-Ray Image Dataset for COVID-19 (Sait et al. 2020)",
+        handle="unaissait/curated-chest-xray-image-dataset-for-covid19",
+        page="https://www.kaggle.com/datasets/unaissait/curated-chest-xray-image-dataset-for-covid19",
+        marks=(r"(^|/)COVID-19/", r"(^|/)Pneumonia-Bacterial/", r"(^|/)Pneumonia-Viral/"),
+        class_table={
+            "covid-19": ("COVID-19",),
+            "normal": ("Normal",),
+            "pneumonia": ("Pneumonia-Bacterial", "Pneumonia-Viral"),
+        },
+        notices=("It is gathered from many sets without saying which film is from which.",),
+    ),
+    Recipe(
+        name="radiography",
+        title="COVID-19 Radiography Database (Chowdhury et al. 2020, Rahman et al. 2021)",
+        handle="tawsifurrahman/covid19-radiography-database",
+        page="https://www.kaggle.com/datasets/tawsifurrahman/covid19-radiography-database",
+        marks=(r"(^|/)COVID/", r"(^|/)Lung_Opacity/", r"(^|/)Viral Pneumonia/"),
+        class_table={"pneumonia": ("Viral Pneumonia",), "ignore": ("Lung_Opacity",)},
+        notices=(
+            "Lung_Opacity is left out, for it may be anything (--classes pneumonia=Lung_Opacity).",
+            "Its viral pneumonia is of children (Kermany 2018).",
+        ),
+    ),
+    Recipe(
+        name="kermany",
+        title="Chest X-Ray Images (Pneumonia) (Kermany et al. 2018)",
+        handle="paultimothymooney/chest-xray-pneumonia",
+        page="https://www.kaggle.com/datasets/paultimothymooney/chest-xray-pneumonia",
+        marks=(r"(^|/)train/PNEUMONIA/person\d+_(bacteria|virus)_", r"(^|/)train/NORMAL/"),
+        # Bacterial and viral films count persons anew; to take equal numbers for one person can
+        # only make the split stricter.
+        patient=r"(?:^|/)(person\d+(?=_)|(?:NORMAL2-)?IM-\d+(?=-))",
+        notices=(f"{_CHILDREN}. Its val folder has 16 films, too few to choose a network on.",),
+    ),
+    Recipe(
+        name="covid19-317",
+        title="COVID-19 Image Dataset of 317 films (Raikote 2020)",
+        handle="pranavraikokte/covid19-image-dataset",
+        page="https://www.kaggle.com/datasets/pranavraikokte/covid19-image-dataset",
+        marks=(r"(^|/)train/Covid/", r"(^|/)train/Viral Pneumonia/", r"(^|/)test/Covid/"),
+        notices=(f"{_CHILDREN}, those with COVID-19 of adults: age tells the class.",),
+    ),
+    Recipe(
+        name="nih",
+        title="NIH ChestX-ray14 (Wang et al. 2017)",
+        handle="nih-chest-xrays/data",
+        page="https://www.kaggle.com/datasets/nih-chest-xrays/data",
+        marks=(r"(^|/)Data_Entry_2017(_v2020)?\.csv$",),
+        tables=("Data_Entry_2017.csv", "Data_Entry_2017_v2020.csv"),
+        split_lists={"train": "train_val_list.txt", "test": "test_list.txt"},
+        notices=("Its labels were read out of reports by a program; Pneumonia is its least sure.",),
+    ),
+    Recipe(
+        name="rsna",
+        title="RSNA Pneumonia Detection Challenge 2018 (Shih et al. 2019)",
+        handle="competitions/rsna-pneumonia-detection-challenge",
+        page="https://www.kaggle.com/competitions/rsna-pneumonia-detection-challenge",
+        marks=(r"(^|/)stage_2_detailed_class_info\.csv$",),
+        class_table={
+            "normal": ("Normal",),
+            "pneumonia": ("Lung Opacity",),
+            "ignore": ("No Lung Opacity / Not Normal",),
+        },
+        tables=("stage_2_detailed_class_info.csv",),
+        reading=TableReading(columns={"path": "patientId", "patient": "patientId"}),
+        one_row_a_film=False,
+        notices=("Its films are a part of NIH ChestX-ray14: do not join the two.",),
+    ),
+    Recipe(
+        name="covidx",
+        title="COVIDx CXR (Wang et al. 2020; Pavlova et al. 2022)",
+        handle="andyczhao/covidx-cxr2",
+        page="https://www.kaggle.com/datasets/andyczhao/covidx-cxr2",
+        marks=(r"(^|/)train\.txt$", r"(^|/)test\.txt$", r"(^|/)train/[^/]+\.(png|jpe?g)$"),
+        class_table={"covid-19": ("positive",), "covid-negative": ("negative",)},
+        tables=("train.txt", "val.txt", "test.txt"),
+        reading=TableReading(parse=_parse_covidx_list),
+        notices=("Where labels are positive and negative, negative may be normal or pneumonia.",),
+    ),
+    Recipe(
+        name="cohen",
+        title="COVID-19 image data collection (Cohen et al. 2020)",
+        handle="",
+        page="https://github.com/ieee8023/covid-chestxray-dataset",
+        marks=(r"(^|/)metadata\.csv$", r"(^|/)annotations/", r"(^|/)images/"),
+        tables=("metadata.csv",),
+        reading=TableReading(
+            columns={"path": "filename", "class": "finding", "source": ""},
+            patterns={
+                "covid-19": r"COVID-19",
+                "normal": r"^No Finding$",
+                "pneumonia": r"^Pneumonia(/|$)",
+                "ignore": r".",
+            },
+            keep={"modality": r"^X-ray$", "view": r"^(?!L$)"},
+        ),
+        notices=("CT and lateral films are left out, and findings other than pneumonia.",),
+    ),
+)
+"""Every recipe, in the order in which they are tried."""
+
+
+def find_recipe(name: str) -> Recipe:
+    """Find a recipe by its name.
+
+    Raises:
+        ConfigError: There is none; names those that there are.
+    """
+    known = {recipe.name: recipe for recipe in RECIPES}
+    if name not in known:
+        close = difflib.get_close_matches(name, known, n=1)
+        hint = f" Did you mean '{close[0]}'?" if close else ""
+        raise ConfigError(f"There is no recipe '{name}'.{hint} Known: {', '.join(known)}.")
+    return known[name]
+
+
+def find_recipe_of_handle(handle: str) -> Recipe | None:
+    """Find the recipe of what Kaggle has under a handle, whatever its version."""
+    start = "/".join(handle.split("/")[:2]).casefold()
+    return next((recipe for recipe in RECIPES if recipe.handle.casefold() == start), None)
+
+
+def recognise_recipe(members: Iterable[str]) -> Recipe | None:
+    """Tell a public set by the names of its files; None if it is none of them."""
+    names = tuple(members)
+    return next((recipe for recipe in RECIPES if recipe.fits(names)), None)
