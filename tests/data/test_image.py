@@ -170,57 +170,7 @@ def test_a_decoded_film_survives_the_way_to_another_process() -> None:
     np.testing.assert_array_equal(copy.pixels, film.pixels)
 
 
-# By hand
-
-
-def test_sixteen_bits_are_scaled_and_not_clipped() -> None:
-    levels = np.zeros((8, 8), dtype=np.uint16)
-    levels[0, :4] = (256, 4095, 32768, 65535)
-    pixels = decode_film(encode(Image.fromarray(levels), "PNG")).pixels
-    np.testing.assert_allclose(
-        pixels[0, :4], np.array((256, 4095, 32768, 65535)) / 65535, atol=1e-6
-    )
-
-
-def test_colour_becomes_grey_by_rec_601_luma() -> None:
-    colours = np.zeros((8, 8, 3), dtype=np.uint8)
-    colours[0, 0], colours[0, 1], colours[0, 2] = (255, 0, 0), (0, 255, 0), (0, 0, 255)
-    pixels = decode_film(encode(Image.fromarray(colours), "PNG")).pixels
-    np.testing.assert_allclose(pixels[0, :3], (0.299, 0.587, 0.114), atol=ONE_GREY_LEVEL)
-
-
-def test_alpha_is_laid_on_black() -> None:
-    levels = np.full((8, 8, 4), 200, dtype=np.uint8)
-    levels[:, :, 3] = 255
-    levels[0, 0, 3], levels[0, 1, 3] = 0, 51  # clear; one fifth: 200 / 5 = 40
-    pixels = decode_film(encode(Image.fromarray(levels), "PNG")).pixels
-    np.testing.assert_allclose(pixels[0, :3] * 255, (0, 40, 200), atol=0.01)
-
-
-def test_a_palette_with_a_clear_entry_is_laid_on_black() -> None:
-    image = Image.fromarray(np.eye(8, dtype=np.uint8), "P")
-    image.putpalette([255, 255, 255, 128, 128, 128])
-    pixels = decode_film(encode(image, "PNG", transparency=0)).pixels
-    np.testing.assert_allclose(pixels, np.eye(8) * 128 / 255, atol=1e-6)
-
-
-def test_one_bit_is_black_and_white() -> None:
-    image = Image.fromarray(np.eye(9) > 0)
-    for kind in ("PNG", "TIFF", "BMP"):
-        np.testing.assert_array_equal(decode_film(encode(image, kind)).pixels, np.eye(9))
-
-
-def test_not_a_number_is_black_and_infinity_is_white() -> None:
-    levels = np.linspace(0, 1, 64).reshape(8, 8).astype("<f4")
-    levels[0, :3] = (np.nan, np.inf, -np.inf)
-    pixels = decode_film(pack_tiff(levels, bits=32, sample_format=3)).pixels
-    np.testing.assert_array_equal(pixels[0, :3], (0, 1, 0))
-    np.testing.assert_allclose(pixels[1:], levels[1:])
-
-
-def test_a_film_of_nothing_but_not_a_number_is_blank() -> None:
-    levels = np.full((8, 8), np.nan, dtype="<f4")
-    assert refuse(pack_tiff(levels, bits=32, sample_format=3)) == "blank"
+# Upright, and the first page
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP"])
@@ -240,13 +190,6 @@ def test_a_turned_film_stands_upright(kind: str, orientation: int) -> None:
     assert np.abs(film.pixels - FILM / 255).mean() <= 2 / 255
 
 
-def test_an_orientation_beyond_eight_means_upright() -> None:
-    exif = Image.Exif()
-    exif[0x0112] = 77
-    film = decode_film(encode(Image.fromarray(FILM), "PNG", exif=exif))
-    np.testing.assert_allclose(film.pixels, FILM / 255, atol=1e-6)
-
-
 def test_of_several_pages_the_first_is_read() -> None:
     pages = [Image.fromarray(FILM), Image.fromarray(255 - FILM)]
     for kind in ("TIFF", "PNG", "WEBP"):
@@ -260,29 +203,6 @@ def test_of_several_pages_the_first_is_read() -> None:
 
 def test_no_bytes_are_refused() -> None:
     assert refuse(b"") == "empty"
-
-
-@pytest.mark.parametrize("content", [b"x", b"hello film", bytes(4096), b"<svg/>", b"#!/bin/sh\n"])
-def test_bytes_that_are_no_picture_are_refused(content: bytes) -> None:
-    assert refuse(content) == "not-an-image"
-
-
-@pytest.mark.parametrize(
-    ("content", "kind"),
-    [
-        (b"GIF89a" + bytes(20), "GIF"),
-        (b"%PDF-1.7\n", "PDF"),
-        (b"%!PS-Adobe-3.0 EPSF-3.0\n", "PostScript"),
-        (b"8BPS\0\x01", "Photoshop"),
-        (b"PK\x03\x04" + bytes(20), "ZIP"),
-        (b"\0\0\0\x1cftypavif", "AVIF"),
-        (b"SIMPLE  =                    T", "FITS"),
-    ],
-)
-def test_a_kind_that_is_not_allowed_is_refused_by_name(content: bytes, kind: str) -> None:
-    with pytest.raises(FilmError, match=kind) as caught:
-        decode_film(content)
-    assert caught.value.code == "format-not-allowed"
 
 
 def test_only_the_decoder_that_was_sniffed_is_entered(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -353,6 +273,7 @@ def test_a_bomb_is_refused_at_once(name: str) -> None:
     assert time.perf_counter() - start < 1
 
 
+@pytest.mark.slow
 def test_a_bomb_takes_no_memory(tmp_path: Path) -> None:
     """In a process of its own, because the peak of this one is long past."""
     for index, content in enumerate(BOMBS.values()):

@@ -33,6 +33,7 @@ def test_what_is_refused_apart_is_refused_here(kit: Any) -> None:
     assert caught.value.code == "not-a-chest-film"
 
 
+@pytest.mark.slow
 def test_a_crash_costs_one_film(film: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     """The decoder that we start for this test dies of everything."""
     monkeypatch.setattr(apart, "_decoders", {})
@@ -45,6 +46,7 @@ def test_a_crash_costs_one_film(film: bytes, monkeypatch: pytest.MonkeyPatch) ->
     apart._decoders[os.getpid()].close()
 
 
+@pytest.mark.slow
 def test_a_decoder_that_was_killed_while_idle_is_started_again(film: bytes) -> None:
     decode_apart(film)
     process = apart._decoders[os.getpid()]._process
@@ -63,6 +65,7 @@ def test_a_decoder_that_never_answers_is_given_up(
         decode_apart(film)
 
 
+@pytest.mark.slow
 def test_a_process_forked_from_ours_has_a_decoder_of_its_own(
     film: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -127,6 +127,7 @@ def test_a_film_too_large_is_refused_on_its_header(rows: int, columns: int, kit:
     assert refuse(kit.make_film(Rows=rows, Columns=columns)) == "too-large"
 
 
+@pytest.mark.slow
 def test_a_film_that_unpacks_without_end_takes_no_memory(tmp_path: Path, kit: Any) -> None:
     """300 MB of zeros in 0.3 MB; in a process of its own to see the peak."""
     dataset = kit.make_dataset(kit.draw_levels())
