@@ -62,9 +62,11 @@ def test_a_rule_without_lungs_that_is_as_good_is_red(evaluation: Evaluation) -> 
     assert [notice.title for notice in reds] == ["A rule without lungs does as well"]
 
 
-def test_few_patients_and_the_warnings_of_the_test_are_passed_on(evaluation: Evaluation) -> None:
-    titles = [notice.title for notice in find_test_notices(evaluation)]
-    assert titles == ["Few patients in the test", "From the test"]
+def test_the_sentences_of_the_test_stand_in_one_notice(evaluation: Evaluation) -> None:
+    many = evaluation.model_copy(update={"warnings": ("One.", "Two.")})
+    (notice,) = find_test_notices(many)
+    assert (notice.verdict, notice.sentence) == ("amber", "One. Two.")
+    assert find_test_notices(evaluation.model_copy(update={"warnings": ()})) == ()
 
 
 def test_where_the_source_oracle_was_asked_its_answer_stands_alone() -> None:

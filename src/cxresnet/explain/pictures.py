@@ -103,7 +103,7 @@ def _draw_foot(picture: Image.Image, pen: ImageDraw.ImageDraw, *, scale_limit: f
     top = _HEAD_PX + _PANEL_PX + 16
     bar = Image.fromarray(draw_colour_bar(width_px=_PANEL_PX, height_px=14))
     picture.paste(bar, (_MARGIN_PX, top))
-    marks = ((0, f"−{scale_limit:g}", "la"), (1, "0", "ma"), (2, f"+{scale_limit:g}", "ra"))
+    marks = ((0, f"-{scale_limit:g}", "la"), (1, "0", "ma"), (2, f"+{scale_limit:g}", "ra"))
     for place, text, anchor in marks:
         left = _MARGIN_PX + place * _PANEL_PX // 2
         pen.text((left, top + 20), text, fill=_INK, font=_font(13), anchor=anchor)

@@ -14,7 +14,6 @@ from cxresnet.report.words import show_share
 
 __all__ = ["find_film_notices", "find_finding_notices", "find_test_notices", "sort_notices"]
 
-_FEW_PATIENTS = 30
 _SOURCE_ORACLE = "source_oracle"
 _MANY_WITHOUT_PATIENT = 0.05
 
@@ -86,17 +85,11 @@ def find_finding_notices(findings: Sequence[Finding]) -> tuple[Notice, ...]:
 
 
 def find_test_notices(evaluation: Evaluation) -> tuple[Notice, ...]:
-    """Find what makes the numbers of the test doubtful."""
-    notices = [*_find_baseline_as_good(evaluation)]
-    few = [result for result in evaluation.classes if result.patients < _FEW_PATIENTS]
-    if few:
-        names = ", ".join(f"{result.class_name} ({result.patients})" for result in few)
-        sentence = (
-            f"Fewer than {_FEW_PATIENTS} patients in the test: {names}. "
-            "Read the intervals, not the numbers."
-        )
-        notices.append(Notice("amber", "Few patients in the test", sentence))
-    notices += [Notice("amber", "From the test", text) for text in evaluation.warnings]
+    """Find what makes the numbers of the test doubtful; its own sentences stand in one notice."""
+    notices = _find_baseline_as_good(evaluation)
+    if evaluation.warnings:
+        sentences = " ".join(evaluation.warnings)
+        notices.append(Notice("amber", "What the test says beside its numbers", sentences))
     return tuple(notices)
 
 
