@@ -55,6 +55,21 @@ def test_the_source_rule_finds_a_class_that_has_a_source_of_its_own(
     np.testing.assert_allclose(probabilities[labels < 2], [[0.5, 0.5, 0]] * (labels < 2).sum())
 
 
+def test_the_source_rule_weighs_classes_equally(
+    write_dataset: Callable[..., PreparedDataset], tmp_path: Path
+) -> None:
+    # Training: 30 films of class 0, half of them "north"; 6 of class 1, 4 of them "north"; none of
+    # class 2. North is typical of class 0 by 15/30 and of class 1 by 4/6: 3/7 and 4/7.
+    names = ["normal"] * 30 + ["pneumonia"] * 6 + ["normal"] * 42
+    sources = ["north", "south"] * 15 + ["north"] * 4 + ["south"] * 2 + ["north"] * 42
+    answers, _ = _ask(write_dataset(tmp_path / "d", class_name=names, source=sources))
+    probabilities = answers["source"].probabilities
+    assert probabilities is not None
+    np.testing.assert_allclose(probabilities, np.tile([3 / 7, 4 / 7, 0], (len(probabilities), 1)))
+    assert answers["majority"].probabilities is not None
+    np.testing.assert_allclose(answers["majority"].probabilities[0], [5 / 6, 1 / 6, 0])
+
+
 def test_the_metadata_rule_finds_a_class_that_has_a_format_of_its_own(
     write_dataset: Callable[..., PreparedDataset], tmp_path: Path
 ) -> None:

@@ -154,13 +154,15 @@ def test_classes_of_another_dataset_are_found_by_name(
     assert any("show none of the network's classes" in text for text in found.warnings)
 
 
+@pytest.mark.parametrize("kind", ["film", "content"])
 def test_copies_of_training_films_are_not_judged(
-    run: RunFolder, config: EvaluateConfig, write_dataset: Write, tmp_path: Path
+    run: RunFolder, config: EvaluateConfig, write_dataset: Write, tmp_path: Path, kind: str
 ) -> None:
     # Films 0 to 53 are the run's training and validation films, 54 and on its test films.
-    copies = [f"film-0-{number + 50}" for number in range(10)]
-    others = [f"film-1-{number}" for number in range(10, 78)]
-    other = write_dataset(tmp_path / "copies", seed=1, film_sha256=[*copies, *others])
+    copies = [f"{kind}-0-{number + 50}" for number in range(10)]
+    others = [f"{kind}-1-{number}" for number in range(10, 78)]
+    hashes = {f"{kind}_sha256": [*copies, *others]}
+    other = write_dataset(tmp_path / "copies", seed=1, **hashes)
     found = run_evaluate(run, config=config, dataset=other.path)
     assert found.films == 74
     assert found.baselines[0].headline.accuracy.n == 74

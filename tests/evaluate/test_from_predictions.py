@@ -57,15 +57,18 @@ def test_films_without_a_class_are_left_out_aloud(
     draw_predictions: Draw, config: EvaluateConfig
 ) -> None:
     predictions = draw_predictions(120)
-    unknown = np.arange(120) >= 90
-    background = Background(baselines=(_answer(predictions, "thumbnail", skill=0.5),))
+    unknown = np.arange(120) < 30
+    answer = _answer(predictions, "thumbnail", skill=0.5)
+    background = Background(baselines=(answer,))
     found = evaluate_predictions(
         replace(predictions, truth=np.where(unknown, -1, predictions.truth)),
         config=config,
         background=background,
     )
     assert found.films == 90
+    right = answer.probabilities.argmax(axis=1) == predictions.truth
     assert found.baselines[0].headline.accuracy.n == 90
+    assert found.baselines[0].headline.accuracy.value == pytest.approx(right[30:].mean())
     assert any(text.startswith("30 films show none of") for text in found.warnings)
 
 
@@ -193,6 +196,9 @@ def test_a_baseline_that_is_as_good_is_said_aloud(
     good, bad = (_answer(predictions, "thumbnail", skill=skill) for skill in (2.0, 0.0))
     assert "is not clearly above it" in _warn(predictions, config, baselines=(good,))
     assert "is not clearly above it" not in _warn(predictions, config, baselines=(bad,))
+    # The very same answers: the difference is 0 in every resample, so that it has no interval.
+    same = BaselineAnswer(BASELINES[0], predictions.probabilities)
+    assert "is not clearly above it" in _warn(predictions, config, baselines=(same,))
 
 
 def test_an_empty_table_gives_an_evaluation_without_numbers(

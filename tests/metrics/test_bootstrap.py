@@ -62,16 +62,19 @@ def _build_all(judged: Judged) -> list[Statistic]:
     return [*build_headline_statistics(judged), *build_class_statistics(judged, 1)]
 
 
-def test_the_interval_of_a_share_of_single_films_is_the_binomial_one() -> None:
-    # 30 of 40 right, every film of its own patient: error = sqrt(.75 · .25 / 39) on the plain
-    # scale, / (.75 · .25) on the logit scale; t with 39 degrees of freedom.
-    found = _estimate_share(np.arange(40) < 30, _name_groups(40), resamples=20_000)
-    reach = stats.t.ppf(0.975, 39) * np.sqrt(0.75 * 0.25 / 39) / (0.75 * 0.25)
+@pytest.mark.parametrize("patients", [8, 40])
+def test_the_interval_of_a_share_of_single_films_is_the_binomial_one(patients: int) -> None:
+    # Three of four right, every film of its own patient: error = sqrt(.75 · .25 / (n - 1)) on the
+    # plain scale, / (.75 · .25) on the logit scale; t with n - 1 degrees of freedom; odds 3.
+    right = np.arange(patients) < 0.75 * patients
+    found = _estimate_share(right, _name_groups(patients), resamples=50_000)
+    error = np.sqrt(0.75 * 0.25 / (patients - 1)) / (0.75 * 0.25)
+    reach = stats.t.ppf(0.975, patients - 1) * error
     low, high = 1 / (1 + np.exp(-(np.log(3) + np.array([-reach, reach]))))
     assert found.value == 0.75
-    assert found.low == pytest.approx(low, abs=0.004)
-    assert found.high == pytest.approx(high, abs=0.004)
-    assert (found.n, found.groups) == (40, 40)
+    assert found.low == pytest.approx(low, abs=0.003)
+    assert found.high == pytest.approx(high, abs=0.003)
+    assert (found.n, found.groups) == (patients, patients)
 
 
 def test_copies_of_a_patients_film_do_not_narrow_the_interval() -> None:

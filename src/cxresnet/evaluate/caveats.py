@@ -61,7 +61,10 @@ def _describe_source_confusion(predictions: Predictions) -> str:
 
 
 def _describe_best_baseline(best: Baseline | None) -> str:
-    if best is None or best.lift is None or best.lift.low is None or best.lift.low > 0:
+    if best is None or best.lift is None or best.lift.value is None:
+        return ""
+    surely = best.lift.value if best.lift.low is None else best.lift.low
+    if surely > 0:
         return ""
     return (
         f"The rule '{best.title}' cannot know a disease, and the network's balanced accuracy is "

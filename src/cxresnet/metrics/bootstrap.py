@@ -15,6 +15,7 @@ References:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -143,7 +144,7 @@ def _compute_interval(
     if scale == "share" and value in {0.0, 1.0}:
         bound = tail ** (1 / groups)
         return (bound, 1.0) if value == 1.0 else (0.0, 1 - bound)
-    error = float(np.std(drawn, ddof=1)) * np.sqrt(groups / (groups - 1))
+    error = float(np.std(drawn, ddof=1)) * math.sqrt(groups / (groups - 1))
     if error < 1e-12:
         return None, None
     reach = float(stats.t.ppf(1 - tail, groups - 1)) * error
