@@ -1,7 +1,7 @@
 """A folder of DICOM films, nested as archives export them, in files with or without ending.
 
 Films and patients go by pseudonyms from here on: names of files and folders, like tags, may name
-a person. Only `location` keeps the path; it is used to read the film and is written nowhere.
+a person. Ids and locations are keyed hashes of paths; `DicomFolderSource.find_file` leads back.
 """
 
 from __future__ import annotations
@@ -60,6 +60,7 @@ class DicomFolderSource(AbstractStoredSource):
         self._root = root
         self._labels = labels
         self._key = key
+        self._paths: dict[str, str] = {}
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r})"
@@ -76,7 +77,7 @@ class DicomFolderSource(AbstractStoredSource):
             name=self.name,
             class_map=self.class_map,
             labels=read_dicom_labels(self._labels) if self._labels else None,
-            key=self._key or load_key(),
+            key=self._find_key(),
         )
         sorter.take_listing(listing)
         for path in track(listing.members, "Reading DICOM headers"):
@@ -88,12 +89,34 @@ class DicomFolderSource(AbstractStoredSource):
 
         Raises:
             FilmError: The file is gone or cannot be read.
-            UnsafePathError: The location leads out of the folder.
         """
         try:
-            return super().read(location)
+            return super().read(self.find_file(location))
         except FilmError as error:
             raise FilmError(error.code, "The DICOM file is gone or cannot be read.") from None
+
+    def find_file(self, image_id: str) -> str:
+        """Find the file behind a pseudonym, for those who hold the folder and the key.
+
+        Args:
+            image_id: Of a record or a rejection; a record's location is the same.
+
+        Returns:
+            The path, relative to the folder.
+
+        Raises:
+            FilmError: No file here has this pseudonym.
+        """
+        if not self._paths:
+            key = self._find_key()
+            members = self.store.list_members().members
+            self._paths = {_name_film(path, key=key): path for path in members}
+        if image_id not in self._paths:
+            raise FilmError("missing", "No DICOM file of this folder has this pseudonym.")
+        return self._paths[image_id]
+
+    def _find_key(self) -> bytes:
+        return self._key or load_key()
 
     def _sort(self, path: str, sorter: _Sorter) -> None:
         if path.rpartition("/")[2].upper() == _INDEX_NAME:
@@ -142,7 +165,7 @@ class _Sorter:
 
     def reject(self, path: str, code: str, reason: str) -> None:
         """Leave a film out."""
-        image_id = self._pseudonymise("image", path)
+        image_id = _name_film(path, key=self.key)
         self.rejections.append(
             Rejection(image_id=image_id, class_name="", code=code, reason=reason)
         )
@@ -152,11 +175,12 @@ class _Sorter:
         class_name = self._find_class(path, header)
         if not class_name:
             return
+        image_id = _name_film(path, key=self.key)
         folders = path.split("/")[:-1]
         self.records.append(
             ImageRecord(
-                image_id=self._pseudonymise("image", path),
-                location=path,
+                image_id=image_id,
+                location=image_id,
                 class_name=class_name,
                 source=header.device or self.name,
                 patient_id=self._find_patient(header),
@@ -216,11 +240,8 @@ class _Sorter:
     def _find_patient(self, header: DicomHeader) -> str:
         for tag in ("PatientID", "StudyInstanceUID"):
             if tag in header.identifiers:
-                return self._pseudonymise(tag, header.identifiers[tag])
+                return pseudonymise(f"{tag}:{header.identifiers[tag]}", key=self.key)
         return ""
-
-    def _pseudonymise(self, kind: str, value: str) -> str:
-        return pseudonymise(f"{kind}:{value}", key=self.key)
 
     def _make_notices(self) -> Iterable[str]:
         yield (
@@ -246,6 +267,10 @@ def holds_dicom(root: Path) -> bool:
         except (FilmError, OSError):
             continue
     return False
+
+
+def _name_film(path: str, *, key: bytes) -> str:
+    return pseudonymise(f"image:{path}", key=key)
 
 
 def _claims_dicom(path: str) -> bool:
