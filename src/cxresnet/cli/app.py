@@ -9,8 +9,8 @@ import traceback
 from collections.abc import Sequence
 from typing import Annotated
 
-import click
 import typer
+from typer.exceptions import TyperException
 
 from cxresnet import DISCLAIMER, __version__
 from cxresnet.cli import terminal
@@ -83,10 +83,9 @@ def run_command_line(arguments: Sequence[str]) -> int:
             code = app(args=list(arguments), prog_name="cxresnet", standalone_mode=False)
     except CXResnetError as error:
         return _fail(str(error), error.exit_code)
-    except click.ClickException as error:
-        error.show()
-        return error.exit_code
-    except (KeyboardInterrupt, click.Abort):
+    except TyperException as error:
+        return _fail_at_usage(error.format_message())
+    except (KeyboardInterrupt, typer.Abort):
         return _fail(
             "Stopped by Ctrl-C. What was finished stands; the same command with --resume goes on.",
             _EXIT_INTERRUPTED,
@@ -103,6 +102,14 @@ def _fail(message: str, code: int) -> int:
     terminal.reporter.close()
     terminal.error_console.print(f"cxresnet: {message}", markup=False, style="bold red")
     return code
+
+
+def _fail_at_usage(message: str) -> int:
+    if not message:
+        # `cxresnet` alone: the help was shown.
+        return _EXIT_USAGE
+    sentence = message if message.endswith(("?", ".")) else f"{message}."
+    return _fail(f"{sentence} 'cxresnet --help' tells what there is.", _EXIT_USAGE)
 
 
 def _fail_unexpectedly(error: Exception) -> int:

@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cxresnet import DISCLAIMER, __version__
+from cxresnet.cli import app as app_module
+from cxresnet.cli.app import run_command_line
+
+COMMANDS = ("run", "prepare", "verify", "train", "evaluate", "explain", "report", "model")
+
+
+def _run(*words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "cxresnet", *words]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_the_version_is_told() -> None:
+    result = _run("--version")
+    assert (result.returncode, result.stdout.strip()) == (0, f"cxresnet {__version__}")
+
+
+def test_help_tells_every_command_and_what_it_must_not_be_used_for() -> None:
+    result = _run("--help")
+    assert result.returncode == 0
+    for name in COMMANDS:
+        assert f" {name} " in result.stdout
+    assert DISCLAIMER.rstrip(".") in " ".join(result.stdout.split())
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command_line([command, "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert "Usage" in shown
+    assert "--help" in shown
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["prepare", "nowhere", "--out", "x"], "There is no 'nowhere'"),
+        (["prepare", "phantoms:films=3", "--out", "x"], "films"),
+        (["train", "nowhere", "--out", "{tmp}/run"], "nowhere"),
+        (["evaluate", "nowhere"], "'nowhere' is no run"),
+        (["explain", "nowhere"], "'nowhere' is no run"),
+        (["report", "nowhere"], "'nowhere' is no run"),
+        (["verify", "nowhere"], "nowhere"),
+        (["model", "nanoo"], "Did you mean 'nano'?"),
+        (["run", "phantoms", "--out", "x", "--set", "train.epocs=3"], "Did you mean 'epochs'?"),
+        (["run", "phantoms", "--out", "x", "--config", "none.toml"], "no config 'none.toml'"),
+        (["run", "phantoms", "--out", "x", "--classes", "covid"], "not of the form class=folder"),
+        (["prepare", "phantoms"], "--out"),
+        (["prepaer", "phantoms"], "prepaer"),
+    ],
+)
+def test_a_mistake_is_one_sentence_on_stderr_and_exit_code_2(
+    words: list[str],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run_command_line([word.format(tmp=tmp_path) for word in words]) == 2
+    captured = capfd.readouterr()
+    assert message in captured.err
+    assert "Traceback" not in captured.err + captured.out
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_fault_of_ours_shows_no_traceback_and_asks_for_a_report(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def fail(**_options: object) -> int:
+        raise ZeroDivisionError("division by zero")
+
+    monkeypatch.setattr(app_module, "app", fail)
+    assert run_command_line(["run"]) == 70
+    shown = capfd.readouterr().err
+    assert "ZeroDivisionError: division by zero" in shown
+    assert "--verbose" in shown
+    assert "Traceback" not in shown
+
+
+def test_ctrl_c_is_one_sentence_and_exit_code_130(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(**_options: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(app_module, "app", interrupt)
+    assert run_command_line(["run"]) == 130
+    assert "--resume" in capfd.readouterr().err

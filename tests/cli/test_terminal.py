@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+
+from cxresnet.cli import terminal
+from cxresnet.cli.terminal import TerminalReporter
+from cxresnet.core.progress import reporting_to, track
+
+
+@pytest.fixture
+def screen(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
+    stream = io.StringIO()
+    console = Console(file=stream, force_terminal=True, width=100, highlight=False)
+    monkeypatch.setattr(terminal, "error_console", console)
+    return stream
+
+
+def test_a_terminal_gets_a_bar_with_the_step_and_the_count(screen: io.StringIO) -> None:
+    with reporting_to(TerminalReporter()):
+        list(track(range(3), "Decoding films"))
+    assert "Decoding films" in screen.getvalue()
+    assert "3/3" in screen.getvalue()
+
+
+def test_quiet_draws_nothing(screen: io.StringIO) -> None:
+    with reporting_to(TerminalReporter(quiet=True)):
+        list(track(range(3), "Decoding films"))
+    assert screen.getvalue() == ""
+
+
+def test_steps_can_be_nested_and_the_display_is_taken_down(screen: io.StringIO) -> None:
+    reporter = TerminalReporter()
+    with reporting_to(reporter):
+        for _ in track(range(2), "Epochs"):
+            list(track(range(2), "Batches"))
+    assert "Batches" in screen.getvalue()
+    assert screen.getvalue().endswith("\x1b[?25h")  # the cursor is shown again
