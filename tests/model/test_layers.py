@@ -48,10 +48,12 @@ def test_the_cosine_filters_are_the_basis_of_scipys_transform() -> None:
         np.testing.assert_allclose(others, 0, atol=1e-7)
 
 
-def test_the_flat_cosine_filter_is_a_mean_and_every_filter_has_absolute_sum_one() -> None:
+def test_all_cosine_filters_have_one_absolute_sum_and_together_the_energy_of_nine_pixels() -> None:
     filters = compute_cosine_filters()
-    assert torch.allclose(filters[0], torch.full((3, 3), 1 / 9))
-    assert torch.allclose(filters.abs().sum(dim=(1, 2)), torch.ones(9))
+    assert torch.allclose(filters[0], filters[0, 0, 0].expand(3, 3))
+    sums = filters.abs().sum(dim=(1, 2))
+    assert torch.allclose(sums, sums[0].expand(9))
+    assert filters.square().sum().item() == pytest.approx(9)
 
 
 @pytest.mark.parametrize("stride", [1, 2])

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import itertools
 
 import pytest
@@ -232,6 +233,35 @@ def test_a_gradient_reaches_every_parameter_and_the_film(network: CXResNet) -> N
     for name, parameter in network.named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.abs().max() > 0, name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["rich", "bottleneck"])
+def test_a_fresh_network_learns_which_way_a_line_runs(name: str) -> None:
+    torch.manual_seed(3)
+    network = CXResNet(
+        dataclasses.replace(ALL[name], stochastic_depth=0.0, dropout=0.0), class_count=2
+    )
+    optimizer = torch.optim.AdamW(network.parameters(), lr=5e-3)
+
+    def draw(count: int) -> tuple[Tensor, Tensor]:
+        labels = torch.arange(count) % 2  # 0: an upright line, 1: a level one
+        films = torch.randn(count, 1, 32, 32)
+        places = torch.randint(6, 26, (count,))
+        for film, label, place in zip(films, labels, places, strict=True):
+            line = film[0, place] if label else film[0, :, place]
+            line += 3
+        return films, labels
+
+    for _ in range(80):
+        films, labels = draw(32)
+        optimizer.zero_grad()
+        functional.cross_entropy(network(films), labels).backward()
+        optimizer.step()
+    films, labels = draw(200)
+    with torch.no_grad():
+        accuracy = (network.eval()(films).argmax(dim=1) == labels).float().mean().item()
+    assert accuracy > 0.9
 
 
 @pytest.mark.parametrize("architecture", [TINY, RICH, RICH_BOTTLENECK])

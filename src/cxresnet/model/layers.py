@@ -38,21 +38,23 @@ def compute_cosine_filters() -> Tensor:
     """Compute the nine 3×3 filters of the two-dimensional cosine transform (DCT-II).
 
     Returns:
-        (9, 3, 3), the flat filter first, then by vertical and horizontal frequency; the absolute
-        values of each filter sum to 1.
+        (9, 3, 3), the flat filter first, then by vertical and horizontal frequency. The absolute
+        values of every filter have the same sum, as in Ulicny 2019; the squares of all nine sum to
+        9, so that initial spread, learning rate and weight decay of an ordinary convolution fit.
     """
     place = (torch.arange(3, dtype=torch.float64) + 0.5) * math.pi / 3
     waves = torch.cos(torch.outer(torch.arange(3, dtype=torch.float64), place))
     filters = torch.einsum("ix,jy->ijxy", waves, waves).reshape(9, 3, 3)
-    return (filters / filters.abs().sum(dim=(1, 2), keepdim=True)).float()
+    filters = filters / filters.abs().sum(dim=(1, 2), keepdim=True)
+    return (filters * 3 / filters.norm()).float()
 
 
 class HarmonicConv(nn.Module):
     """A 3×3 convolution whose kernels are learned mixes of nine fixed cosine filters.
 
-    The network learns how much of each frequency to take, not single pixels. As the filters sum to
-    1 in absolute value, the same step of learning moves coarse filters more evenly than fine ones:
-    a prior for smooth kernels, which is what helps on few films.
+    The network learns how much of each frequency to take, not single pixels. With equal absolute
+    sums the coarse filters have less energy than the fine ones, so that one step of learning
+    changes every frequency's answer to its own strongest pattern alike.
 
     Filtering and mixing are both linear, so the kernels are put together first and only one
     ordinary convolution runs over the film.
@@ -71,12 +73,10 @@ class HarmonicConv(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw the mixture so that activations keep their variance (He 2015).
-
-        The kernels' energy is that of the mixture times that of the filters, which is not 1.
-        """
-        energy_per_input = float(self.filters.square().sum())
-        nn.init.normal_(self.mixture, std=math.sqrt(2 / (self.mixture.shape[1] * energy_per_input)))
+        """Draw the mixture so that activations keep their variance (He 2015)."""
+        energy_per_input = 9  # of the nine filters together
+        std = math.sqrt(2 / (self.mixture.shape[1] * energy_per_input))
+        nn.init.normal_(self.mixture, std=std)
 
     def compute_kernels(self) -> Tensor:
         """Put the kernels together: (width, in_width, 3, 3)."""

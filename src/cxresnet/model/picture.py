@@ -19,7 +19,7 @@ __all__ = ["draw_architecture"]
 
 _WIDTH = 480
 _MAP_X, _FLOW_X, _TEXT_X = 58, 172, 262
-_BLOCK_WIDTH, _BLOCK_HEIGHT, _PITCH = 100, 32, 70
+_BLOCK_WIDTH, _BLOCK_HEIGHT, _PITCH = 116, 32, 70
 _ROW = 140
 _LARGEST_MAP = 62
 _BAR_WIDTH = 200
@@ -115,7 +115,7 @@ def _draw_stem(
     words = list(_STEM_WORDS[model.architecture.stem])
     if any(row.layer == "stem.blur" for row in stem_rows):
         words.append("blur")
-    sheet.box(_FLOW_X - 50, y, _BLOCK_WIDTH, 60, style="block")
+    sheet.box(_FLOW_X - _BLOCK_WIDTH / 2, y, _BLOCK_WIDTH, 60, style="block")
     sheet.write(_FLOW_X, y + 36, "Stem", style="strong", anchor="middle")
     _draw_map(sheet, y + 30, stem_rows[-1], side_px=side_px)
     heading = ("Stem", ", ".join(words))
@@ -141,7 +141,7 @@ def _draw_stage(
         top = y + index * _PITCH
         if index:
             sheet.path(f"M{_FLOW_X} {top - 20}v20", style="line")
-        sheet.box(_FLOW_X - 50, top, _BLOCK_WIDTH, _BLOCK_HEIGHT, style="block")
+        sheet.box(_FLOW_X - _BLOCK_WIDTH / 2, top, _BLOCK_WIDTH, _BLOCK_HEIGHT, style="block")
         sheet.write(_FLOW_X, top + 21, label, anchor="middle")
         if has_arcs:
             changes = index == 0 and _changes_shape(model, number=number)
@@ -175,7 +175,7 @@ def _changes_shape(model: CXResNet, *, number: int) -> bool:
 
 
 def _draw_arc(sheet: Sheet, top: float, *, dashed: bool) -> None:
-    right, bottom = _FLOW_X + 66, top + _BLOCK_HEIGHT + 18
+    right, bottom = _FLOW_X + 74, top + _BLOCK_HEIGHT + 18
     way = f"M{_FLOW_X} {top - 12}H{right - 8}q8 0 8 8V{bottom - 8}q0 8 -8 8H{_FLOW_X + 9}"
     sheet.path(way, style="arc dashed" if dashed else "arc")
     sheet.path(f"M{_FLOW_X} {top + _BLOCK_HEIGHT}v9", style="line")
@@ -226,12 +226,12 @@ def _write_costs(
 
 def _draw_head(sheet: Sheet, y: float, model: CXResNet, names: Sequence[str]) -> float:
     width = model.architecture.widths[-1]
-    sheet.box(_FLOW_X - 50, y, _BLOCK_WIDTH, 32, style="block")
+    sheet.box(_FLOW_X - _BLOCK_WIDTH / 2, y, _BLOCK_WIDTH, 32, style="block")
     sheet.write(_FLOW_X, y + 21, "Mean", anchor="middle")
     sheet.write(_TEXT_X, y + 14, "Mean over all places", style="strong")
     sheet.write(_TEXT_X, y + 33, f"{width} numbers a film", style="quiet")
     sheet.arrow(_FLOW_X, y + 36, y + 66)
-    sheet.box(_FLOW_X - 50, y + 66, _BLOCK_WIDTH, 32, style="block")
+    sheet.box(_FLOW_X - _BLOCK_WIDTH / 2, y + 66, _BLOCK_WIDTH, 32, style="block")
     sheet.write(_FLOW_X, y + 87, "Head", anchor="middle")
     sheet.write(_TEXT_X, y + 80, "Linear head", style="strong")
     sheet.write(_TEXT_X, y + 99, f"{len(names)} logits, one a class", style="quiet")

@@ -1,0 +1,136 @@
+"""How fast are our networks, beside a standard ResNet of the same widths and depths?
+
+    .venv/bin/python benchmarks/model_speed.py [--presets nano,small] [--sides 64,128]
+
+Both networks of a row take turns in the same minutes, and the fastest of all turns counts, so that
+other work on the machine hurts the films a second but hardly the ratio. A training step is forward,
+loss, backward and AdamW, without loading of films. Float32, channels last.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch.nn import functional
+
+from cxresnet.core.config import ModelConfig
+from cxresnet.model.presets import build_model, list_presets
+from cxresnet.model.resnet import CXResNet
+from cxresnet.model.summary import compute_totals, summarise_model
+
+CLASS_COUNT = 3
+PIXELS_A_BATCH = 32 * 128 * 128
+"""Small films go in larger batches, so that each step is as much work."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One network at one side; speeds in films a second, `ratio` to the reference."""
+
+    name: str
+    side_px: int
+    parameters: int
+    multiply_adds: int
+    training: float
+    training_ratio: float
+    inference: float
+    inference_ratio: float
+
+
+def build_reference(model: CXResNet) -> CXResNet:
+    """Build the standard residual network of the same widths and depths."""
+    ours = model.architecture
+    config = ModelConfig(
+        preset="resnet18",
+        stem="classic" if ours.stem == "deep" else ours.stem,
+        stem_width=ours.stem_width,
+        widths=ours.widths,
+        depths=ours.depths,
+    )
+    return build_model(config, class_count=CLASS_COUNT)
+
+
+def build_training_step(model: CXResNet, images: torch.Tensor) -> Callable[[], None]:
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
+    labels = torch.arange(len(images)) % CLASS_COUNT
+
+    def step() -> None:
+        model.train()
+        optimizer.zero_grad()
+        functional.cross_entropy(model(images), labels).backward()
+        optimizer.step()
+
+    return step
+
+
+def build_inference(model: CXResNet, images: torch.Tensor) -> Callable[[], None]:
+    def infer() -> None:
+        model.eval()
+        with torch.inference_mode():
+            model(images)
+
+    return infer
+
+
+def measure_seconds(tasks: Sequence[Callable[[], None]], *, turns: int) -> list[float]:
+    """Let the tasks take turns after one turn to warm up; the fastest of each counts."""
+    fastest = [float("inf")] * len(tasks)
+    for turn in range(turns + 1):
+        for index, task in enumerate(tasks):
+            start = time.perf_counter()
+            task()
+            if turn:
+                fastest[index] = min(fastest[index], time.perf_counter() - start)
+    return fastest
+
+
+def measure(name: str, *, side_px: int, turns: int) -> Row:
+    model = build_model(ModelConfig(preset=name), class_count=CLASS_COUNT)
+    totals = compute_totals(summarise_model(model, side_px=side_px))
+    batch_size = max(4, min(256, PIXELS_A_BATCH // side_px**2))
+    images = torch.randn(batch_size, 1, side_px, side_px)
+    pair = [one.to(memory_format=torch.channels_last) for one in (model, build_reference(model))]
+    images = images.to(memory_format=torch.channels_last)
+    training = measure_seconds([build_training_step(one, images) for one in pair], turns=turns)
+    inference = measure_seconds([build_inference(one, images) for one in pair], turns=turns)
+    return Row(
+        name=name,
+        side_px=side_px,
+        parameters=totals.parameters,
+        multiply_adds=totals.multiply_adds,
+        training=batch_size / training[0],
+        training_ratio=training[1] / training[0],
+        inference=batch_size / inference[0],
+        inference_ratio=inference[1] / inference[0],
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--presets", default=",".join(preset.name for preset in list_presets()))
+    parser.add_argument("--sides", default="64,128,224")
+    parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=2)
+    options = parser.parse_args()
+    torch.manual_seed(0)
+    torch.set_num_threads(options.threads)
+    print("| preset | side px | parameters | multiply-adds | training films/s | × standard "
+          "| inference films/s | × standard |")  # fmt: skip
+    print("|---|---|---|---|---|---|---|---|")
+    for name in options.presets.split(","):
+        for side in options.sides.split(","):
+            row = measure(name, side_px=int(side), turns=options.turns)
+            print(
+                f"| {row.name} | {row.side_px} | {row.parameters / 1e6:.2f} M "
+                f"| {row.multiply_adds / 1e6:.0f} M | {row.training:.0f} "
+                f"| {row.training_ratio:.2f} | {row.inference:.0f} | {row.inference_ratio:.2f} |",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()
