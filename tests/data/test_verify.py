@@ -138,7 +138,8 @@ def test_a_lost_row_and_a_new_order_are_told(path: Path) -> None:
     assert any("another order" in problem for problem in verify_dataset(path).problems)
     manifest.write_text("".join([header, *rows[1:]]))
     problems = verify_dataset(path).problems
-    assert any("has 62 rows; it had 63" in problem for problem in problems)
+    told = f"has {len(rows) - 1} rows; it had {len(rows)}."
+    assert any(told in problem for problem in problems)
 
 
 def test_a_ledger_changed_by_hand_is_told(path: Path) -> None:
@@ -157,7 +158,7 @@ def test_very_many_problems_are_counted_not_all_told(path: Path) -> None:
     scatter(manifest)
     write_manifest(path / "manifest.csv", manifest)
     problems = verify_dataset(path).problems
-    assert any("… and 43 more of this kind." in problem for problem in problems)
+    assert f"… and {len(manifest) - 20} more of this kind." in problems
 
 
 def test_a_folder_that_is_no_dataset_is_told(tmp_path: Path) -> None:

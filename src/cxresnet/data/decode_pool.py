@@ -29,7 +29,7 @@ Outcome = tuple[int, PreparedFilm | Rejection]
 
 _CHUNK_FILMS = 8
 _CHUNKS_AHEAD = 3
-_FEW_FILMS = 64
+_FEW_FILMS = 256
 
 
 def decode_records(
@@ -52,16 +52,19 @@ def decode_records(
     """
     count = workers or os.cpu_count() or 1
     crew = _Crew(source, preprocessing, count=count)
-    if count == 1 or len(tasks) < _FEW_FILMS or not crew.can_work():
+    if count == 1 or len(tasks) < _FEW_FILMS or not crew.start():
         for slot, record in tasks:
             yield slot, decode_record(source, record, preprocessing)
         return
     waiting = deque(
         tasks[start : start + _CHUNK_FILMS] for start in range(0, len(tasks), _CHUNK_FILMS)
     )
-    while waiting:
-        yield from crew.work(waiting)
-        yield from crew.work_alone(crew.suspects)
+    try:
+        while waiting:
+            yield from crew.work(waiting)
+            yield from crew.work_alone(crew.suspects)
+    finally:
+        crew.stop()
 
 
 class _Crew:
@@ -75,40 +78,48 @@ class _Crew:
         self._source = source
         self._preprocessing = preprocessing
         self._count = count
+        self._pool: ProcessPoolExecutor | None = None
         self.suspects: list[Task] = []
 
-    def can_work(self) -> bool:
-        """Try whether a worker starts at all; it cannot in a script without a main guard."""
-        with self._start_pool(1) as pool:
-            try:
-                return pool.submit(_decode_chunk, ()).result() == []
-            except BrokenProcessPool:
-                _logger.warning("No worker process starts; decoding goes on in this one alone.")
-                return False
+    def start(self) -> bool:
+        """Start, and tell whether a worker runs: none does in a script without a main guard."""
+        self._pool = self._build_pool(self._count)
+        try:
+            return self._pool.submit(_decode_chunk, ()).result() == []
+        except BrokenProcessPool:
+            _logger.warning("No worker process starts; decoding goes on in this one alone.")
+            self.stop()
+            return False
+
+    def stop(self) -> None:
+        """Send everybody home; what was not begun is left."""
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+            self._pool = None
 
     def work(self, waiting: deque[Sequence[Task]]) -> Iterator[Outcome]:
         """Decode waiting chunks until none is left or a worker dies; then see `suspects`."""
         self.suspects = []
         ahead: deque[tuple[Future[list[Outcome]], Sequence[Task]]] = deque()
-        pool = self._start_pool(self._count)
+        if self._pool is None:
+            self._pool = self._build_pool(self._count)
         try:
             while waiting or ahead:
                 while waiting and len(ahead) < self._count * _CHUNKS_AHEAD:
-                    ahead.append((pool.submit(_decode_chunk, waiting[0]), waiting[0]))
+                    ahead.append((self._pool.submit(_decode_chunk, waiting[0]), waiting[0]))
                     waiting.popleft()
                 outcomes = ahead[0][0].result()
                 ahead.popleft()
                 yield from outcomes
         except BrokenProcessPool:
             self.suspects = [task for _, chunk in ahead for task in chunk]
-        finally:
-            pool.shutdown(cancel_futures=True)
+            self.stop()
 
     def work_alone(self, tasks: Sequence[Task]) -> Iterator[Outcome]:
         """Decode film by film in a process of its own; who kills it is rejected."""
         left = deque(tasks)
         while left:
-            with self._start_pool(1) as pool:
+            with self._build_pool(1) as pool:
                 try:
                     while left:
                         yield from pool.submit(_decode_chunk, (left[0],)).result()
@@ -117,7 +128,7 @@ class _Crew:
                     slot, record = left.popleft()
                     yield slot, reject(record, "decoder-crash", "The decoder died of this film.")
 
-    def _start_pool(self, count: int) -> ProcessPoolExecutor:
+    def _build_pool(self, count: int) -> ProcessPoolExecutor:
         return ProcessPoolExecutor(
             count,
             mp_context=multiprocessing.get_context("spawn"),
