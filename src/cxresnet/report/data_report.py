@@ -39,7 +39,7 @@ def render_data_report(dataset: PreparedDataset) -> str:
     notices = find_film_notices(films.manifest, findings=films.findings)
     return render_page(
         "data_report.html.j2",
-        title=dataset.record.name,
+        title=dataset.record.source or dataset.record.name,
         lead=(
             f"{show_count(len(films.manifest))} films, before any training. Whatever tells the "
             "class here without a lung, a network will find."
