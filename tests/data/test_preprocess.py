@@ -16,7 +16,10 @@ from cxresnet.data.preprocess import (
 
 
 def make_road(**changes: object) -> Preprocessing:
-    plain = {"side_px": 16, "common_side_px": 16, "low_percentile": 0, "high_percentile": 100}
+    plain = {
+        "side_px": 16, "common_side_px": 16, "low_percentile": 0, "high_percentile": 100,
+        "equalise_limit": 1,
+    }  # fmt: skip
     return build_preprocessing(DataConfig.model_validate(plain | changes))
 
 
@@ -83,6 +86,40 @@ def test_a_larger_copy_gives_the_same_film() -> None:
     road = make_road(common_side_px=16)
     difference = prepare_film(pixels, road).astype(int) - prepare_film(larger, road)
     assert np.abs(difference).max() <= 2
+
+
+def test_even_levels_stay_as_they_are() -> None:
+    film = prepare_film(make_ramp(16, 16), make_road(equalise_limit=3))
+    assert np.abs(film[3].astype(int) - np.arange(0, 256, 17)).max() <= 8
+
+
+def test_equalising_spreads_levels_evenly_and_keeps_their_order() -> None:
+    pixels = np.random.default_rng(0).random((64, 64), dtype=np.float32)
+    road = make_road(side_px=64, common_side_px=64)
+    dark = prepare_film(pixels**2, road)
+    even = prepare_film(pixels**2, road.model_copy(update={"equalise_limit": 10.0}))
+    assert np.median(dark) < 70
+    assert abs(np.median(even) - 128) < 8
+    order = np.argsort(pixels.ravel())
+    assert (np.diff(even.ravel()[order].astype(int)) >= 0).all()
+
+
+def test_equalising_raises_no_contrast_above_its_limit() -> None:
+    # Nine tenths of the film lie within a hundredth of the scale: fully evened out, they would be
+    # spread over nine tenths of it.
+    generator = np.random.default_rng(0)
+    pixels = generator.random((64, 64), dtype=np.float32)
+    flat = generator.random((64, 64)) < 0.9
+    pixels[flat] = 0.5 + 0.01 * pixels[flat]
+    road = make_road(side_px=64, common_side_px=64)
+    before, limited, free = (
+        int(np.ptp(prepare_film(pixels, road.model_copy(update={"equalise_limit": limit}))[flat]))
+        for limit in (1.0, 2.0, 100.0)
+    )
+    # Half of 255 times 0.01 is 2.55 levels; twice that, and rounding.
+    assert before <= 3
+    assert limited <= 6
+    assert free > 60
 
 
 def test_a_mask_stays_on_its_film() -> None:

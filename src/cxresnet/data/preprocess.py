@@ -4,7 +4,8 @@
 2. Fit: the longer side is cropped about its middle until the film is square.
 3. Common side: whatever the film's resolution was, it goes through this one, by one interpolation
    (area-weighted triangle, so that reducing does not alias).
-4. Grey: percentiles of the film itself become black and white.
+4. Grey: percentiles of the film itself become black and white, and the levels between are spread
+   evenly, as far as that raises no contrast by more than a limit.
 5. Cache side: the same interpolation again, then 8 bits.
 
 What a file was (its size, its bits, its sharpness) is lost on this road as far as it can be;
@@ -26,6 +27,7 @@ from cxresnet.core.errors import FilmError
 __all__ = ["Preprocessing", "build_preprocessing", "normalise", "prepare_film", "prepare_mask"]
 
 _INTERPOLATION = Image.Resampling.BILINEAR
+_LEVELS = 256
 _LEAST_CONTRAST = 1e-5
 """Of the full scale: less than one level of 16 bits is rounding, not a film."""
 
@@ -40,6 +42,7 @@ class Preprocessing(BaseModel):
         low_percentile: Becomes black.
         high_percentile: Becomes white.
         border_cut: Share of each side cut off first.
+        equalise_limit: Largest factor by which contrast is raised to even out grey levels; 1: off.
         mean: Of the training films, on the scale 0 to 1; None before it is measured.
         sd: Standard deviation of the training films' pixels, on the same scale.
     """
@@ -52,6 +55,7 @@ class Preprocessing(BaseModel):
     low_percentile: float = Field(ge=0, le=40)
     high_percentile: float = Field(ge=60, le=100)
     border_cut: float = Field(ge=0, le=0.2)
+    equalise_limit: float = Field(default=1.0, ge=1, le=100)
     mean: float | None = Field(default=None, ge=0, le=1)
     sd: float | None = Field(default=None, gt=0, le=1)
 
@@ -90,6 +94,8 @@ def prepare_film(pixels: NDArray[np.float32], preprocessing: Preprocessing) -> N
     if high - low < _LEAST_CONTRAST:
         raise FilmError("blank", "The middle of the film has one grey level only. Leave it out.")
     content = np.clip((content - low) / (high - low), 0, 1)
+    if preprocessing.equalise_limit > 1:
+        content = _equalise(content, limit=preprocessing.equalise_limit)
     square = _place(content, preprocessing)
     return np.rint(_shrink(square, preprocessing) * 255).astype(np.uint8)
 
@@ -152,6 +158,22 @@ def _resize(pixels: NDArray[np.float32], fit: _Fit) -> NDArray[np.float32]:
     image = Image.fromarray(np.ascontiguousarray(pixels, dtype=np.float32))
     resized = image.resize((fit.width_px, fit.height_px), _INTERPOLATION, box=fit.box)
     return np.asarray(resized, dtype=np.float32)
+
+
+def _equalise(content: NDArray[np.float32], *, limit: float) -> NDArray[np.float32]:
+    """Spread grey levels evenly by one rising curve whose slope is at most `limit`.
+
+    Shares of levels above `limit` - 1 are cut off and given to all levels alike, which adds at most
+    1: as in CLAHE (Zuiderveld 1994), but over the whole film, so what is brighter stays brighter.
+    """
+    levels = np.minimum((content * _LEVELS).astype(np.intp), _LEVELS - 1)
+    shares = np.bincount(levels.ravel(), minlength=_LEVELS) * (_LEVELS / content.size)
+    kept = np.minimum(shares, limit - 1)
+    shares = kept + (shares - kept).sum() / _LEVELS
+    curve = np.concatenate(([0.0], np.cumsum(shares)))
+    edges = np.linspace(0, 1, _LEVELS + 1)
+    even: NDArray[np.float32] = np.interp(content, edges, curve / _LEVELS).astype(np.float32)
+    return even
 
 
 def _place(content: NDArray[np.float32], preprocessing: Preprocessing) -> NDArray[np.float32]:

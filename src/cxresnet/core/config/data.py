@@ -22,6 +22,9 @@ class DataConfig(Section):
             shorter side with black (shows the shape of the film to the network), or "squash".
         low_percentile: Grey level, as a percentile of the film, that becomes black.
         high_percentile: The same for white.
+        equalise_limit: Largest factor by which contrast is raised to spread the grey levels of a
+            film evenly; 1 leaves them as they are. Even levels tell little about where a film was
+            taken.
         border_cut: Share of each side cut off before anything else, 0 to 0.2.
         val_share: Share of the groups for validation.
         test_share: Share of the groups for the sealed test.
@@ -38,6 +41,7 @@ class DataConfig(Section):
     fit: Literal["crop", "pad", "squash"] = "crop"
     low_percentile: float = Field(default=1.0, ge=0, le=40)
     high_percentile: float = Field(default=99.0, ge=60, le=100)
+    equalise_limit: float = Field(default=4.0, ge=1, le=100)
     border_cut: float = Field(default=0.0, ge=0, le=0.2)
     val_share: float = Field(default=0.15, gt=0, lt=1)
     test_share: float = Field(default=0.2, ge=0, lt=1)
@@ -52,6 +56,10 @@ class DataConfig(Section):
     def _shares_leave_films_for_training(self) -> Self:
         if self.val_share + self.test_share > 0.9:
             raise ValueError("val_share + test_share leave less than 10 % of the films to train on")
+        if 0 < self.equalise_limit < 1:
+            raise ValueError(
+                "equalise_limit below 1 lowers contrast; give 0 for off, or 1 and more"
+            )
         if self.folds == 1:
             raise ValueError("folds = 1 is no cross-validation; give 0 or at least 2")
         return self
