@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 __all__ = ["GzipPoint", "GzipStream", "read_gzip_range"]
 
 _CHUNK_BYTES = 64 * 2**10
-_STEP_BYTES = 8 * 2**20
+_MIN_STEP_BYTES = 2**20
+_MAX_POINTS = 2000  # a point takes about 40 KiB: 80 MiB however large the file
 _GZIP_WINDOW = 31  # zlib's word for "with a gzip header"
 
 
@@ -47,7 +48,7 @@ class GzipPoint:
 
 
 class GzipStream(io.RawIOBase):
-    """A gzip file read from its beginning, which leaves a point every 8 MiB.
+    """A gzip file read from its beginning, which leaves a point every MiB, at most 2,000.
 
     Attributes:
         points: Left so far, in order; the first is the beginning.
@@ -56,6 +57,7 @@ class GzipStream(io.RawIOBase):
     def __init__(self, stream: BinaryIO) -> None:
         """Begin; `stream` stays the caller's to close."""
         super().__init__()
+        self._step_bytes = _MIN_STEP_BYTES
         start = GzipPoint(0, 0, zlib.decompressobj(_GZIP_WINDOW))
         self.points = [replace(start, inflater=start.inflater.copy())]
         self._chunks = _unpack(stream, start)
@@ -79,12 +81,19 @@ class GzipStream(io.RawIOBase):
                 return 0
             point, content = found
             self._waiting = memoryview(content)
-            if point.unpacked - self.points[-1].unpacked >= _STEP_BYTES:
-                self.points.append(replace(point, inflater=point.inflater.copy()))
+            if point.unpacked - self.points[-1].unpacked >= self._step_bytes:
+                self._leave(point)
         size = min(len(target), len(self._waiting))
         target[:size] = self._waiting[:size]
         self._waiting = self._waiting[size:]
         return size
+
+    def _leave(self, point: GzipPoint) -> None:
+        """Leave a point; where there are too many, every second one goes."""
+        self.points.append(replace(point, inflater=point.inflater.copy()))
+        if len(self.points) > _MAX_POINTS:
+            self.points = self.points[::2]
+            self._step_bytes *= 2
 
 
 def read_gzip_range(path: Path, points: list[GzipPoint], *, start: int, size: int) -> bytes:

@@ -10,6 +10,7 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from cxresnet.core.errors import FilmError, SourceError, UnsafePathError
@@ -86,7 +87,7 @@ class FolderStore(AbstractStore):
         self.root = root
         self.reach = root if reach is None else reach
 
-    @property
+    @cached_property
     def name(self) -> str:
         """Name of the folder."""
         return make_printable(self.root.resolve().name or "films")
@@ -123,7 +124,12 @@ class FolderStore(AbstractStore):
         return Rejection(image_id=name, class_name="", code=code, reason=f"'{name}' {reason}.")
 
     def _is_inside(self, path: Path) -> bool:
-        return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(self.reach))
+        real = os.path.realpath(path)
+        return real == self._real_reach or real.startswith(self._real_reach.rstrip(os.sep) + os.sep)
+
+    @cached_property
+    def _real_reach(self) -> str:
+        return os.path.realpath(self.reach)
 
     def find_member(self, path: str) -> str:
         """Find a file by its relative path; see `AbstractStore`."""
