@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from cxresnet.core.errors import ConfigError, SourceError
-from cxresnet.data.sources.columns import find_columns, read_film_rows
+from cxresnet.data.sources.columns import find_columns, parse_columns, read_film_rows
 from cxresnet.data.sources.table_file import read_table
 
 NIH = (
@@ -41,3 +41,17 @@ def test_an_unknown_role_is_refused():
     table = read_table(b"file\na.png\n", name="t.csv")
     with pytest.raises(ConfigError, match="'colour' is no column we know"):
         find_columns(table, {"colour": "file"})
+
+
+def test_columns_are_read_from_the_command_line():
+    assert parse_columns("path=Image Index, class=x,source=") == {
+        "path": "Image Index", "class": "x", "source": "",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [("path", "not of the form"), ("x=y", "no column we")]
+)
+def test_columns_that_are_wrong_are_refused(text, message):
+    with pytest.raises(ConfigError, match=message):
+        parse_columns(text)

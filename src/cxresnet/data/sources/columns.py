@@ -11,7 +11,7 @@ from cxresnet.core.errors import ConfigError, SourceError
 from cxresnet.data.sources.fields import read_age, read_sex, read_split
 from cxresnet.data.sources.table_file import Table
 
-__all__ = ["COLUMN_ROLES", "FilmRow", "find_columns", "read_film_rows"]
+__all__ = ["COLUMN_ROLES", "FilmRow", "find_columns", "parse_columns", "read_film_rows"]
 
 COLUMN_ROLES: Mapping[str, tuple[str, ...]] = {
     "path": (
@@ -81,8 +81,7 @@ def find_columns(table: Table, given: Mapping[str, str] | None = None) -> dict[s
         SourceError: `given` names a heading that the table does not have.
     """
     for role in given or {}:
-        if role not in COLUMN_ROLES:
-            raise ConfigError(f"'{role}' is no column we know. Known: {', '.join(COLUMN_ROLES)}.")
+        _check_role(role)
     folded = [_fold(column) for column in table.columns]
     found: dict[str, int] = {}
     for role, guesses in COLUMN_ROLES.items():
@@ -95,6 +94,36 @@ def find_columns(table: Table, given: Mapping[str, str] | None = None) -> dict[s
                 found[role] = folded.index(guess)
                 break
     return found
+
+
+def parse_columns(text: str) -> dict[str, str]:
+    """Read `--columns path=file,class=finding` as `find_columns` takes it.
+
+    Args:
+        text: Pairs `role=heading` with commas between; `role=` says that there is no such column.
+
+    Raises:
+        ConfigError: A pair has no "=", or the role is unknown.
+
+    >>> parse_columns("path=Image Index,source=")
+    {'path': 'Image Index', 'source': ''}
+    """
+    columns: dict[str, str] = {}
+    for pair in filter(None, (part.strip() for part in text.split(","))):
+        role, equals, heading = (part.strip() for part in pair.partition("="))
+        if not equals:
+            raise ConfigError(
+                f"--columns: '{pair}' is not of the form role=heading; "
+                "write for example --columns path=file,class=finding."
+            )
+        _check_role(role)
+        columns[role] = heading
+    return columns
+
+
+def _check_role(role: str) -> None:
+    if role not in COLUMN_ROLES:
+        raise ConfigError(f"'{role}' is no column we know. Known: {', '.join(COLUMN_ROLES)}.")
 
 
 def read_film_rows(table: Table, columns: Mapping[str, int]) -> list[FilmRow]:
