@@ -58,3 +58,13 @@ def test_the_network_learns_nothing_of_its_average() -> None:
 
     assert network.weight.item() == 2.0
     assert not any(weight.requires_grad for weight in average.parameters())
+
+
+def test_the_plain_mean_by_hand_forgets_what_was_before() -> None:
+    average = WeightAverage(build_network(7.0), decay=0.9)
+    average.update(build_network(9.0))
+
+    for value in (1.0, 2.0, 6.0):
+        average.update(build_network(value), evenly=True)
+
+    assert float(average.network.weight) == pytest.approx(3.0)

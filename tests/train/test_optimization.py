@@ -50,3 +50,11 @@ def test_decay_moves_weights_without_a_gradient_towards_zero() -> None:
 
     # One step of decoupled decay: times 1 - 0.1 × 0.5.
     torch.testing.assert_close(network.weight.detach(), before * 0.95)
+
+
+def test_the_end_of_a_training_whose_weights_are_averaged_is_level() -> None:
+    share = build_schedule(warmup_steps=2, total_steps=20, level_steps=6)
+
+    assert share(2) == 1
+    assert share(13) > 0.1
+    assert [share(step) for step in range(14, 20)] == pytest.approx([0.1] * 6)

@@ -16,22 +16,17 @@ from torch import Tensor
 from cxresnet.core.config import Config
 from cxresnet.core.errors import CheckpointError, TrainingError
 from cxresnet.core.seeding import derive_seed
-from cxresnet.data.augment import apply_changes, sample_changes
 from cxresnet.data.loaders import Batch, EpochSampler, FilmLoader, build_loader, scale_films
 from cxresnet.model.presets import build_model
 from cxresnet.model.resnet import CXResNet
 from cxresnet.train.ema import WeightAverage
 from cxresnet.train.identity import describe_identity, find_difference
 from cxresnet.train.material import Material
-from cxresnet.train.objective import (
-    blend_films,
-    compute_class_weights,
-    compute_loss,
-    soften_labels,
-)
+from cxresnet.train.objective import compute_class_weights, compute_loss
 from cxresnet.train.optimization import build_optimizer, build_schedule
 from cxresnet.train.sampling import build_sampler
 from cxresnet.train.validation import judge_logits
+from cxresnet.train.variation import vary_batch
 
 __all__ = ["TrainingModule"]
 
@@ -53,8 +48,10 @@ class TrainingModule(LightningModule):  # type: ignore[misc]  # mypy does not fo
         self._config = config
         settings = config.train
         self.network = build_model(config.model, class_count=len(material.class_names))
-        decay = settings.average_decay
-        self.average = WeightAverage(self.network, decay=decay) if decay > 0 else None
+        has_average = settings.average_decay > 0 or settings.swa_share > 0
+        self.average = (
+            WeightAverage(self.network, decay=settings.average_decay) if has_average else None
+        )
         weights = compute_class_weights(
             material.train.labels,
             class_count=len(material.class_names),
@@ -84,8 +81,11 @@ class TrainingModule(LightningModule):  # type: ignore[misc]  # mypy does not fo
         """Build AdamW and its schedule over all steps."""
         settings = self._config.train
         steps = len(self._build_sampler())
+        total = settings.epochs * steps
         share = build_schedule(
-            warmup_steps=round(settings.warmup_epochs * steps), total_steps=settings.epochs * steps
+            warmup_steps=round(settings.warmup_epochs * steps),
+            total_steps=total,
+            level_steps=round(settings.swa_share * total),
         )
         optimizer = build_optimizer(self.network, settings)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, share)
@@ -107,19 +107,8 @@ class TrainingModule(LightningModule):  # type: ignore[misc]  # mypy does not fo
         settings = self._config.train
         place = (self.current_epoch, batch_idx, self.global_rank)
         generator = torch.Generator().manual_seed(derive_seed(settings.seed, "augment", *place))
-        changes = sample_changes(len(batch.labels), settings.augment, generator=generator)
-        images = apply_changes(scale_films(batch.films, self._material.preprocessing), changes)
-        targets = soften_labels(
-            batch.labels,
-            class_count=len(self._material.class_names),
-            smoothing=settings.label_smoothing,
-        )
-        images, targets = blend_films(
-            images,
-            targets,
-            mixup=settings.mixup,
-            cutmix=settings.cutmix,
-            generator=generator,
+        images, targets = vary_batch(
+            batch, material=self._material, config=settings, generator=generator
         )
         torch.manual_seed(derive_seed(settings.seed, "dropout", *place))
         logits = self.network(images)
@@ -131,7 +120,9 @@ class TrainingModule(LightningModule):  # type: ignore[misc]  # mypy does not fo
         """Step, then let the average take the new weights in."""
         super().optimizer_step(*arguments, **options)
         if self.average is not None:
-            self.average.update(self.network)
+            settings = self._config.train
+            level = settings.epochs - round(settings.swa_share * settings.epochs)
+            self.average.update(self.network, evenly=self.current_epoch >= level)
 
     def on_validation_epoch_start(self) -> None:
         """Begin to collect answers."""
@@ -158,7 +149,8 @@ class TrainingModule(LightningModule):  # type: ignore[misc]  # mypy does not fo
             class_names=self._material.class_names,
             weights=self.class_weights.cpu(),
         )
-        metrics["train_loss"] = float(np.mean(self._losses)) if self._losses else float("nan")
+        train_loss = torch.tensor(self._losses, dtype=torch.float64, device=self.device).mean()
+        metrics["train_loss"] = float(self.trainer.strategy.reduce(train_loss, reduce_op="mean"))
         self.epoch_metrics = self.trainer.strategy.broadcast(metrics)
         if not np.isfinite(self.epoch_metrics["val_loss"]):
             raise TrainingError(

@@ -59,6 +59,8 @@ class TrainConfig(Section):
             pairs of class and source, come up equally often.
         average_decay: The network that is judged is a moving average of the weights, which keeps
             this share a step (EMA); 0 judges the last weights.
+        swa_share: Over this last share of the epochs, the network that is judged is the plain mean
+            of the weights instead (SWA), and the learning rate stays level; 0 does not.
         gradient_clip: Longest gradient; longer ones are shortened. 0 does not.
         monitor: What chooses the epoch, on validation films.
         patience_epochs: Stop when that has not improved for so long; 0 never stops early.
@@ -83,6 +85,7 @@ class TrainConfig(Section):
     class_weights: Literal["none", "root", "full"] = "root"
     sampling: Literal["shuffle", "class", "class-and-source"] = "shuffle"
     average_decay: float = Field(default=0.99, ge=0, lt=1)
+    swa_share: float = Field(default=0.0, ge=0, le=0.9)
     gradient_clip: float = Field(default=5.0, ge=0)
     monitor: Literal["val_loss", "val_macro_auroc", "val_balanced_accuracy"] = "val_macro_auroc"
     patience_epochs: int = Field(default=0, ge=0)

@@ -1,0 +1,130 @@
+"""Which learning rate? Raise it step by step from nothing to far too much, and watch the loss."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from cxresnet.core.config import Config
+from cxresnet.core.errors import ConfigError
+from cxresnet.core.progress import track
+from cxresnet.core.seeding import derive_seed
+from cxresnet.data.dataset import PreparedDataset
+from cxresnet.data.loaders import Batch, build_loader
+from cxresnet.model.presets import build_model
+from cxresnet.train.material import Material, gather_material
+from cxresnet.train.objective import compute_class_weights, compute_loss
+from cxresnet.train.optimization import build_optimizer
+from cxresnet.train.sampling import build_sampler
+from cxresnet.train.surroundings import reproducible
+from cxresnet.train.variation import vary_batch
+
+__all__ = ["LearningRateCurve", "choose_learning_rate", "find_learning_rate"]
+
+_SMOOTHING = 0.9
+_HOPELESS = 4.0
+"""Times the lowest loss: the sweep ends there."""
+
+
+@dataclass(frozen=True)
+class LearningRateCurve:
+    """How the loss ran while the learning rate rose.
+
+    Attributes:
+        rates: Rising.
+        losses: Smoothed training loss at each.
+        suggestion: Where the loss fell fastest: a peak to begin with, not the best one.
+    """
+
+    rates: tuple[float, ...]
+    losses: tuple[float, ...]
+    suggestion: float
+
+
+def find_learning_rate(
+    dataset: PreparedDataset,
+    *,
+    config: Config,
+    lowest: float = 1e-5,
+    highest: float = 1.0,
+    steps: int = 100,
+) -> LearningRateCurve:
+    """Sweep the learning rate over training films, on the CPU; nothing is kept or written.
+
+    Args:
+        dataset: Only its training split is used.
+        config: Network, batches and augmentation are those of the training to come.
+        lowest: First rate.
+        highest: Last rate, unless the loss explodes before.
+        steps: Batches in all, at least 10.
+
+    Raises:
+        ConfigError: The range or the number of steps leave nothing to sweep.
+
+    References:
+        Smith 2017, section 3.3. The smoothing and the choice are fastai's.
+    """
+    if not 0 < lowest < highest or steps < 10:
+        raise ConfigError(
+            "The sweep needs 0 < lowest < highest and at least 10 steps; "
+            f"got {lowest}, {highest} and {steps}."
+        )
+    material = gather_material(dataset)
+    rates = np.geomspace(lowest, highest, steps).tolist()
+    with reproducible(derive_seed(config.train.seed, "weights")):
+        losses = list(_sweep(material, config=config, rates=rates))
+    rates = rates[: len(losses)]
+    return LearningRateCurve(
+        rates=tuple(rates),
+        losses=tuple(losses),
+        suggestion=choose_learning_rate(rates, losses),
+    )
+
+
+def choose_learning_rate(rates: list[float], losses: list[float]) -> float:
+    """Choose the rate where the loss falls fastest, left of its lowest point."""
+    end = max(3, int(np.argmin(losses)) + 1)
+    slopes = np.gradient(np.array(losses[:end]), np.log(rates[:end]))
+    return rates[int(np.argmin(slopes))]
+
+
+def _sweep(material: Material, *, config: Config, rates: list[float]) -> Iterator[float]:
+    """Yield the smoothed loss at each rate; end early when it explodes."""
+    settings = config.train
+    network = build_model(config.model, class_count=len(material.class_names)).train()
+    optimizer = build_optimizer(network, settings)
+    weights = compute_class_weights(
+        material.train.labels,
+        class_count=len(material.class_names),
+        kind=settings.class_weights,
+    )
+    generator = torch.Generator().manual_seed(derive_seed(settings.seed, "sweep"))
+    mean, lowest = 0.0, math.inf
+    batches = _draw_batches(material, config=config, count=len(rates))
+    for number, (rate, batch) in enumerate(zip(track(rates, "Sweeping"), batches, strict=False)):
+        images, targets = vary_batch(batch, material=material, config=settings, generator=generator)
+        loss = compute_loss(network(images), targets, weights)
+        mean = _SMOOTHING * mean + (1 - _SMOOTHING) * float(loss.detach())
+        smoothed = mean / (1 - _SMOOTHING ** (number + 1))
+        lowest = min(lowest, smoothed)
+        if not math.isfinite(smoothed) or smoothed > _HOPELESS * lowest:
+            return
+        yield smoothed
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        optimizer.zero_grad()
+        torch.autograd.backward(loss)
+        optimizer.step()
+
+
+def _draw_batches(material: Material, *, config: Config, count: int) -> Iterator[Batch]:
+    """Draw so many batches, over as many epochs as that takes."""
+    sampler = build_sampler(material.train, config=config.train, rank=0, world=1)
+    loader = build_loader(material.train, sampler=sampler)
+    for epoch in range(math.ceil(count / len(sampler))):
+        sampler.set_epoch(epoch)
+        yield from loader

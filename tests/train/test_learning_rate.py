@@ -1,0 +1,44 @@
+"""The sweep ends where the loss explodes and proposes where it falls fastest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+
+from cxresnet.core.config import Config
+from cxresnet.core.errors import ConfigError
+from cxresnet.train.learning_rate import choose_learning_rate, find_learning_rate
+
+
+def test_the_choice_by_hand() -> None:
+    # Up to the lowest loss, the slopes a step are 0, -1, -3, -4 and -1, -2.5, -2.5, -1.
+    rates = [1e-4, 1e-3, 1e-2, 1e-1, 1.0]
+
+    assert choose_learning_rate(rates, [8.0, 8.0, 6.0, 2.0, 20.0]) == 1e-1
+    assert choose_learning_rate(rates, [8.0, 7.0, 3.0, 2.0, 20.0]) == 1e-3
+
+
+def test_a_sweep_gives_a_rate_within_its_range_and_the_same_one_again(
+    squares: Any, tiny_config: Callable[..., Config]
+) -> None:
+    before = torch.random.get_rng_state()
+    first, again = (
+        find_learning_rate(squares, config=tiny_config(), highest=0.3, steps=30) for _ in range(2)
+    )
+
+    assert first == again
+    assert len(first.rates) == len(first.losses) <= 30
+    assert list(first.rates) == sorted(first.rates)
+    assert 1e-5 <= first.suggestion <= 0.3
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("wrong", [{"lowest": 0.0}, {"highest": 1e-9}, {"steps": 3}])
+def test_a_range_that_leaves_nothing_to_sweep_is_refused(
+    wrong: dict[str, Any], squares: Any, tiny_config: Callable[..., Config]
+) -> None:
+    with pytest.raises(ConfigError, match="0 < lowest < highest"):
+        find_learning_rate(squares, config=tiny_config(), **wrong)
