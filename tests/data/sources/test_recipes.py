@@ -182,6 +182,13 @@ def test_the_317_films_keep_their_split(build_set):
     assert sorted(record.given_split for record in found.records) == ["test"] * 3 + ["train"] * 3
 
 
+def test_films_that_are_known_to_come_from_elsewhere_say_so(build_set):
+    found = scan(build_set("covid19-317"), "covid19-317")
+    assert {(record.class_name, record.source) for record in found.records} == {
+        ("covid-19", "covid19-317"), ("normal", "kermany"), ("pneumonia", "kermany"),
+    }  # fmt: skip
+
+
 def test_nih_knows_patient_age_view_and_split(build_set):
     found = scan(build_set("nih"), "nih")
     first, second = found.records

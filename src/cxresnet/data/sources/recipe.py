@@ -24,7 +24,7 @@ class Recipe:
     """What is known of a public set.
 
     Attributes:
-        name: Short name, as of `--recipe`; also the source of its films.
+        name: Short name, as of `--recipe`; also the source of films of no known `origins`.
         title: What it is, with its authors.
         handle: Where Kaggle has it, "OWNER/SLUG" or "competitions/SLUG"; "" if it is not there.
         page: Where people find it.
@@ -33,6 +33,8 @@ class Recipe:
         tables: Names of its tables; none if it has class folders.
         reading: How to read the tables.
         patient: Pattern whose first group, in the path of a film, is its patient.
+        origins: From pattern, in the path of a film, to the source it is known to come from; the
+            first that fits decides, and the others come from `name`.
         split_lists: From split to the text file that lists its films by name.
         one_row_a_film: False if a film has several rows, and more than the first says nothing new.
         notices: What the user should hear of it.
@@ -47,6 +49,7 @@ class Recipe:
     tables: tuple[str, ...] = ()
     reading: TableReading = field(default_factory=TableReading)
     patient: str = ""
+    origins: Mapping[str, str] = field(default_factory=dict)
     split_lists: Mapping[str, str] = field(default_factory=dict)
     one_row_a_film: bool = True
     notices: tuple[str, ...] = ()
@@ -55,6 +58,11 @@ class Recipe:
         """Say whether files of these names are this set."""
         names = tuple(members)
         return all(any(re.search(mark, name) for name in names) for mark in self.marks)
+
+    def find_origin(self, path: str) -> str:
+        """Say which source a film comes from."""
+        fitting = (name for mark, name in self.origins.items() if re.search(mark, path))
+        return next(fitting, self.name)
 
     def build_class_map(self, table: Mapping[str, Sequence[str]] | None) -> ClassMap:
         """Build the class map: what the user says, then what is known of the set."""
@@ -145,10 +153,11 @@ class RecipeSource(AbstractStoredSource):
 
     def _complete(self, record: ImageRecord, splits: Mapping[str, str]) -> ImageRecord:
         """Add what the path says; what a table or manifest said stays."""
+        origin = self.recipe.find_origin(record.location)
         match = re.search(self.recipe.patient, record.location) if self.recipe.patient else None
         return replace(
             record,
-            source=self.recipe.name if record.source == self.store.name else record.source,
+            source=origin if record.source == self.store.name else record.source,
             patient_id=record.patient_id or (match[1] if match else ""),
             given_split=record.given_split or splits.get(posixpath.basename(record.location), ""),
         )

@@ -55,6 +55,7 @@ RECIPES: tuple[Recipe, ...] = (
         page="https://www.kaggle.com/datasets/tawsifurrahman/covid19-radiography-database",
         marks=(r"(^|/)COVID/", r"(^|/)Lung_Opacity/", r"(^|/)Viral Pneumonia/"),
         class_table={"pneumonia": ("Viral Pneumonia",), "ignore": ("Lung_Opacity",)},
+        origins={r"(^|/)Viral Pneumonia/": "kermany"},
         notices=(
             "Lung_Opacity is left out, for it may be anything (--classes pneumonia=Lung_Opacity).",
             "Its viral pneumonia is of children (Kermany 2018).",
@@ -77,6 +78,7 @@ RECIPES: tuple[Recipe, ...] = (
         handle="pranavraikokte/covid19-image-dataset",
         page="https://www.kaggle.com/datasets/pranavraikokte/covid19-image-dataset",
         marks=(r"(^|/)train/Covid/", r"(^|/)train/Viral Pneumonia/", r"(^|/)test/Covid/"),
+        origins={r"(^|/)(Normal|Viral Pneumonia)/": "kermany"},
         notices=(f"{_CHILDREN}, those with COVID-19 of adults: age tells the class.",),
     ),
     Recipe(
