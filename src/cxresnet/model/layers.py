@@ -46,7 +46,8 @@ def compute_cosine_filters() -> Tensor:
     waves = torch.cos(torch.outer(torch.arange(3, dtype=torch.float64), place))
     filters = torch.einsum("ix,jy->ijxy", waves, waves).reshape(9, 3, 3)
     filters = filters / filters.abs().sum(dim=(1, 2), keepdim=True)
-    return (filters * 3 / filters.norm()).float()
+    scaled: Tensor = filters * (3 / filters.square().sum().sqrt())
+    return scaled.float()
 
 
 class HarmonicConv(nn.Module):
