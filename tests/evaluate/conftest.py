@@ -43,6 +43,7 @@ def _write_dataset(
     class_names: tuple[str, ...] = CLASS_NAMES,
     seed: int = 0,
     side_px: int = SIDE_PX,
+    brighter_by: int = 0,
     **columns: list[object],
 ) -> PreparedDataset:
     """Write films whose brightness tells the class, two a patient, from two sources."""
@@ -51,7 +52,7 @@ def _write_dataset(
     numbers = np.arange(len(split))
     labels = (numbers // 2) % len(class_names)
     films = generator.normal(90, 25, size=(len(split), side_px, side_px))
-    films = (films + 40 * labels[:, None, None]).clip(0, 255).astype(np.uint8)
+    films = (films + brighter_by + 40 * labels[:, None, None]).clip(0, 255).astype(np.uint8)
     texts = {name: [""] * len(split) for name, kind in MANIFEST_COLUMNS.items() if kind == "str"}
     whole = {name: [-1] * len(split) for name, kind in MANIFEST_COLUMNS.items() if kind == "int64"}
     manifest = build_manifest(

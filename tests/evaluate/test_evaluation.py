@@ -154,15 +154,13 @@ def test_classes_of_another_dataset_are_found_by_name(
     assert any("show none of the network's classes" in text for text in found.warnings)
 
 
-@pytest.mark.parametrize("kind", ["film", "content"])
-def test_copies_of_training_films_are_not_judged(
-    run: RunFolder, config: EvaluateConfig, write_dataset: Write, tmp_path: Path, kind: str
+def test_copies_of_training_files_are_not_judged(
+    run: RunFolder, config: EvaluateConfig, write_dataset: Write, tmp_path: Path
 ) -> None:
     # Films 0 to 53 are the run's training and validation films, 54 and on its test films.
-    copies = [f"{kind}-0-{number + 50}" for number in range(10)]
-    others = [f"{kind}-1-{number}" for number in range(10, 78)]
-    hashes = {f"{kind}_sha256": [*copies, *others]}
-    other = write_dataset(tmp_path / "copies", seed=1, **hashes)
+    copies = [f"content-0-{number + 50}" for number in range(10)]
+    others = [f"content-1-{number}" for number in range(10, 78)]
+    other = write_dataset(tmp_path / "copies", seed=1, content_sha256=[*copies, *others])
     found = run_evaluate(run, config=config, dataset=other.path)
     assert found.films == 74
     assert found.baselines[0].headline.accuracy.n == 74
@@ -170,6 +168,20 @@ def test_copies_of_training_films_are_not_judged(
     table = read_predictions(run.path / "evaluate-copies" / "predictions.csv")
     assert "film-1-3" not in table.image_ids
     assert "film-1-4" in table.image_ids
+
+
+def test_pictures_of_training_films_under_another_name_are_not_judged(
+    run: RunFolder, config: EvaluateConfig, write_dataset: Write, tmp_path: Path
+) -> None:
+    # The same pictures as the run's (seed 0), brighter, and with other names and files.
+    names = [f"other-{number}" for number in range(78)]
+    other = write_dataset(
+        tmp_path / "again", brighter_by=5, image_id=names, content_sha256=names, film_sha256=names
+    )
+    found = run_evaluate(run, config=config, dataset=other.path)
+    table = read_predictions(run.path / "evaluate-again" / "predictions.csv")
+    assert found.films == 24
+    assert set(table.image_ids) == set(names[54:])
 
 
 def test_the_networks_own_dataset_is_no_other_dataset(

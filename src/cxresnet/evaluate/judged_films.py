@@ -11,8 +11,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from cxresnet.core.errors import ClassMapError, DatasetError
+from cxresnet.core.progress import track
 from cxresnet.data.dataset import FilmSet, PreparedDataset, open_dataset
 from cxresnet.data.dataset_record import LEDGER_NAME
+from cxresnet.data.duplicates import compute_fingerprints, find_clusters
 from cxresnet.data.sealed_test import read_ledger
 from cxresnet.predict.predictor import Predictor
 
@@ -130,11 +132,17 @@ def _require_same_road(other: PreparedDataset, predictor: Predictor) -> None:
 
 
 def _find_copies(film_sets: Sequence[FilmSet], home: PreparedDataset) -> NDArray[np.bool_]:
-    """Find films that are, file for file or pixel for pixel, in training or validation."""
-    learnt = home.manifest[home.manifest["split"] != "test"]
-    found = [
-        film_set.manifest["content_sha256"].isin(learnt["content_sha256"])
-        | film_set.manifest["film_sha256"].isin(learnt["film_sha256"])
-        for film_set in film_sets
-    ]
-    return pd.concat(found).to_numpy(dtype=bool)
+    """Find films that were learnt from: the same file, or the same picture under another name."""
+    learnt = (home.select("train"), home.select("val"))
+    prints = compute_fingerprints(
+        film
+        for film_set in track((*learnt, *film_sets), "Looking for copies")
+        for film in film_set.films
+    )
+    clusters = find_clusters(prints)
+    known = sum(map(len, learnt))
+    alike = np.isin(clusters[known:], clusters[:known])
+    files = pd.concat([film_set.manifest["content_sha256"] for film_set in learnt])
+    same = pd.concat([film_set.manifest["content_sha256"].isin(files) for film_set in film_sets])
+    found: NDArray[np.bool_] = alike | same.to_numpy(dtype=bool)
+    return found
