@@ -4,9 +4,10 @@
 2. Fit: the longer side is cropped about its middle until the film is square.
 3. Common side: whatever the film's resolution was, it goes through this one, by one interpolation
    (area-weighted triangle, so that reducing does not alias).
-4. Grey: percentiles of the film itself become black and white, and the levels between are spread
-   evenly, as far as that raises no contrast by more than a limit.
-5. Cache side: the same interpolation again, then 8 bits.
+4. Grey: percentiles of the film itself become black and white.
+5. Cache side: the same interpolation again.
+6. Grey again: the levels are spread evenly, as far as that raises no contrast by more than a limit;
+   then 8 bits.
 
 What a file was (its size, its bits, its sharpness) is lost on this road as far as it can be;
 `audit/file_probes.py` measures what is left.
@@ -14,7 +15,7 @@ What a file was (its size, its bits, its sharpness) is lost on this road as far 
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,14 +61,6 @@ class Preprocessing(BaseModel):
     sd: float | None = Field(default=None, gt=0, le=1)
 
 
-class _Fit(NamedTuple):
-    """Which part of a film is kept, and how large it becomes on the common square."""
-
-    box: tuple[float, float, float, float]
-    width_px: int
-    height_px: int
-
-
 def build_preprocessing(config: DataConfig) -> Preprocessing:
     """Build the road that a config asks for; mean and sd are measured later."""
     shared = Preprocessing.model_fields.keys() & DataConfig.model_fields.keys()
@@ -87,17 +80,15 @@ def prepare_film(pixels: NDArray[np.float32], preprocessing: Preprocessing) -> N
     Raises:
         FilmError: "blank": what is left after the border is cut and the film fitted is one grey.
     """
-    content = _resize(pixels, _compute_fit(pixels.shape, preprocessing))
-    low, high = np.percentile(
-        content, (preprocessing.low_percentile, preprocessing.high_percentile)
-    )
+    content = _crop_to_common(pixels, preprocessing)
+    percentiles = (preprocessing.low_percentile, preprocessing.high_percentile)
+    low, high = np.percentile(content, percentiles)
     if high - low < _LEAST_CONTRAST:
         raise FilmError("blank", "The middle of the film has one grey level only. Leave it out.")
-    content = np.clip((content - low) / (high - low), 0, 1)
+    content = _shrink(np.clip((content - low) / (high - low), 0, 1), preprocessing)
     if preprocessing.equalise_limit > 1:
         content = _equalise(content, limit=preprocessing.equalise_limit)
-    square = _place(content, preprocessing)
-    return np.rint(_shrink(square, preprocessing) * 255).astype(np.uint8)
+    return _place(np.rint(content * 255).astype(np.uint8), preprocessing)
 
 
 def prepare_mask(pixels: NDArray[np.bool_], preprocessing: Preprocessing) -> NDArray[np.uint8]:
@@ -110,9 +101,8 @@ def prepare_mask(pixels: NDArray[np.bool_], preprocessing: Preprocessing) -> NDA
     Returns:
         (side, side), 0 outside and 255 inside.
     """
-    content = _resize(pixels.astype(np.float32), _compute_fit(pixels.shape, preprocessing))
-    square = _shrink(_place(content, preprocessing), preprocessing)
-    return np.where(square >= 0.5, 255, 0).astype(np.uint8)
+    content = _shrink(_crop_to_common(pixels.astype(np.float32), preprocessing), preprocessing)
+    return _place(np.where(content >= 0.5, 255, 0).astype(np.uint8), preprocessing)
 
 
 def normalise(films: NDArray[np.uint8], preprocessing: Preprocessing) -> NDArray[np.float32]:
@@ -134,30 +124,42 @@ def normalise(films: NDArray[np.uint8], preprocessing: Preprocessing) -> NDArray
     return films * scale - np.float32(preprocessing.mean / preprocessing.sd)
 
 
-def _compute_fit(shape: tuple[int, ...], preprocessing: Preprocessing) -> _Fit:
-    height, width = shape
+def _crop_to_common(
+    pixels: NDArray[np.float32], preprocessing: Preprocessing
+) -> NDArray[np.float32]:
+    """Cut the border and what does not fit, and bring the rest to the common side."""
+    height, width = pixels.shape
     left, top = width * preprocessing.border_cut, height * preprocessing.border_cut
-    kept_width, kept_height = width - 2 * left, height - 2 * top
-    side = preprocessing.common_side_px
     if preprocessing.fit == "crop":
-        square = min(kept_width, kept_height)
+        square = min(width - 2 * left, height - 2 * top)
         left, top = (width - square) / 2, (height - square) / 2
-        kept_width = kept_height = square
-    box = (left, top, left + kept_width, top + kept_height)
+    box = (left, top, width - left, height - top)
+    side = preprocessing.common_side_px
     if preprocessing.fit == "pad":
-        longer = max(kept_width, kept_height)
-        return _Fit(
-            box,
-            max(1, round(side * kept_width / longer)),
-            max(1, round(side * kept_height / longer)),
-        )
-    return _Fit(box, side, side)
+        return _resize(pixels, _fit_inside(box[2] - left, box[3] - top, side=side), box=box)
+    return _resize(pixels, (side, side), box=box)
 
 
-def _resize(pixels: NDArray[np.float32], fit: _Fit) -> NDArray[np.float32]:
+def _shrink(content: NDArray[np.float32], preprocessing: Preprocessing) -> NDArray[np.float32]:
+    """From the common side to the cache side; a film to be padded keeps its shape."""
+    height, width = content.shape
+    return _resize(content, _fit_inside(width, height, side=preprocessing.side_px))
+
+
+def _fit_inside(width: float, height: float, *, side: int) -> tuple[int, int]:
+    """Compute width and height of a rectangle of this shape inside a square."""
+    longer = max(width, height)
+    return max(1, round(side * width / longer)), max(1, round(side * height / longer))
+
+
+def _resize(
+    pixels: NDArray[np.float32],
+    size: tuple[int, int],
+    *,
+    box: tuple[float, float, float, float] | None = None,
+) -> NDArray[np.float32]:
     image = Image.fromarray(np.ascontiguousarray(pixels, dtype=np.float32))
-    resized = image.resize((fit.width_px, fit.height_px), _INTERPOLATION, box=fit.box)
-    return np.asarray(resized, dtype=np.float32)
+    return np.asarray(image.resize(size, _INTERPOLATION, box=box), dtype=np.float32)
 
 
 def _equalise(content: NDArray[np.float32], *, limit: float) -> NDArray[np.float32]:
@@ -176,19 +178,11 @@ def _equalise(content: NDArray[np.float32], *, limit: float) -> NDArray[np.float
     return even
 
 
-def _place(content: NDArray[np.float32], preprocessing: Preprocessing) -> NDArray[np.float32]:
-    """Lay the content on the middle of a black square; nothing to do unless the film is padded."""
-    side = preprocessing.common_side_px
+def _place(content: NDArray[np.uint8], preprocessing: Preprocessing) -> NDArray[np.uint8]:
+    """Lay the content on the middle of a black square; changes nothing unless it is padded."""
+    side = preprocessing.side_px
     height, width = content.shape
-    if (height, width) == (side, side):
-        return content
-    square = np.zeros((side, side), dtype=np.float32)
+    square = np.zeros((side, side), dtype=np.uint8)
     top, left = (side - height) // 2, (side - width) // 2
     square[top : top + height, left : left + width] = content
     return square
-
-
-def _shrink(square: NDArray[np.float32], preprocessing: Preprocessing) -> NDArray[np.float32]:
-    """From the common side to the cache side."""
-    side = preprocessing.side_px
-    return _resize(square, _Fit((0, 0, *square.shape), side, side))
