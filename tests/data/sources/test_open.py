@@ -102,7 +102,7 @@ def test_what_kaggle_gives_is_opened_by_its_recipe(build_tree, monkeypatch):
     monkeypatch.setitem(sys.modules, "kagglehub", stand_in)
     source = open_source("kaggle:tawsifurrahman/covid19-radiography-database")
     assert isinstance(source, RecipeSource)
-    assert {record.source for record in source.scan().records} == {"radiography"}
+    assert {record.source for record in source.scan().records} == {"radiography", "kermany"}
     assert isinstance(open_source("kaggle:some/thing"), ClassFoldersSource)
 
 
