@@ -20,7 +20,7 @@ __all__ = ["embed_thumbnails", "find_near_pairs"]
 Vectors = NDArray[np.float32]
 Pairs = NDArray[np.int64]
 
-_LEAST_COSINE = 0.62
+_LEAST_COSINE = 0.66
 """Copies are more alike than this after the evening out: see `benchmarks/planted_copies.py`."""
 
 _FILMS_PER_CELL = 192

@@ -21,8 +21,10 @@ FINGERPRINT_SIZE_BYTES = FINGERPRINT_SIDE_PX * FINGERPRINT_SIDE_PX
 _EVEN_STEP = 0.016
 """A border row that stays within this share of the grey scale (and JPEG noise does) is padding."""
 
-_LARGEST_BORDER = 0.4
-"""Share of each side that may at most be padding: a film is not stripped away."""
+_TURNS = 4
+
+_LARGEST_BORDER = 0.3
+"""Share of each side that may at most be cut in one turn: a film is not stripped away."""
 
 _GREY_PER_SD = 48.0
 """Grey levels of the thumbnail for one standard deviation of the film."""
@@ -65,10 +67,17 @@ def compute_fingerprints(films: Iterable[NDArray[np.uint8]]) -> NDArray[np.uint8
 
 
 def _strip_padding(film: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Cut off rows and columns at the border that are of one grey."""
-    top, bottom = _find_padding(film)
-    left, right = _find_padding(film.T)
-    return film[top : film.shape[0] - bottom, left : film.shape[1] - right]
+    """Cut off rows and columns at the border that are of one grey.
+
+    What lies under a padding may itself have an even border, as the original has: hence the turns.
+    """
+    for _ in range(_TURNS):
+        top, bottom = _find_padding(film)
+        left, right = _find_padding(film.T)
+        if not (top or bottom or left or right):
+            break
+        film = film[top : film.shape[0] - bottom, left : film.shape[1] - right]
+    return film
 
 
 def _find_padding(film: NDArray[np.float32]) -> tuple[int, int]:

@@ -62,7 +62,10 @@ def plan_films(settings: PhantomSettings) -> tuple[FilmPlan, ...]:
         Films of their own, then copies, then corrupt ones, shuffled together.
     """
     films = _plan_patients(settings)
-    films += _plan_copies(settings, films) + _plan_corrupt(settings, films)
+    patients = films[-1].patient_number + 1
+    films += _plan_copies(settings, films, stranger=patients) + _plan_corrupt(
+        settings, films, stranger=patients + settings.near_duplicates
+    )
     order = build_generator(settings.seed, "phantom", "order").permutation(len(films))
     return tuple(films[index] for index in order)
 
@@ -111,26 +114,30 @@ def _add_film(
     )
 
 
-def _plan_copies(settings: PhantomSettings, films: list[FilmPlan]) -> list[FilmPlan]:
+def _plan_copies(
+    settings: PhantomSettings, films: list[FilmPlan], *, stranger: int
+) -> list[FilmPlan]:
     generator = build_generator(settings.seed, "phantom", "copies")
     originals = generator.integers(len(films), size=settings.near_duplicates)
     return [
         replace(
             films[original],
-            patient_id=f"copy-{number:05d}",
+            patient_id=f"patient-{stranger + number:05d}",
             copy=COPY_KINDS[number % len(COPY_KINDS)],
         )
         for number, original in enumerate(originals)
     ]
 
 
-def _plan_corrupt(settings: PhantomSettings, films: list[FilmPlan]) -> list[FilmPlan]:
+def _plan_corrupt(
+    settings: PhantomSettings, films: list[FilmPlan], *, stranger: int
+) -> list[FilmPlan]:
     generator = build_generator(settings.seed, "phantom", "corrupt")
     victims = generator.integers(len(films), size=settings.corrupt_films)
     return [
         replace(
             films[victim],
-            patient_id=f"corrupt-{number:05d}",
+            patient_id=f"patient-{stranger + number:05d}",
             corrupt=CORRUPT_KINDS[number % len(CORRUPT_KINDS)],
         )
         for number, victim in enumerate(victims)
