@@ -10,7 +10,9 @@ from cxresnet import DISCLAIMER, __version__
 from cxresnet.cli import app as app_module
 from cxresnet.cli.app import run_command_line
 
-COMMANDS = ("run", "prepare", "verify", "train", "evaluate", "explain", "report", "model")
+COMMANDS = (
+    "run", "prepare", "merge", "verify", "train", "evaluate", "explain", "report", "predict", "model",
+)  # fmt: skip
 
 
 def _run(*words: str) -> subprocess.CompletedProcess[str]:

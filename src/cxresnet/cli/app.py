@@ -17,7 +17,8 @@ from cxresnet.cli import terminal
 from cxresnet.cli.evaluate import evaluate
 from cxresnet.cli.explain import explain
 from cxresnet.cli.model import model
-from cxresnet.cli.prepare import prepare
+from cxresnet.cli.predict import predict
+from cxresnet.cli.prepare import merge, prepare
 from cxresnet.cli.report import report
 from cxresnet.cli.run import run
 from cxresnet.cli.train import train
@@ -38,7 +39,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog=f"{DISCLAIMER} Start with: cxresnet run phantoms --out runs/first",
 )
-for _command in (run, prepare, verify, train, evaluate, explain, report, model):
+for _command in (
+    run, prepare, merge, verify, train, evaluate, explain, report, predict, model,
+):  # fmt: skip
     app.command()(_command)
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
+import typer
 from rich.box import SIMPLE
 from rich.table import Table
 
@@ -20,20 +22,30 @@ if TYPE_CHECKING:
 __all__ = ["evaluate", "evaluate_network"]
 
 
-def evaluate(run: RunArgument, *, config: ConfigOption = None, set_: SetOption = None) -> None:
+def evaluate(
+    run: RunArgument,
+    *,
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", help="Another prepared dataset: films from elsewhere."),
+    ] = None,
+    config: ConfigOption = None,
+    set_: SetOption = None,
+) -> None:
     """Test the network on the sealed films; every number with its n and interval."""
     settings = read_config(config, settings=set_ or ())
-    evaluate_network(open_run_folder(run), config=settings.evaluate)
+    evaluate_network(open_run_folder(run), config=settings.evaluate, data=data)
 
 
-def evaluate_network(run: RunFolder, *, config: EvaluateConfig) -> None:
+def evaluate_network(run: RunFolder, *, config: EvaluateConfig, data: Path | None = None) -> None:
     """Evaluate, and show the headline numbers."""
     from cxresnet.evaluate.evaluation import run_evaluate
 
-    evaluation = run_evaluate(run, config=config)
+    evaluation = run_evaluate(run, config=config, dataset=data)
     show_headline(evaluation)
-    say_wrote(run.metrics)
-    say_wrote(run.predictions)
+    folder = run.evaluate if data is None else run.path / f"evaluate-{evaluation.name}"
+    say_wrote(folder / run.metrics.name)
+    say_wrote(folder / run.predictions.name)
 
 
 def show_headline(evaluation: Evaluation) -> None:

@@ -9,9 +9,11 @@ import typer
 
 __all__ = [
     "ClassesOption",
+    "ColumnsOption",
     "ConfigOption",
     "DatasetArgument",
     "ForceOption",
+    "LabelsOption",
     "ManifestOption",
     "RecipeOption",
     "ResumeOption",
@@ -54,13 +56,26 @@ ClassesOption = Annotated[
         "ignore=FOLDER leaves one out.",
     ),
 ]
+ColumnsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--columns",
+        help="Headings of a table where the guess is wrong: path=Image Index,class=Finding,"
+        "patient=Patient ID; also source, view, age, sex, split, mask.",
+    ),
+]
+LabelsOption = Annotated[
+    Path | None,
+    typer.Option("--labels", help="A table that says which DICOM film shows what."),
+]
 ManifestOption = Annotated[
-    bool,
+    bool | None,
     typer.Option(
         "--manifest/--no-manifest",
         help="Take patients, sources, views and masks from a manifest.csv beside the films.",
     ),
 ]
 RecipeOption = Annotated[
-    str | None, typer.Option("--recipe", help="The known layout of a public set, by name.")
+    str | None,
+    typer.Option("--recipe", help="The known layout of a public set, by name; 'none' for none."),
 ]

@@ -11,16 +11,19 @@ from cxresnet.cli.evaluate import evaluate_network
 from cxresnet.cli.explain import explain_network
 from cxresnet.cli.options import (
     ClassesOption,
+    ColumnsOption,
     ConfigOption,
     ForceOption,
+    LabelsOption,
     ManifestOption,
     RecipeOption,
     ResumeOption,
     SetOption,
     SourceArgument,
 )
-from cxresnet.cli.prepare import open_films, prepare_films
+from cxresnet.cli.prepare import prepare_films
 from cxresnet.cli.report import write_report
+from cxresnet.cli.source import open_films, override_source
 from cxresnet.cli.terminal import say
 from cxresnet.cli.train import train_network
 from cxresnet.core.config import read_config
@@ -36,20 +39,32 @@ def run(  # noqa: PLR0913  each is a flag of the command
     config: ConfigOption = None,
     set_: SetOption = None,
     classes: ClassesOption = None,
-    manifest: ManifestOption = True,
+    columns: ColumnsOption = None,
+    labels: LabelsOption = None,
+    manifest: ManifestOption = None,
     recipe: RecipeOption = None,
     resume: ResumeOption = False,
     force: ForceOption = False,
 ) -> None:
     """Do it all: prepare, train, evaluate, explain, report."""
+    from cxresnet.data.dataset import open_dataset
+
     settings = read_config(config, settings=set_ or ())
     dataset = out / "dataset"
-    films = open_films(source, classes=classes, manifest=manifest, recipe=recipe)
+    chosen = override_source(
+        settings.source,
+        classes=classes,
+        columns=columns,
+        labels=labels,
+        manifest=manifest,
+        recipe=recipe,
+    )
+    films = open_films(source, chosen)
     folder = claim_run_folder(out, dataset=dataset, force=force or resume)
     say(f"Run {out}: prepare, train, evaluate, explain, report")
     if not (resume and (dataset / "dataset.json").is_file()):
         prepare_films(films, config=settings.data, out=dataset, force=force)
-    train_network(dataset, config=settings, run=folder, resume=resume)
+    train_network(open_dataset(dataset), config=settings, run=folder, resume=resume)
     evaluate_network(folder, config=settings.evaluate)
     explain_network(folder, config=settings.explain)
     write_report(folder)

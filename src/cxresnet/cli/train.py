@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,31 +16,74 @@ from cxresnet.cli.options import (
 )
 from cxresnet.cli.terminal import say, say_wrote
 from cxresnet.core.config import Config, read_config
+from cxresnet.core.errors import ConfigError
 from cxresnet.core.run_folder import RunFolder, claim_run_folder
+
+if TYPE_CHECKING:
+    from cxresnet.data.dataset import PreparedDataset
 
 __all__ = ["train", "train_network"]
 
 
-def train(
+def train(  # noqa: PLR0913  each is a flag of the command
     dataset: DatasetArgument,
     *,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the run.")],
     config: ConfigOption = None,
     set_: SetOption = None,
+    folds: Annotated[
+        int, typer.Option("--folds", help="Cross-validate over so many folds, grouped by patient.")
+    ] = 0,
+    seeds: Annotated[
+        str, typer.Option("--seeds", help="With --folds: one round for each, as 0,1,2.")
+    ] = "",
+    sweep: Annotated[
+        bool,
+        typer.Option("--find-learning-rate", help="Sweep the learning rate first, and use it."),
+    ] = False,
     resume: ResumeOption = False,
     force: ForceOption = False,
 ) -> None:
     """Train the network from scratch; validation chooses the epoch."""
-    settings = read_config(config, settings=set_ or ())
-    run = claim_run_folder(out, dataset=dataset, force=force or resume)
-    train_network(dataset, config=settings, run=run, resume=resume)
-
-
-def train_network(dataset: Path, *, config: Config, run: RunFolder, resume: bool) -> None:
-    """Train, and say how it went."""
     from cxresnet.data.dataset import open_dataset
-    from cxresnet.train.fit import run_train
 
-    result = run_train(open_dataset(dataset), config=config, run=run, resume=resume)
+    settings = read_config(config, settings=set_ or ())
+    films = open_dataset(dataset)
+    run = claim_run_folder(out, dataset=dataset, force=force or resume)
+    if sweep:
+        settings = _sweep(films, settings)
+    if not folds:
+        train_network(films, config=settings, run=run, resume=resume)
+        return
+    from cxresnet.train.cross_validation import run_cross_validation
+
+    result = run_cross_validation(
+        films, config=settings, run=run, folds=folds, seeds=_parse_seeds(seeds), resume=resume
+    )
     say(result.describe())
     say_wrote(run.train)
+
+
+def train_network(films: PreparedDataset, *, config: Config, run: RunFolder, resume: bool) -> None:
+    """Train, and say how it went."""
+    from cxresnet.train.fit import run_train
+
+    result = run_train(films, config=config, run=run, resume=resume)
+    say(result.describe())
+    say_wrote(run.train)
+
+
+def _sweep(films: PreparedDataset, config: Config) -> Config:
+    from cxresnet.train.learning_rate import find_learning_rate
+
+    curve = find_learning_rate(films, config=config)
+    say(f"Learning rate {curve.suggestion:.2g}: there the loss fell fastest.")
+    train = config.train.model_copy(update={"learning_rate": curve.suggestion})
+    return config.model_copy(update={"train": train})
+
+
+def _parse_seeds(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(",") if part.strip())
+    except ValueError as error:
+        raise ConfigError(f"--seeds '{text}' is no list of numbers, as in 0,1,2.") from error

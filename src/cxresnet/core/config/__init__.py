@@ -5,6 +5,7 @@ from cxresnet.core.config.data import DataConfig
 from cxresnet.core.config.evaluate import EvaluateConfig
 from cxresnet.core.config.explain import ExplainConfig
 from cxresnet.core.config.model import ModelConfig
+from cxresnet.core.config.source import SourceConfig
 from cxresnet.core.config.train import TrainConfig
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "EvaluateConfig",
     "ExplainConfig",
     "ModelConfig",
+    "SourceConfig",
     "TrainConfig",
     "read_config",
 ]

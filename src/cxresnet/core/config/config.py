@@ -16,6 +16,7 @@ from cxresnet.core.config.evaluate import EvaluateConfig
 from cxresnet.core.config.explain import ExplainConfig
 from cxresnet.core.config.model import ModelConfig
 from cxresnet.core.config.section import Section
+from cxresnet.core.config.source import SourceConfig
 from cxresnet.core.config.train import TrainConfig
 from cxresnet.core.errors import ConfigError
 
@@ -25,6 +26,7 @@ __all__ = ["Config", "read_config"]
 class Config(Section):
     """Every choice and default of a run."""
 
+    source: SourceConfig = SourceConfig()
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
     train: TrainConfig = TrainConfig()

@@ -1,0 +1,112 @@
+"""`cxresnet predict`."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.box import SIMPLE
+from rich.table import Table
+
+from cxresnet import DISCLAIMER
+from cxresnet.cli.terminal import console, error_console, say
+from cxresnet.core.errors import EmptySourceError
+from cxresnet.core.progress import track
+from cxresnet.core.run_folder import open_run_folder
+
+if TYPE_CHECKING:
+    from cxresnet.predict.files import FilePrediction
+
+__all__ = ["Format", "predict"]
+
+
+class Format(StrEnum):
+    """How predictions are shown."""
+
+    TABLE = "table"
+    CSV = "csv"
+    JSON = "json"
+
+
+def predict(
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="PATH...", help="Films, or folders of films.")
+    ],
+    *,
+    run: Annotated[Path, typer.Option("--run", help="The run whose network is asked.")],
+    format_: Annotated[Format, typer.Option("--format", help="How to show it.")] = Format.TABLE,
+) -> None:
+    """Ask the network about films: one row a film, or why it was refused."""
+    from cxresnet.predict.files import predict_files
+    from cxresnet.predict.predictor import load_predictor
+
+    predictor = load_predictor(open_run_folder(run).checkpoint)
+    files = list(_list_files(paths))
+    answers = list(track(predict_files(predictor, files), "Reading films", total=len(files)))
+    if format_ is Format.TABLE:
+        console.print(_build_table(answers, predictor.class_names))
+        say(DISCLAIMER)
+        return
+    rows = [_describe(answer, predictor.class_names) for answer in answers]
+    say(_format_csv(rows) if format_ is Format.CSV else json.dumps(rows, indent=2))
+    error_console.print(DISCLAIMER, markup=False)
+
+
+def _list_files(paths: Sequence[Path]) -> Iterator[Path]:
+    """List the files to ask about; in a folder, all that are not hidden.
+
+    Raises:
+        EmptySourceError: A folder holds no file.
+    """
+    for path in paths:
+        if not path.is_dir():
+            yield path
+            continue
+        inside = sorted(
+            file
+            for file in path.rglob("*")
+            if file.is_file() and not any(part.startswith(".") for part in file.parts[-3:])
+        )
+        if not inside:
+            raise EmptySourceError(f"'{path}' holds no file. Name a film or a folder of films.")
+        yield from inside
+
+
+def _describe(answer: FilePrediction, class_names: Sequence[str]) -> dict[str, Any]:
+    shares = answer.probabilities
+    return {
+        "file": str(answer.path),
+        "answer": "" if shares is None else class_names[shares.index(max(shares))],
+        **{
+            f"probability_{name}": None if shares is None else round(shares[number], 6)
+            for number, name in enumerate(class_names)
+        },
+        "refused": answer.reason,
+    }
+
+
+def _format_csv(rows: Sequence[dict[str, Any]]) -> str:
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, fieldnames=list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return stream.getvalue().rstrip("\n")
+
+
+def _build_table(answers: Sequence[FilePrediction], class_names: Sequence[str]) -> Table:
+    table = Table(box=SIMPLE)
+    table.add_column("film", overflow="fold")
+    for name in class_names:
+        table.add_column(name, justify="right")
+    table.add_column("refused", overflow="fold")
+    for answer in answers:
+        shares = answer.probabilities
+        cells = ["–"] * len(class_names) if shares is None else [f"{one:.3f}" for one in shares]
+        table.add_row(str(answer.path), *cells, answer.reason)
+    return table

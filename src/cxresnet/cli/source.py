@@ -1,0 +1,63 @@
+"""What the user said about the source: the config's section, and the flags over it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cxresnet.core.classes import parse_class_table
+from cxresnet.core.config import SourceConfig
+
+if TYPE_CHECKING:
+    from cxresnet.data.sources.source import AbstractSource
+
+__all__ = ["open_films", "override_source"]
+
+
+def override_source(
+    config: SourceConfig,
+    *,
+    classes: str | None,
+    columns: str | None,
+    labels: Path | None,
+    manifest: bool | None,
+    recipe: str | None,
+) -> SourceConfig:
+    """Put the flags over the config's section; a flag that was not given changes nothing.
+
+    Raises:
+        ConfigError: A flag is not of the form it should be.
+    """
+    from cxresnet.data.sources.columns import parse_columns
+
+    changes: dict[str, Any] = {}
+    if classes is not None:
+        changes["classes"] = {**config.classes, **parse_class_table(classes)}
+    if columns is not None:
+        changes["columns"] = {**config.columns, **parse_columns(columns)}
+    if labels is not None:
+        changes["labels"] = str(labels)
+    if manifest is not None:
+        changes["manifest"] = manifest
+    if recipe is not None:
+        changes["recipe"] = recipe
+    return config.model_copy(update=changes)
+
+
+def open_films(source: Sequence[str], config: SourceConfig) -> AbstractSource:
+    """Open what the user named as SOURCE."""
+    from cxresnet.data.sources.open import SourceOptions, open_source
+    from cxresnet.data.sources.table import TableReading
+
+    reading = TableReading(
+        columns=config.columns, patterns=config.patterns, separator=config.separator
+    )
+    options = SourceOptions(
+        class_table=config.classes or None,
+        use_manifest=config.manifest,
+        recipe=config.recipe or None,
+        labels=Path(config.labels) if config.labels else None,
+        reading=reading,
+    )
+    return open_source(source, options)
