@@ -94,7 +94,8 @@ class _Pairs:
         agreement[alive[close]] = pairs.select(close).compare(moved[close], seen[close])
         return agreement
 
-    def _even(self) -> Batch:
+    def even_target(self) -> Batch:
+        """Even the targets out as the moved thumbnails are."""
         return standardise(smooth(self.target))
 
     def compare(self, moved: Batch, seen: Batch) -> Batch:

@@ -1,0 +1,123 @@
+"""Are copies found, and strangers left apart? 500 planted copies of real films.
+
+Run: python benchmarks/planted_copies.py [--films ../shared/data] [--copies 500]
+Each copy goes through one of the changes below. Prints the share of copies in their original's
+cluster by kind of change, the pairs found among the films themselves (same patient or not), and
+the films that `kaggle317` shares with `darkcovid` under other names.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from PIL import Image
+
+from cxresnet.data.duplicates import compute_fingerprint, find_clusters, find_copies
+
+Film = NDArray[np.uint8]
+Change = Callable[[Film, np.random.Generator], Film]
+
+
+def encode(film: Film, quality: int) -> Film:
+    stream = io.BytesIO()
+    Image.fromarray(film).save(stream, "JPEG", quality=quality)
+    return np.asarray(Image.open(stream))
+
+
+def resize(film: Film, generator: np.random.Generator) -> Film:
+    scale = generator.uniform(0.4, 1.6)
+    size = [round(scale * length) for length in film.shape[::-1]]
+    return np.asarray(Image.fromarray(film).resize(size, Image.Resampling.BICUBIC))
+
+
+def pad(film: Film, generator: np.random.Generator) -> Film:
+    grey = int(generator.choice([0, 255]))
+    width = [(int(generator.uniform(0, 0.15) * length),) * 2 for length in film.shape]
+    return encode(np.pad(film, width, constant_values=grey), 90)
+
+
+def brighten(film: Film, generator: np.random.Generator) -> Film:
+    contrast, brightness = generator.uniform(0.9, 1.1), generator.uniform(-25.5, 25.5)
+    return np.clip((film - 127.5) * contrast + 127.5 + brightness, 0, 255).astype(np.uint8)
+
+
+def crop(film: Film, generator: np.random.Generator) -> Film:
+    height, width = film.shape
+    top, bottom = (generator.uniform(0, 0.03, 2) * height).astype(int)
+    left, right = (generator.uniform(0, 0.03, 2) * width).astype(int)
+    return film[top : height - bottom, left : width - right]
+
+
+def combine(film: Film, generator: np.random.Generator) -> Film:
+    return encode(resize(brighten(crop(film, generator), generator), generator), 60)
+
+
+CHANGES: dict[str, Change] = {
+    "JPEG quality 40 to 90": lambda film, draw: encode(film, int(draw.integers(40, 91))),
+    "resized to 40-160 %": resize,
+    "padded by up to 15 % a side": pad,
+    "brightness and contrast ±10 %": brighten,
+    "cropped by up to 3 % a side": crop,
+    "mirrored, JPEG 70": lambda film, _draw: encode(film[:, ::-1], 70),
+    "crop, brightness, size, JPEG 60": combine,
+}
+
+
+def fingerprint(film: Film) -> NDArray[np.uint8]:
+    return compute_fingerprint(film / np.float32(255))
+
+
+def measure_planted(films: list[Film], known: NDArray[np.uint8], copies: int) -> None:
+    generator = np.random.default_rng(0)
+    originals = generator.choice(len(films), copies, replace=copies > len(films))
+    kinds = np.arange(copies) % len(CHANGES)
+    changes = list(CHANGES.values())
+    planted = np.stack(
+        [
+            fingerprint(changes[kind](films[original], generator))
+            for kind, original in zip(kinds, originals, strict=True)
+        ]
+    )
+    clusters = find_clusters(np.concatenate([known, planted]))
+    found = clusters[len(films) :] == clusters[originals]
+    print("| change | copies | in their original's cluster |\n|---|---|---|")
+    for number, name in enumerate(CHANGES):
+        print(f"| {name} | {(kinds == number).sum()} | {found[kinds == number].mean():.1%} |")
+    print(f"| all | {copies} | {found.mean():.1%} |")
+
+
+def list_real_copies(table: pd.DataFrame, known: NDArray[np.uint8]) -> None:
+    copies = find_copies(known)
+    left, right = (table.iloc[copies.pairs[:, side]].reset_index(drop=True) for side in (0, 1))
+    one_patient = left["patient_id"] == right["patient_id"]
+    across = left["set"] != right["set"]
+    print(f"\n{len(copies.pairs)} pairs among {len(table)} films themselves:")
+    print(f"{int((one_patient & ~across).sum())} of one patient in one set,")
+    print(f"{int((~one_patient & ~across).sum())} of two patients in one set,")
+    print(f"{int(across.sum())} across sets.\n")
+    order = np.argsort(-copies.agreement, kind="stable")
+    for row in order:
+        flag = "mirrored" if copies.mirrored[row] else ""
+        print(f"{copies.agreement[row]:.3f} {left['file'][row]}  {right['file'][row]} {flag}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--films", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--copies", type=int, default=500)
+    arguments = parser.parse_args()
+    table = pd.read_csv(arguments.films / "manifest.csv", dtype=str).fillna("")
+    films = [np.asarray(Image.open(arguments.films / name).convert("L")) for name in table["file"]]
+    known = np.stack([fingerprint(film) for film in films])
+    measure_planted(films, known, arguments.copies)
+    list_real_copies(table, known)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,189 @@
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from cxresnet.data.duplicates import (
+    FINGERPRINT_SIZE_BYTES,
+    compute_fingerprint,
+    compute_fingerprints,
+    find_clusters,
+    find_copies,
+)
+from cxresnet.data.sources.phantom import PhantomSettings, PhantomSource
+
+
+def draw_films(films_per_class: int, *, films_per_patient: int = 1) -> list[np.ndarray]:
+    source = PhantomSource(
+        PhantomSettings(
+            films_per_class=films_per_class, max_films_per_patient=films_per_patient, side_px=160
+        )
+    )
+    return [np.asarray(source.read(location)) for location in source.plans]
+
+
+@pytest.fixture(scope="module")
+def films() -> list[np.ndarray]:
+    """Sixty strangers."""
+    return draw_films(20)
+
+
+@pytest.fixture(scope="module")
+def known(films: list[np.ndarray]) -> np.ndarray:
+    return compute_fingerprints(films)
+
+
+def encode(film: np.ndarray, quality: int) -> np.ndarray:
+    stream = io.BytesIO()
+    Image.fromarray(film).save(stream, "JPEG", quality=quality)
+    return np.asarray(Image.open(stream))
+
+
+def resize(film: np.ndarray, width: int, height: int) -> np.ndarray:
+    return np.asarray(Image.fromarray(film).resize((width, height)))
+
+
+def test_a_fingerprint_by_hand() -> None:
+    # Half of the film is 0, half is 1: mean 0.5, standard deviation 0.5. One deviation is 48 grey
+    # levels around 127.5, so 79.5 and 175.5, rounded to even. Quarters, so that no border is even.
+    quarters = np.zeros((64, 64), dtype=np.float32)
+    quarters[:32, 32:] = 1
+    quarters[32:, :32] = 1
+    thumbnail = compute_fingerprint(quarters).reshape(32, 32)
+    assert np.unique(thumbnail).tolist() == [80, 176]
+    assert thumbnail[0, 0] == 80
+    assert thumbnail[0, 31] == 176
+
+
+def test_padding_is_cut_off_whatever_its_grey(films: list[np.ndarray]) -> None:
+    plain = compute_fingerprint(films[0] / np.float32(255))
+    for grey in (0, 128, 255):
+        padded = np.pad(films[0], ((20, 7), (0, 30)), constant_values=grey)
+        found = compute_fingerprint(padded / np.float32(255))
+        np.testing.assert_array_equal(found, plain)
+
+
+def test_padding_over_an_even_border_is_cut_off_with_it(films: list[np.ndarray]) -> None:
+    bordered = np.pad(films[0], 9, constant_values=12)
+    twice = np.pad(bordered, 15, constant_values=255)
+    first, second = compute_fingerprints([bordered, twice])
+    np.testing.assert_array_equal(first, second)
+
+
+@pytest.mark.parametrize("grey", [0.0, 0.3, 1.0])
+def test_an_even_film_has_a_fingerprint_too(grey: float) -> None:
+    film = np.full((40, 50), grey, dtype=np.float32)
+    assert compute_fingerprint(film).shape == (FINGERPRINT_SIZE_BYTES,)
+
+
+def test_the_smallest_film_has_a_fingerprint() -> None:
+    assert compute_fingerprint(np.array([[0.2]], dtype=np.float32)).shape == (1024,)
+
+
+CHANGES = {
+    "the same": lambda film: film,
+    "JPEG 40": lambda film: encode(film, 40),
+    "half the size": lambda film: resize(film, 80, 80),
+    "another shape": lambda film: resize(film, 200, 150),
+    "padded": lambda film: np.pad(film, ((0, 0), (25, 25))),
+    "brighter": lambda film: np.clip(film * 1.1, 0, 255).astype(np.uint8),
+    "darker": lambda film: (film * 0.9).astype(np.uint8),
+    "cropped": lambda film: film[4:-1, 2:-4],
+    "mirrored": lambda film: film[:, ::-1],
+    "mirrored, cropped, JPEG 60": lambda film: encode(film[3:-3, ::-1], 60),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_copy_lands_in_its_originals_cluster(
+    name: str, films: list[np.ndarray], known: np.ndarray
+) -> None:
+    copies = compute_fingerprints([CHANGES[name](film) for film in films[:15]])
+    clusters = find_clusters(np.concatenate([known, copies]))
+    np.testing.assert_array_equal(clusters[: len(films)], np.arange(len(films)))
+    np.testing.assert_array_equal(clusters[len(films) :], np.arange(15))
+
+
+def test_two_films_of_one_patient_are_not_copies() -> None:
+    films = draw_films(30, films_per_patient=4)
+    assert len(np.unique(find_clusters(compute_fingerprints(films)))) >= 0.98 * len(films)
+
+
+def test_a_mirrored_copy_is_said_to_be_one(films: list[np.ndarray]) -> None:
+    copies = find_copies(compute_fingerprints([films[0], films[1], films[0][:, ::-1]]))
+    assert copies.pairs.tolist() == [[0, 2]]
+    assert copies.mirrored.tolist() == [True]
+    assert copies.agreement[0] > 0.99
+
+
+def test_clusters_do_not_depend_on_the_order_of_films(
+    films: list[np.ndarray], known: np.ndarray
+) -> None:
+    copies = compute_fingerprints([encode(film, 60) for film in films[:10]])
+    everything = np.concatenate([known, copies])
+    order = np.random.default_rng(0).permutation(len(everything))
+    shuffled = find_clusters(everything[order])
+    straight = find_clusters(everything)[order]
+    assert len({*zip(straight, shuffled, strict=True)}) == len(films)
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_no_film_and_one_film_have_no_copies(count: int) -> None:
+    fingerprints = np.zeros((count, FINGERPRINT_SIZE_BYTES), dtype=np.uint8)
+    assert find_clusters(fingerprints).tolist() == list(range(count))
+    assert find_copies(fingerprints).pairs.shape == (0, 2)
+
+
+def test_a_film_that_is_there_a_thousand_times_is_one_cluster(known: np.ndarray) -> None:
+    many = np.concatenate([known, np.repeat(known[:1], 1000, axis=0)])
+    clusters = find_clusters(many)
+    assert (clusters[len(known) :] == 0).all()
+    assert len(np.unique(clusters)) == len(known)
+
+
+def sample_strangers(known: np.ndarray, count: int, generator: np.random.Generator) -> np.ndarray:
+    mean = known.mean(axis=0)
+    _, scale, directions = np.linalg.svd(known - mean, full_matrices=False)
+    weights = generator.standard_normal((count, len(scale))) * scale / np.sqrt(len(known))
+    return np.clip(mean + weights @ directions, 0, 255).astype(np.uint8)
+
+
+@pytest.mark.slow
+def test_copies_are_found_where_films_are_compared_in_cells() -> None:
+    generator = np.random.default_rng(0)
+    known = compute_fingerprints(draw_films(80))
+    strangers = sample_strangers(known, 4000, generator)
+    noisy = strangers[:200].astype(float) * 1.02 + generator.normal(0, 3, (200, 1024))
+    copies = np.clip(noisy, 0, 255).astype(np.uint8)
+    clusters = find_clusters(np.concatenate([strangers, copies]))
+    assert np.mean(clusters[4000:] == clusters[:200]) > 0.98
+    assert len(np.unique(clusters[:4000])) > 0.99 * 4000
+
+
+@pytest.mark.slow
+@pytest.mark.films
+def test_copies_of_real_films_are_found_and_strangers_left_apart(films_root: Path) -> None:
+    table = pd.read_csv(films_root / "manifest.csv", dtype=str).fillna("")
+    nih = table[table["source"].str.contains("nih", case=False)].iloc[:400]
+    films = [np.asarray(Image.open(films_root / name).convert("L")) for name in nih["file"]]
+    known = compute_fingerprints(films)
+    changed = [encode(film[6:-6, 9:-3], 50) for film in films[:100]]
+    clusters = find_clusters(np.concatenate([known, compute_fingerprints(changed)]))
+    assert np.mean(clusters[len(films) :] == clusters[:100]) >= 0.99
+    assert len(films) - len(np.unique(clusters[: len(films)])) <= 0.01 * len(films)
+
+
+@pytest.mark.films
+def test_the_films_that_pneumoniamnist_has_in_train_and_val_are_found(films_root: Path) -> None:
+    content = np.load(films_root / "pneumoniamnist.npz")
+    both = np.concatenate([content["train_images"], content["val_images"]])
+    train = len(content["train_images"])
+    pairs = find_copies(compute_fingerprints(both)).pairs
+    across = pairs[(pairs[:, 0] < train) & (pairs[:, 1] >= train)]
+    equal = [(both[left] == both[right]).all() for left, right in across]
+    assert sum(equal) == 8  # see data/README.md of the shared films
