@@ -4,7 +4,7 @@ Command:  python benchmarks/prepare.py --films 400 --side 1024
           python benchmarks/prepare.py --films 2000 --films 20000 --side 256
 Time:     seconds for a few hundred films; about 20 minutes for 20,000
 
-The films are phantoms, drawn once and written as PNG (8 bits) and JPEG (quality 90), half and half:
+The films are phantoms, each drawn for itself and written as PNG or JPEG (quality 90), in turns:
 drawings, not patients. The bare loop reads and decodes each file with Pillow, on as many processes,
 and does nothing else. Prints a table in Markdown.
 """
@@ -29,7 +29,7 @@ from cxresnet.data.prepare import run_prepare
 from cxresnet.data.sources.class_folders import ClassFoldersSource
 from cxresnet.data.sources.phantom import PhantomSettings, PhantomSource
 
-DRAWN = 60
+DRAWN_SIDE_PX = 224
 
 
 def main() -> None:
@@ -56,19 +56,17 @@ def main() -> None:
 
 
 def write_films(folder: Path, *, count: int, side_px: int) -> None:
-    """Write films that after the first few differ in noise only: drawing is slow."""
-    source = PhantomSource(PhantomSettings(films_per_class=DRAWN // 3, side_px=side_px))
-    records = source.scan().records
-    drawn = [np.asarray(source.read(record.location)) for record in records]
-    generator = np.random.default_rng(0)
-    for number in range(count):
-        record = records[number % DRAWN]
-        noise = generator.integers(-6, 7, drawn[0].shape, dtype=np.int16)
-        film = np.clip(drawn[number % DRAWN] + noise, 0, 255).astype(np.uint8)
+    """Draw films, enlarge them, and lay noise over them as a detector does."""
+    source = PhantomSource(PhantomSettings(films_per_class=-(-count // 3), side_px=DRAWN_SIDE_PX))
+    noise = np.random.default_rng(0).integers(-6, 7, (side_px, side_px), dtype=np.int16)
+    for number, record in enumerate(source.scan().records[:count]):
+        drawn = Image.fromarray(np.asarray(source.read(record.location)))
+        large = np.asarray(drawn.resize((side_px, side_px), Image.Resampling.BICUBIC))
+        film = np.clip(large + np.roll(noise, number), 0, 255).astype(np.uint8)
         place = folder / record.class_name
         place.mkdir(parents=True, exist_ok=True)
-        kind, options = ("png", {}) if number % 2 else ("jpg", {"quality": 90})
-        Image.fromarray(film).save(place / f"{record.patient_id}-{number:06d}.{kind}", **options)
+        kind, options = ("png", {"compress_level": 1}) if number % 2 else ("jpg", {"quality": 90})
+        Image.fromarray(film).save(place / f"{record.image_id}.{kind}", **options)
 
 
 def measure(work: Callable[[Path], None], root: Path) -> tuple[float, float]:
@@ -98,7 +96,7 @@ def decode_one(path: Path) -> int:
 def prepare(root: Path) -> None:
     """Prepare the same films, copies and all."""
     source = ClassFoldersSource(root / "films")
-    run_prepare(source, config=DataConfig(label_conflicts="keep"), out=root / "dataset")
+    run_prepare(source, config=DataConfig(), out=root / "dataset")
 
 
 if __name__ == "__main__":
