@@ -25,13 +25,12 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from cxresnet.core.config import Config
 from cxresnet.core.errors import TrainingError
-from cxresnet.core.files import write_json
 from cxresnet.core.run_folder import RunFolder
 from cxresnet.core.seeding import derive_seed
 from cxresnet.data.dataset import PreparedDataset
 from cxresnet.model.checkpoint import CheckpointRecord, find_valid_checkpoint, write_checkpoint
-from cxresnet.train.engine import build_trainer, choose_precision
-from cxresnet.train.environment import collect_versions, describe_environment
+from cxresnet.train.engine import build_trainer
+from cxresnet.train.environment import EnvironmentNote, collect_versions
 from cxresnet.train.history import History
 from cxresnet.train.interruption import Interruption, TrainingStoppedError, watching_signals
 from cxresnet.train.material import Material, gather_material
@@ -113,13 +112,12 @@ class _Session:
             minutes=settings.save_minutes,
             interruption=self.interruption,
         )
+        note = EnvironmentNote(self.run.train, config=self.config)
         trainer = build_trainer(
             settings,
             folder=self.run.train,
-            callbacks=[self.selection, self.history, StepProgress(), saving],
+            callbacks=[note, self.selection, self.history, StepProgress(), saving],
         )
-        if trainer.is_global_zero:
-            _write_surroundings(self.config, run=self.run, processes=trainer.world_size)
         trainer.fit(self.module, ckpt_path=state, weights_only=True)
         if not trainer.is_global_zero:
             # A helper that Lightning started by running the same command: its part is done, and
@@ -161,14 +159,6 @@ def _build_record(
             "val_films": len(material.val),
         },
     )
-
-
-def _write_surroundings(config: Config, *, run: RunFolder, processes: int) -> None:
-    write_json(run.train / "config.json", config.model_dump(mode="json"))
-    environment = describe_environment(
-        precision=choose_precision(config.train), processes=processes
-    )
-    write_json(run.train / "environment.json", environment)
 
 
 def _get_state_folder(run: RunFolder) -> Path:
