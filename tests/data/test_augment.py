@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from cxresnet.core.config import TrainConfig
 from cxresnet.core.config.train import AugmentConfig
@@ -134,6 +135,28 @@ def test_the_frame_is_erased_and_the_middle_is_not() -> None:
 
     assert changed.count_nonzero() == 36
     assert (changed[2:8, 2:8] == 2).all()
+
+
+def test_a_blurred_dot_by_hand() -> None:
+    # 1-2-1 across and down: 4 of 16 parts stay in the middle, 2 go to each side, 1 to each corner.
+    films, changes = torch.zeros(1, 1, 5, 5), sample(NOTHING, count=1)
+    films[0, 0, 2, 2] = 16
+    changes.blur.fill_(1)
+
+    blurred = apply_changes(films, changes)[0, 0]
+
+    expected = torch.tensor([[1.0, 2, 1], [2, 4, 2], [1, 2, 1]])
+    torch.testing.assert_close(blurred[1:4, 1:4], expected, atol=1e-4, rtol=0)
+
+
+def test_geometry_is_read_as_pytorch_s_affine_grid_reads_it() -> None:
+    films = draw_films()
+    changes = sample(only(rotation_degrees=20, scale_share=0.2, shift_share=0.2))
+
+    grid = functional.affine_grid(changes.geometry, list(films.shape), align_corners=False)
+    expected = functional.grid_sample(films, grid, padding_mode="border", align_corners=False)
+
+    torch.testing.assert_close(apply_changes(films, changes), expected, atol=1e-5, rtol=0)
 
 
 def test_noise_has_the_strength_that_was_decided() -> None:

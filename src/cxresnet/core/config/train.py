@@ -23,6 +23,7 @@ class AugmentConfig(Section):
         contrast: Contrast multiplied by 1 ± at most this.
         brightness: Brightness moved by ± at most this, in standard deviations of the films.
         gamma: Tone curve: exponent between 1 / (1 + gamma) and 1 + gamma.
+        blur: A film blurred over 3×3 pixels is mixed in with at most this share.
         noise: Standard deviation of added noise, at most, in standard deviations of the films.
         border_erase_share: Width of a grey frame laid over the border, at most, as a share of the
             side: what is written in a corner, and how a film was cut, is not always to be had.
@@ -35,6 +36,7 @@ class AugmentConfig(Section):
     contrast: float = Field(default=0.5, ge=0, lt=1)
     brightness: float = Field(default=0.5, ge=0, le=3)
     gamma: float = Field(default=0.0, ge=0, le=3)
+    blur: float = Field(default=0.0, ge=0, le=1)
     noise: float = Field(default=0.05, ge=0, le=1)
     border_erase_share: float = Field(default=0.0, ge=0, le=0.25)
     horizontal_flip: bool = False
