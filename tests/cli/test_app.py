@@ -11,8 +11,17 @@ from cxresnet.cli import app as app_module
 from cxresnet.cli.app import run_command_line
 
 COMMANDS = (
-    "run", "prepare", "merge", "verify", "train", "evaluate", "explain", "report", "predict", "model",
-)  # fmt: skip
+    "run",
+    "prepare",
+    "merge",
+    "verify",
+    "train",
+    "evaluate",
+    "explain",
+    "report",
+    "predict",
+    "model",
+)
 
 
 def _run(*words: str) -> subprocess.CompletedProcess[str]:
