@@ -52,9 +52,8 @@ def main() -> None:
     patients = [record.patient_id for record in records]
     for name, judge in JUDGES.items():
         folds = cross_val_score(judge, thumbnails, classes, groups=patients, cv=GroupKFold(5))
-        print(
-            f"16×16 {name}: accuracy {folds.mean():.3f} (folds {folds.min():.3f} to {folds.max():.3f})"
-        )
+        spread = f"folds {folds.min():.3f} to {folds.max():.3f}"
+        print(f"16×16 {name}: accuracy {folds.mean():.3f} ({spread})")
 
 
 if __name__ == "__main__":

@@ -98,7 +98,7 @@ def _draw_density(
     vessels = draw_branches(branches, body)
     density += draw_ribs_and_clavicles(body) * np.minimum(density * 4, 1)
     density += 0.24 * body.lung * vessels * (1 - lesion.hidden)
-    density += lesion.density - 0.20 * lesion.airways * _draw_airways(vessels)
+    density += lesion.density - 0.26 * lesion.airways * _draw_airways(vessels)
     density += 0.015 * body.lung * draw_smooth_noise(film, body.side_px, knots=48)
     return density
 

@@ -92,13 +92,13 @@ def _draw_consolidation(
 ) -> Lesion:
     side, low, high = _LOBES[patient.integers(len(_LOBES))]
     centre = _place(body, side, patient.uniform(low, high), patient.uniform(0.3, 0.7))
-    size = film.uniform(0.15, 0.25)
+    size = film.uniform(0.16, 0.26)
     blob = _draw_blob(body, centre, (size, size * film.uniform(0.75, 1.2)))
     ragged = 0.30 * draw_smooth_noise(film, body.side_px, knots=10)
     ragged += 0.16 * draw_smooth_noise(film, body.side_px, knots=26)
     opacity = soft_step(blob + ragged, 0.30) * body.lung * (body.across * side > 0)
-    patchy = 1 + 0.22 * draw_smooth_noise(film, body.side_px, knots=34)
-    strength = contrast * film.uniform(0.20, 0.34)
+    patchy = 1 + 0.35 * draw_smooth_noise(film, body.side_px, knots=34)
+    strength = contrast * film.uniform(0.27, 0.42)
     return Lesion(opacity, strength * opacity * patchy, opacity, opacity)
 
 
@@ -109,14 +109,14 @@ def _draw_ground_glass(
     for side in (-1, 1):
         for _ in range(int(patient.integers(2, 5))):
             centre = _place(body, side, patient.uniform(0.5, 0.95), patient.uniform(0.72, 1.0))
-            size = film.uniform(0.10, 0.20)
+            size = film.uniform(0.11, 0.205)
             radii = (size, size * film.uniform(0.9, 1.5))
             np.maximum(patches, _draw_blob(body, centre, radii), out=patches)
     ragged = 0.25 * draw_smooth_noise(film, body.side_px, knots=12)
     opacity = soft_step(patches + ragged, 0.40) * body.lung
     net = np.abs(draw_smooth_noise(film, body.side_px, knots=36))
     grain = draw_smooth_noise(film, body.side_px, knots=56)
-    texture = np.maximum(1.6 - 0.8 * net + 0.3 * grain, 0.2)  # bright meshes around dim cells
-    strength = contrast * film.uniform(0.08, 0.15)
+    texture = np.maximum(1.9 - 1.2 * net + 0.4 * grain, 0.1)  # bright meshes around dim cells
+    strength = contrast * film.uniform(0.125, 0.20)
     nothing = np.zeros_like(opacity)
     return Lesion(opacity, strength * opacity * texture, 0.35 * opacity, nothing)
