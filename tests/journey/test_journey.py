@@ -13,7 +13,7 @@ from cxresnet import DISCLAIMER
 from cxresnet.cli.app import run_command_line
 from cxresnet.core.run_folder import RunFolder
 from cxresnet.data.sources.phantom import parse_phantom_settings, write_phantom_folder
-from cxresnet.evaluate.results import read_evaluation
+from cxresnet.evaluate.record import read_evaluation
 
 SMOKE = str(Path(__file__).parents[2] / "configs" / "smoke.toml")
 SOURCE = "phantoms:films_per_class=60"

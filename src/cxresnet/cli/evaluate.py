@@ -51,6 +51,8 @@ def evaluate_network(run: RunFolder, *, config: EvaluateConfig, data: Path | Non
 def show_headline(evaluation: Evaluation) -> None:
     """Print the headline numbers with their intervals."""
     console.print(_build_table(evaluation))
+    if evaluation.data_verdict:
+        warn(evaluation.data_verdict)
     for warning in evaluation.warnings:
         warn(warning)
     say(DISCLAIMER)

@@ -15,7 +15,7 @@ from rich.box import SIMPLE
 from rich.table import Table
 
 from cxresnet import DISCLAIMER
-from cxresnet.cli.terminal import console, error_console, say
+from cxresnet.cli.terminal import console, error_console, say, warn
 from cxresnet.core.errors import EmptySourceError
 from cxresnet.core.progress import track
 from cxresnet.core.run_folder import open_run_folder
@@ -47,6 +47,8 @@ def predict(
     from cxresnet.predict.predictor import load_predictor
 
     predictor = load_predictor(open_run_folder(run).checkpoint)
+    if verdict := predictor.record.notes.get("data_verdict"):
+        warn(str(verdict))
     files = list(_list_files(paths))
     answers = list(track(predict_files(predictor, files), "Reading films", total=len(files)))
     if format_ is Format.TABLE:

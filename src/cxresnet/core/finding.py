@@ -17,6 +17,7 @@ __all__ = [
     "Measure",
     "Verdict",
     "choose_worst",
+    "describe_stamp",
     "read_findings",
     "write_findings",
 ]
@@ -76,6 +77,21 @@ def choose_worst(findings: Sequence[Finding]) -> Finding | None:
     if not findings:
         return None
     return max(findings, key=lambda finding: _ORDER.index(finding.verdict))
+
+
+def describe_stamp(findings: Sequence[Finding]) -> str:
+    """Describe the worst finding in one sentence: the stamp on every later output.
+
+    >>> describe_stamp([])
+    ''
+    >>> ask = Finding(question="q", title="Q?", verdict="red", sentence="It does.")
+    >>> describe_stamp([ask])
+    'Verdict on the data: RED. It does.'
+    """
+    worst = choose_worst(findings)
+    if worst is None:
+        return ""
+    return f"Verdict on the data: {worst.verdict.upper()}. {worst.sentence}"
 
 
 def write_findings(folder: Path, findings: Sequence[Finding]) -> Path:

@@ -54,6 +54,7 @@ class Background:
         test_views: Views of each film that were averaged.
         openings: How often the sealed test was opened for numbers; None without a seal.
         notes: Sentences for the reader.
+        data_verdict: What the training data betray, one sentence; "" if nobody asked.
     """
 
     name: str = "predictions"
@@ -66,6 +67,7 @@ class Background:
     test_views: int = 1
     openings: int | None = None
     notes: tuple[str, ...] = ()
+    data_verdict: str = ""
 
 
 def evaluate_predictions(
@@ -130,6 +132,7 @@ def _assemble(
         baselines=baselines,
         best_baseline=best.name if best else None,
         counts=_count_sources(films),
+        data_verdict=context.data_verdict,
         warnings=(*caveats, *context.notes),
         provenance=_build_provenance(context, config),
     )

@@ -114,6 +114,7 @@ class Evaluation(Record):
         baselines: What rules without lungs reach on the same films.
         best_baseline: Name of the one with the highest balanced accuracy on these films.
         counts: Films by class and source.
+        data_verdict: What the training data betray, one sentence; "" if nobody asked.
         warnings: Sentences that must stand beside the numbers.
         provenance: Where the numbers come from.
     """
@@ -134,6 +135,7 @@ class Evaluation(Record):
     baselines: tuple[Baseline, ...]
     best_baseline: str | None
     counts: tuple[SourceCount, ...]
+    data_verdict: str = ""
     warnings: tuple[str, ...]
     provenance: Provenance
 

@@ -133,7 +133,7 @@ def compute_attributions(
         )
         for row, choice in enumerate(choices)
     )
-    index = _build_index(described, methods, maps=maps, class_names=predictions.class_names)
+    index = _build_index(described, methods, maps=maps, evaluation=evaluation)
     return Attributions(index=index, films=films, lung_masks=lung_masks, maps=maps)
 
 
@@ -142,11 +142,12 @@ def _build_index(
     methods: Sequence[AbstractMethod],
     *,
     maps: Mapping[str, NDArray[np.float32]],
-    class_names: tuple[str, ...],
+    evaluation: Evaluation,
 ) -> ExplanationIndex:
     return ExplanationIndex(
         scale_limit=compute_scale_limit(np.stack(list(maps.values()))),
-        class_names=class_names,
+        class_names=evaluation.class_names,
+        data_verdict=evaluation.data_verdict,
         methods=tuple(
             MethodRecord(name=method.name, title=method.title, reading=method.reading)
             for method in methods

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ __all__ = ["draw_film_picture", "write_pictures"]
 _PANEL_PX = 384
 _MARGIN_PX = 24
 _HEAD_PX = 84
-_FOOT_PX = 96
+_FOOT_PX = 120
 _PAPER = (14, 17, 22)
 _INK = (232, 236, 241)
 _FAINT = (158, 168, 181)
@@ -62,7 +63,7 @@ def draw_film_picture(attributions: Attributions, row: int) -> Image.Image:
         left = _MARGIN_PX + number * (_PANEL_PX + _MARGIN_PX)
         picture.paste(panel, (left, _HEAD_PX))
         pen.text((left, _HEAD_PX - 22), title, fill=_INK, font=_font(15))
-    _draw_foot(picture, pen, scale_limit=index.scale_limit)
+    _draw_foot(picture, pen, scale_limit=index.scale_limit, data_verdict=index.data_verdict)
     return picture
 
 
@@ -99,7 +100,9 @@ def _write_head(pen: ImageDraw.ImageDraw, attributions: Attributions, row: int) 
     pen.text((_MARGIN_PX, 40), words, fill=_FAINT, font=_font(13))
 
 
-def _draw_foot(picture: Image.Image, pen: ImageDraw.ImageDraw, *, scale_limit: float) -> None:
+def _draw_foot(
+    picture: Image.Image, pen: ImageDraw.ImageDraw, *, scale_limit: float, data_verdict: str
+) -> None:
     top = _HEAD_PX + _PANEL_PX + 16
     bar = Image.fromarray(draw_colour_bar(width_px=_PANEL_PX, height_px=14))
     picture.paste(bar, (_MARGIN_PX, top))
@@ -112,6 +115,7 @@ def _draw_foot(picture: Image.Image, pen: ImageDraw.ImageDraw, *, scale_limit: f
     left = 2 * _MARGIN_PX + _PANEL_PX
     pen.text((left, top - 4), words, fill=_FAINT, font=_font(13), spacing=4)
     pen.text((left, top + 38), DISCLAIMER, fill=_INK, font=_font(13))
+    pen.text((_MARGIN_PX, top + 58), textwrap.fill(data_verdict, 150), fill=_INK, font=_font(12))
 
 
 def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:

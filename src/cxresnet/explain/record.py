@@ -86,6 +86,7 @@ class ExplanationIndex(_Record):
         format: Version of this file.
         disclaimer: What the pictures must not be used for.
         unit: Of every map.
+        data_verdict: What the training data betray, one sentence; "" if nobody asked.
         scale_limit: Change of probability at both ends of the one colour scale, above 0.
         class_names: The classes in order.
         methods: In the order in which they are shown.
@@ -95,6 +96,7 @@ class ExplanationIndex(_Record):
     format: Literal[1] = 1
     disclaimer: str = DISCLAIMER
     unit: Literal["change of probability"] = "change of probability"
+    data_verdict: str = ""
     scale_limit: float = Field(gt=0, le=1)
     class_names: tuple[str, ...]
     methods: tuple[MethodRecord, ...]

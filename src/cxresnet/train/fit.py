@@ -154,6 +154,7 @@ def _build_record(
         versions=collect_versions(),
         metrics=dict(known),
         notes={
+            "data_verdict": material.data_verdict,
             "train": config.train.model_dump(mode="json"),
             "train_films": len(material.train),
             "val_films": len(material.val),

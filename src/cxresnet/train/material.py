@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cxresnet.core.errors import SplitError
+from cxresnet.core.finding import describe_stamp, read_findings
 from cxresnet.data.dataset import FilmSet, PreparedDataset
 from cxresnet.data.preprocess import Preprocessing
 
@@ -23,6 +24,7 @@ class Material:
         class_names: Order of the logits.
         preprocessing: The road of the films, with mean and sd.
         dataset_hash: Which prepared dataset.
+        data_verdict: What the data betray, one sentence; "" if nobody asked.
     """
 
     train: FilmSet
@@ -30,6 +32,7 @@ class Material:
     class_names: tuple[str, ...]
     preprocessing: Preprocessing
     dataset_hash: str
+    data_verdict: str = ""
 
 
 def gather_material(dataset: PreparedDataset, *, fold: int | None = None) -> Material:
@@ -59,6 +62,7 @@ def gather_material(dataset: PreparedDataset, *, fold: int | None = None) -> Mat
         class_names=dataset.class_names,
         preprocessing=dataset.preprocessing,
         dataset_hash=dataset.dataset_hash,
+        data_verdict=describe_stamp(read_findings(dataset.path)),
     )
 
 
