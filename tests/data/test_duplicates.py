@@ -157,12 +157,12 @@ def sample_strangers(known: np.ndarray, count: int, generator: np.random.Generat
 def test_copies_are_found_where_films_are_compared_in_cells() -> None:
     generator = np.random.default_rng(0)
     known = compute_fingerprints(draw_films(80))
-    strangers = sample_strangers(known, 4000, generator)
+    strangers = sample_strangers(known, 5000, generator)
     noisy = strangers[:200].astype(float) * 1.02 + generator.normal(0, 3, (200, 1024))
     copies = np.clip(noisy, 0, 255).astype(np.uint8)
     clusters = find_clusters(np.concatenate([strangers, copies]))
-    assert np.mean(clusters[4000:] == clusters[:200]) > 0.98
-    assert len(np.unique(clusters[:4000])) > 0.99 * 4000
+    assert np.mean(clusters[5000:] == clusters[:200]) > 0.98
+    assert len(np.unique(clusters[:5000])) > 0.99 * 5000
 
 
 @pytest.mark.slow

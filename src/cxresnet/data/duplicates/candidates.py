@@ -24,7 +24,7 @@ _LEAST_COSINE = 0.66
 """Copies are more alike than this after the evening out: see `benchmarks/planted_copies.py`."""
 
 _FILMS_PER_CELL = 192
-_CELLS_PER_FILM = 6
+_CELLS_PER_FILM = 10
 _NEIGHBOURS = 6
 """At most so many candidates are kept a film and view, the nearest."""
 
