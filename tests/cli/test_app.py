@@ -97,6 +97,17 @@ def test_a_fault_of_ours_shows_no_traceback_and_asks_for_a_report(
     assert "Traceback" not in shown
 
 
+def test_ctrl_c_inside_a_command_is_one_sentence_too(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    def interrupt(*_arguments: object, **_options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("cxresnet.data.verify.verify_dataset", interrupt)
+    assert run_command_line(["verify", str(tmp_path)]) == 130
+    assert "Stopped by Ctrl-C" in capfd.readouterr().err
+
+
 def test_ctrl_c_is_one_sentence_and_exit_code_130(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

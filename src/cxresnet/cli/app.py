@@ -31,6 +31,7 @@ __all__ = ["app", "main", "run_command_line"]
 _EXIT_USAGE = 2
 _EXIT_FAULT = 70
 _EXIT_INTERRUPTED = 130
+_STOPPED = "Stopped by Ctrl-C. What was finished stands; the same command with --resume goes on."
 
 app = typer.Typer(
     name="cxresnet",
@@ -89,15 +90,15 @@ def run_command_line(arguments: Sequence[str]) -> int:
     except TyperException as error:
         return _fail_at_usage(error.format_message())
     except (KeyboardInterrupt, typer.Abort):
-        return _fail(
-            "Stopped by Ctrl-C. What was finished stands; the same command with --resume goes on.",
-            _EXIT_INTERRUPTED,
-        )
+        return _fail(_STOPPED, _EXIT_INTERRUPTED)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:  # noqa: BLE001  the last line of defence: no traceback for users
         return _fail_unexpectedly(error)
+    if code == _EXIT_INTERRUPTED:
+        # Typer turns Ctrl-C inside a command into this code, without a word.
+        return _fail(_STOPPED, _EXIT_INTERRUPTED)
     return code if isinstance(code, int) else 0
 
 
