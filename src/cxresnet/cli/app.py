@@ -84,7 +84,7 @@ def run_command_line(arguments: Sequence[str]) -> int:
     """
     try:
         with reporting_to(terminal.reporter):
-            code = app(args=list(arguments), prog_name="cxresnet", standalone_mode=False)
+            return _run_app(arguments)
     except CXResnetError as error:
         return _fail(str(error), error.exit_code)
     except TyperException as error:
@@ -96,9 +96,13 @@ def run_command_line(arguments: Sequence[str]) -> int:
         return 0
     except Exception as error:  # noqa: BLE001  the last line of defence: no traceback for users
         return _fail_unexpectedly(error)
+
+
+def _run_app(arguments: Sequence[str]) -> int:
+    code = app(args=list(arguments), prog_name="cxresnet", standalone_mode=False)
     if code == _EXIT_INTERRUPTED:
         # Typer turns Ctrl-C inside a command into this code, without a word.
-        return _fail(_STOPPED, _EXIT_INTERRUPTED)
+        raise KeyboardInterrupt
     return code if isinstance(code, int) else 0
 
 
