@@ -117,3 +117,12 @@ def test_ctrl_c_is_one_sentence_and_exit_code_130(
     monkeypatch.setattr(app_module, "app", interrupt)
     assert run_command_line(["run"]) == 130
     assert "--resume" in capfd.readouterr().err
+
+
+def test_every_command_says_what_it_is_not_unless_quiet(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    assert run_command_line(["model"]) == 0
+    assert DISCLAIMER in capfd.readouterr().err
+    assert run_command_line(["--quiet", "model"]) == 0
+    assert DISCLAIMER not in capfd.readouterr().err

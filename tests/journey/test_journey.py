@@ -98,11 +98,17 @@ def test_a_folder_that_holds_a_run_is_not_written_over(
     assert (run.checkpoint / "MANIFEST.json").read_bytes() == weights
 
 
-def test_a_finished_run_that_is_resumed_changes_nothing(run: RunFolder) -> None:
+def test_a_finished_run_that_is_resumed_changes_nothing_and_ends_with_the_headline(
+    run: RunFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
     weights = (run.checkpoint / "MANIFEST.json").read_bytes()
     words = ["run", SOURCE, "--out", str(run.path), "--config", SMOKE, "--resume"]
     assert run_command_line(words) == 0
     assert (run.checkpoint / "MANIFEST.json").read_bytes() == weights
+    headline, path = capsys.readouterr().out.splitlines()[-2:]
+    assert "balanced accuracy" in headline
+    assert "n = " in headline
+    assert path == f"Wrote {run.report}"
 
 
 def test_a_folder_of_films_is_predicted_one_row_a_film_or_why_not(

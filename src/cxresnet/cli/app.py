@@ -33,7 +33,14 @@ _EXIT_FAULT = 70
 _EXIT_INTERRUPTED = 130
 _STOPPED = "Stopped by Ctrl-C. What was finished stands; the same command with --resume goes on."
 
+
+def _say_what_it_is_not(_result: object, **_options: object) -> None:
+    if not terminal.reporter.quiet:
+        terminal.error_console.print(DISCLAIMER, style="bold")
+
+
 app = typer.Typer(
+    result_callback=_say_what_it_is_not,
     name="cxresnet",
     no_args_is_help=True,
     pretty_exceptions_enable=False,

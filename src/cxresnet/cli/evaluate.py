@@ -9,9 +9,8 @@ import typer
 from rich.box import SIMPLE
 from rich.table import Table
 
-from cxresnet import DISCLAIMER
 from cxresnet.cli.options import ConfigOption, RunArgument, SetOption
-from cxresnet.cli.terminal import console, say, say_wrote, warn
+from cxresnet.cli.terminal import console, say_wrote, warn
 from cxresnet.core.config import EvaluateConfig, read_config
 from cxresnet.core.run_folder import RunFolder, open_run_folder
 
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from cxresnet.evaluate.record import Evaluation
     from cxresnet.metrics.bootstrap import Estimate
 
-__all__ = ["evaluate", "evaluate_network"]
+__all__ = ["describe_headline", "evaluate", "evaluate_network"]
 
 
 def evaluate(
@@ -37,7 +36,9 @@ def evaluate(
     evaluate_network(open_run_folder(run), config=settings.evaluate, data=data)
 
 
-def evaluate_network(run: RunFolder, *, config: EvaluateConfig, data: Path | None = None) -> None:
+def evaluate_network(
+    run: RunFolder, *, config: EvaluateConfig, data: Path | None = None
+) -> Evaluation:
     """Evaluate, and show the headline numbers."""
     from cxresnet.evaluate.evaluation import run_evaluate
 
@@ -46,6 +47,25 @@ def evaluate_network(run: RunFolder, *, config: EvaluateConfig, data: Path | Non
     folder = run.evaluate if data is None else run.path / f"evaluate-{evaluation.name}"
     say_wrote(folder / run.metrics.name)
     say_wrote(folder / run.predictions.name)
+    return evaluation
+
+
+def describe_headline(evaluation: Evaluation) -> str:
+    """Describe the headline in one line, each number with its interval."""
+    headline = evaluation.headline
+    named = (
+        ("balanced accuracy", headline.balanced_accuracy),
+        ("accuracy", headline.accuracy),
+        ("macro AUROC", headline.macro_auroc),
+    )
+    shown = []
+    for name, estimate in named:
+        value, low, high, _ = _format(estimate)
+        shown.append(f"{name} {value} ({low} to {high})")
+    return (
+        f"{evaluation.name}: {', '.join(shown)}; "
+        f"n = {evaluation.films} films of {evaluation.patients} patients."
+    )
 
 
 def show_headline(evaluation: Evaluation) -> None:
@@ -55,7 +75,6 @@ def show_headline(evaluation: Evaluation) -> None:
         warn(evaluation.data_verdict)
     for warning in evaluation.warnings:
         warn(warning)
-    say(DISCLAIMER)
 
 
 def _build_table(evaluation: Evaluation) -> Table:

@@ -14,8 +14,7 @@ import typer
 from rich.box import SIMPLE
 from rich.table import Table
 
-from cxresnet import DISCLAIMER
-from cxresnet.cli.terminal import console, error_console, say, warn
+from cxresnet.cli.terminal import console, say, warn
 from cxresnet.core.errors import EmptySourceError
 from cxresnet.core.progress import track
 from cxresnet.core.run_folder import open_run_folder
@@ -53,11 +52,9 @@ def predict(
     answers = list(track(predict_files(predictor, files), "Reading films", total=len(files)))
     if format_ is Format.TABLE:
         console.print(_build_table(answers, predictor.class_names))
-        say(DISCLAIMER)
         return
     rows = [_describe(answer, predictor.class_names) for answer in answers]
     say(_format_csv(rows) if format_ is Format.CSV else json.dumps(rows, indent=2))
-    error_console.print(DISCLAIMER, markup=False)
 
 
 def _list_files(paths: Sequence[Path]) -> Iterator[Path]:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cxresnet.cli.evaluate import evaluate_network
+from cxresnet.cli.evaluate import describe_headline, evaluate_network
 from cxresnet.cli.explain import explain_network
 from cxresnet.cli.options import (
     ClassesOption,
@@ -65,6 +65,7 @@ def run(  # noqa: PLR0913  each is a flag of the command
     if not (resume and (dataset / "dataset.json").is_file()):
         prepare_films(films, config=settings.data, out=dataset, force=force)
     train_network(open_dataset(dataset), config=settings, run=folder, resume=resume)
-    evaluate_network(folder, config=settings.evaluate)
+    evaluation = evaluate_network(folder, config=settings.evaluate)
     explain_network(folder, config=settings.explain)
+    say(describe_headline(evaluation))
     write_report(folder)

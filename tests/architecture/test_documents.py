@@ -1,0 +1,43 @@
+"""The documents name what is there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SOURCE = ROOT / "src" / "cxresnet"
+
+
+def _find_table_paths() -> list[str]:
+    text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    table = text[text.index("## Where is") : text.index("## Decisions")]
+    return sorted(set(re.findall(r"`([a-z_/]+(?:\.py|/))`", table)))
+
+
+@pytest.mark.parametrize("name", _find_table_paths())
+def test_every_place_in_the_map_is_there(name: str) -> None:
+    assert (SOURCE / name).exists() or (ROOT / name).exists()
+
+
+def test_every_room_is_on_the_map() -> None:
+    text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    for room in SOURCE.iterdir():
+        if room.is_dir() and room.name != "__pycache__":
+            assert re.search(rf"^{room.name} ", text, flags=re.MULTILINE), room.name
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "ARCHITECTURE.md"])
+def test_every_link_of_a_document_leads_somewhere(name: str) -> None:
+    text = (ROOT / name).read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)#:]+)\)", text):
+        assert (ROOT / target).exists(), target
+
+
+def test_the_readme_says_what_it_must_not_be_used_for() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert "Research and teaching only, not a medical device" in text
+    assert "make demo" in text
+    assert "make test" in text
