@@ -290,7 +290,7 @@ def test_interrupted_work_goes_on_and_decodes_no_film_twice(
     with pytest.raises(KeyboardInterrupt):
         run_prepare(source, config=CONFIG, out=tmp_path / "d")
     assert not (tmp_path / "d").exists()
-    assert "the same command goes on from there" in caplog.text
+    assert "the next try goes on from there" in caplog.text
     source.stop_after = None
     result = run_prepare(source, config=CONFIG, out=tmp_path / "d")
     assert sorted(source.reads) == sorted(record.location for record, _ in source.films)
@@ -357,7 +357,21 @@ def test_a_disk_that_fills_half_way_loses_nothing(
     monkeypatch.undo()
     run_prepare(source, config=CONFIG, out=tmp_path / "d")
     assert len(source.reads) == 25
-    assert "the same command goes on" in caplog.text
+    assert "the next try goes on" in caplog.text
+
+
+def test_an_impossible_split_is_told_and_another_one_decodes_no_film_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = make_source()
+    impossible = CONFIG.model_copy(update={"folds": 50})
+    with pytest.raises(SplitError, match="too few for 50 parts"):
+        run_prepare(source, config=impossible, out=tmp_path / "d")
+    assert not (tmp_path / "d").exists()
+    assert "the next try goes on" in caplog.text
+    run_prepare(source, config=CONFIG, out=tmp_path / "d")
+    assert len(source.reads) == 24
+    assert list_files(tmp_path) == ["d"]
 
 
 def test_a_folder_that_may_not_be_written_is_told(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """`prepare`: from films as people have them to a dataset on disk, whole or not at all.
 
 All work happens in a hidden folder beside the output, `.NAME.partial`. Interrupted work leaves it
-there, and the same command goes on from it; finished work is renamed into place.
+there, and the next try goes on from it; finished work is renamed into place.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from cxresnet.core.errors import RunFolderError, StorageError
+from cxresnet.core.errors import CXResnetError, RunFolderError, StorageError
 from cxresnet.core.files import explain_storage_errors
 from cxresnet.data.dataset_record import LEDGER_NAME
 
@@ -64,7 +64,7 @@ def require_space(out: Path, needed_bytes: int) -> None:
 
 @contextlib.contextmanager
 def working_beside(out: Path) -> Iterator[Path]:
-    """Work in `.NAME.partial`; it is kept after Ctrl-C or a full disk, for the next try.
+    """Work in `.NAME.partial`; it is kept after Ctrl-C, a full disk or an impossible split.
 
     Yields:
         The folder; it may hold earlier work, or not be there yet.
@@ -72,10 +72,10 @@ def working_beside(out: Path) -> Iterator[Path]:
     partial = out.parent / f".{out.name}.partial"
     try:
         yield partial
-    except (KeyboardInterrupt, StorageError):
+    except (KeyboardInterrupt, CXResnetError):
         if partial.exists():
             _logger.warning(
-                "What was decoded is kept in '%s'; the same command goes on from there.", partial
+                "What was decoded is kept in '%s'; the next try goes on from there.", partial
             )
         raise
 
