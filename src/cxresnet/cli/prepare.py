@@ -19,7 +19,7 @@ from cxresnet.cli.options import (
     SetOption,
     SourceArgument,
 )
-from cxresnet.cli.source import open_films, override_source
+from cxresnet.cli.source import open_films
 from cxresnet.cli.terminal import say, say_wrote, show_finding, warn
 from cxresnet.core.config import DataConfig, read_config
 from cxresnet.core.errors import ConfigError
@@ -52,7 +52,8 @@ def prepare(  # noqa: PLR0913  each is a flag of the command
 ) -> None:
     """Turn films into a dataset: decoded once, split by patient, the test split sealed."""
     settings = read_config(config, settings=set_ or ())
-    chosen = override_source(
+    films = open_films(
+        source,
         settings.source,
         classes=classes,
         columns=columns,
@@ -60,7 +61,6 @@ def prepare(  # noqa: PLR0913  each is a flag of the command
         manifest=manifest,
         recipe=recipe,
     )
-    films = open_films(source, chosen)
     if shard is None:
         prepare_films(films, config=settings.data, out=out, force=force)
         return

@@ -23,7 +23,7 @@ from cxresnet.cli.options import (
 )
 from cxresnet.cli.prepare import prepare_films
 from cxresnet.cli.report import write_report
-from cxresnet.cli.source import open_films, override_source
+from cxresnet.cli.source import open_films
 from cxresnet.cli.terminal import say
 from cxresnet.cli.train import train_network
 from cxresnet.core.config import read_config
@@ -51,7 +51,8 @@ def run(  # noqa: PLR0913  each is a flag of the command
 
     settings = read_config(config, settings=set_ or ())
     dataset = out / "dataset"
-    chosen = override_source(
+    films = open_films(
+        source,
         settings.source,
         classes=classes,
         columns=columns,
@@ -59,7 +60,6 @@ def run(  # noqa: PLR0913  each is a flag of the command
         manifest=manifest,
         recipe=recipe,
     )
-    films = open_films(source, chosen)
     folder = claim_run_folder(out, dataset=dataset, force=force or resume)
     say(f"Run {out}: prepare, train, evaluate, explain, report")
     if not (resume and (dataset / "dataset.json").is_file()):

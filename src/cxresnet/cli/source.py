@@ -12,10 +12,11 @@ from cxresnet.core.config import SourceConfig
 if TYPE_CHECKING:
     from cxresnet.data.sources.source import AbstractSource
 
-__all__ = ["open_films", "override_source"]
+__all__ = ["open_films"]
 
 
-def override_source(
+def open_films(
+    source: Sequence[str],
     config: SourceConfig,
     *,
     classes: str | None,
@@ -23,11 +24,14 @@ def override_source(
     labels: Path | None,
     manifest: bool | None,
     recipe: str | None,
-) -> SourceConfig:
-    """Put the flags over the config's section; a flag that was not given changes nothing.
+) -> AbstractSource:
+    """Open what the user named as SOURCE, with the flags over the config's section.
+
+    A flag that was not given changes nothing.
 
     Raises:
         ConfigError: A flag is not of the form it should be.
+        SourceError: There is nothing of that name, or it is of no kind that is read.
     """
     from cxresnet.data.sources.columns import parse_columns
 
@@ -42,11 +46,10 @@ def override_source(
         changes["manifest"] = manifest
     if recipe is not None:
         changes["recipe"] = recipe
-    return config.model_copy(update=changes)
+    return _open(source, config.model_copy(update=changes))
 
 
-def open_films(source: Sequence[str], config: SourceConfig) -> AbstractSource:
-    """Open what the user named as SOURCE."""
+def _open(source: Sequence[str], config: SourceConfig) -> AbstractSource:
     from cxresnet.data.sources.open import SourceOptions, open_source
     from cxresnet.data.sources.table import TableReading
 
