@@ -43,7 +43,22 @@ def test_by_hand_right_before_wrong_and_most_confident_first() -> None:
         (1, 0, "most confident right"),
         (4, 0, "most confident right"),
         (2, 1, "most confident wrong"),
+        (0, 0, "least confident right"),
         (3, 1, "most confident right"),
+    ]
+
+
+def test_the_least_confident_right_film_is_of_a_patient_not_shown_yet() -> None:
+    films = [
+        ("a", "1", 0, (0.9, 0.1)),
+        ("b", "1", 0, (0.51, 0.49)),
+        ("c", "2", 0, (0.7, 0.3)),
+        ("d", "3", 0, (0.6, 0.4)),
+        ("e", "3", 0, (0.8, 0.2)),
+    ]
+    assert _choose(films, films_per_class=1) == [
+        (0, 0, "most confident right"),
+        (3, 0, "least confident right"),
     ]
 
 
@@ -62,7 +77,10 @@ def test_a_patient_stands_once_with_the_most_confident_film() -> None:
 
 def test_equal_confidence_goes_by_image_id() -> None:
     films = [("b", "1", 0, (0.9, 0.1)), ("a", "2", 0, (0.9, 0.1))]
-    assert [row for row, *_ in _choose(films, films_per_class=1)] == [1]
+    assert _choose(films, films_per_class=1) == [
+        (1, 0, "most confident right"),
+        (0, 0, "least confident right"),
+    ]
 
 
 def test_films_without_a_known_class_are_passed_over() -> None:

@@ -57,7 +57,7 @@ class ExplainResult:
 
 
 def run_explain(run: RunFolder, *, config: ExplainConfig) -> ExplainResult:
-    """Explain the most confident right and wrong films of the test.
+    """Explain the surest right and wrong films of the test, and the unsurest right ones.
 
     Args:
         run: Trained and evaluated.

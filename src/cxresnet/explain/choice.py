@@ -1,4 +1,4 @@
-"""Which films are explained: the most confident right and wrong ones of each class."""
+"""Which films are explained: of each class the surest right and wrong ones, and the unsurest."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def choose_films(
     group_ids: Sequence[str],
     films_per_class: int,
 ) -> tuple[Choice, ...]:
-    """Choose the most confident right and wrong films of each true class.
+    """Choose the most confident right and wrong films of each true class, and the least confident.
 
     Confidence is the probability of the class that was decided for. One film a group (patient or
     cluster of copies) stands for it, so that a class is not shown by one patient alone. These films
@@ -46,10 +46,11 @@ def choose_films(
             passed over.
         image_ids: One a film.
         group_ids: One a film.
-        films_per_class: At most so many right and so many wrong films of each class.
+        films_per_class: At most so many films of each of the three kinds of each class.
 
     Returns:
-        By class, right before wrong, most confident first; equal confidence by image id.
+        By class: right and wrong ones, most confident first, then right ones of other groups,
+        least confident first; equal confidence by image id.
     """
     choices: list[Choice] = []
     order = _order_by_confidence(judged, image_ids)
@@ -57,12 +58,16 @@ def choose_films(
         ours = [row for row in order if judged.truth[row] == label]
         right = [row for row in ours if judged.predicted[row] == label]
         wrong = [row for row in ours if judged.predicted[row] != label]
+        surest = _take_one_of_each_group(right, group_ids)[:films_per_class]
+        shown = {group_ids[row] for row in surest}
+        others = [row for row in reversed(right) if group_ids[row] not in shown]
         kinds: tuple[tuple[list[int], Why], ...] = (
-            (right, "most confident right"),
-            (wrong, "most confident wrong"),
+            (surest, "most confident right"),
+            (_take_one_of_each_group(wrong, group_ids), "most confident wrong"),
+            (_take_one_of_each_group(others, group_ids), "least confident right"),
         )
         for rows, why in kinds:
-            chosen = _take_one_of_each_group(rows, group_ids)[:films_per_class]
+            chosen = rows[:films_per_class]
             choices += [Choice(row, int(judged.predicted[row]), why) for row in chosen]
     return tuple(choices)
 

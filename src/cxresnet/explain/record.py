@@ -26,7 +26,7 @@ __all__ = [
     "write_attributions",
 ]
 
-Why = Literal["most confident right", "most confident wrong"]
+Why = Literal["most confident right", "most confident wrong", "least confident right"]
 
 _ARRAYS = "attributions.npz"
 _INDEX = "index.json"

@@ -15,7 +15,8 @@ class ExplainConfig(Section):
     """How the network is explained.
 
     Attributes:
-        films_per_class: Most confident right and most confident wrong films, each, of each class.
+        films_per_class: Most confident right, most confident wrong and least confident right
+            films, each, of each class.
         occlusion_window_share: Side of the grey patch, as a share of the film's side.
         occlusion_stride_share: Step of the patch, likewise; at most the patch itself.
         batch_size: Films, covered ones included, that go through the network at once.
