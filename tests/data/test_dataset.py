@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from cxresnet.core.errors import DatasetError, SealedTestError, StorageError
 from cxresnet.data import sealed_test
 from cxresnet.data.dataset import PreparedDataset, open_dataset
 from cxresnet.data.prepare import run_prepare
-from cxresnet.data.sealed_test import read_ledger
+from cxresnet.data.sealed_test import Opener, read_ledger
 from cxresnet.data.sources.phantom import PhantomSettings, PhantomSource
 
 
@@ -60,17 +61,36 @@ def test_the_test_split_is_sealed(dataset: PreparedDataset) -> None:
 
 
 def test_every_opening_is_written_down(dataset: PreparedDataset) -> None:
-    first = dataset.open_sealed_test(reason="evaluate run a")
-    dataset.open_sealed_test(reason="evaluate run b")
+    first = dataset.open_sealed_test(
+        Opener(reason="evaluate run a", run="first", network="", config="c0")
+    )
+    dataset.open_sealed_test(Opener(reason="evaluate run b", run="first", network="", config="c0"))
     openings = read_ledger(dataset.path / "test_openings.csv")
     assert [opening.reason for opening in openings] == ["evaluate run a", "evaluate run b"]
     assert openings[0].dataset_hash == dataset.dataset_hash
     assert set(first.manifest["split"]) == {"test"}
 
 
-def test_without_a_reason_the_seal_holds(dataset: PreparedDataset) -> None:
-    with pytest.raises(SealedTestError, match="give a reason"):
-        dataset.open_sealed_test(reason="  ")
+@pytest.mark.parametrize("name", ["reason", "run", "config"])
+def test_without_a_reason_a_run_and_a_config_the_seal_holds(
+    dataset: PreparedDataset, name: str
+) -> None:
+    opener = replace(Opener(reason="x", run="first", network="", config="c0"), **{name: "  "})
+    with pytest.raises(SealedTestError, match=f"give a {name}"):
+        dataset.open_sealed_test(opener)
+    assert read_ledger(dataset.path / "test_openings.csv") == ()
+
+
+def test_a_test_film_that_was_exchanged_is_not_opened(dataset: PreparedDataset) -> None:
+    images = np.load(dataset.path / "images.npy")
+    row = int(dataset.manifest.index[dataset.manifest["split"] == "test"][0])
+    images[row, 0, 0] ^= 1
+    np.save(dataset.path / "images.npy", images)
+    with pytest.raises(DatasetError, match="was altered after it was sealed"):
+        open_dataset(dataset.path).open_sealed_test(
+            Opener(reason="x", run="first", network="", config="c0")
+        )
+    assert read_ledger(dataset.path / "test_openings.csv") == ()
 
 
 def test_what_cannot_be_written_down_is_not_opened(
@@ -81,7 +101,7 @@ def test_what_cannot_be_written_down_is_not_opened(
 
     monkeypatch.setattr(sealed_test, "write_safe_csv", fail)
     with pytest.raises(StorageError):
-        dataset.open_sealed_test(reason="a look")
+        dataset.open_sealed_test(Opener(reason="a look", run="first", network="", config="c0"))
 
 
 def test_folds_cover_everything_but_the_test(dataset: PreparedDataset) -> None:

@@ -5,14 +5,24 @@ from pathlib import Path
 import pytest
 
 from cxresnet.core.errors import DatasetError
-from cxresnet.data.sealed_test import find_broken_links, log_opening, read_ledger, start_ledger
+from cxresnet.data.sealed_test import (
+    Opener,
+    find_broken_links,
+    log_opening,
+    read_ledger,
+    start_ledger,
+)
+
+
+def _open(reason: str) -> Opener:
+    return Opener(reason=reason, run="=first\nrun", network="ef" * 32, config="cd" * 32)
 
 
 @pytest.fixture
 def ledger(tmp_path: Path) -> Path:
     path = start_ledger(tmp_path / "test_openings.csv")
     for reason in ("evaluate run 1", "=evaluate\nrun 2", "third"):
-        log_opening(path, reason=reason, dataset_hash="ab" * 32)
+        log_opening(path, _open(reason), dataset_hash="ab" * 32)
     return path
 
 
@@ -20,6 +30,8 @@ def test_openings_are_counted_and_chained(ledger: Path) -> None:
     openings = read_ledger(ledger)
     assert [opening.number for opening in openings] == [1, 2, 3]
     assert openings[1].reason == "=evaluate run 2"
+    assert (openings[1].run, openings[1].network) == ("=first run", "ef" * 32)
+    assert {opening.config for opening in openings} == {"cd" * 32}
     assert openings[0].previous_hash == "0" * 64
     assert openings[2].previous_hash == openings[1].row_hash
     assert find_broken_links(openings) == []
@@ -29,6 +41,8 @@ def test_openings_are_counted_and_chained(ledger: Path) -> None:
     ("number", "damage", "message"),
     [
         (2, lambda line: line.replace("third", "first"), "Row 3 was changed"),
+        (1, lambda line: line.replace("=first run", "other run"), "Row 2 was changed"),
+        (0, lambda line: line.replace("cdcd", "abab", 1), "Row 1 was changed"),
         (1, lambda line: "", "Row 2 does not follow"),
         (0, lambda line: "", "Row 1 does not follow"),
     ],
@@ -41,7 +55,7 @@ def test_a_changed_or_missing_row_breaks_the_chain_and_keeps_the_seal(
     ledger.write_text("".join(lines))
     assert any(message in problem for problem in find_broken_links(read_ledger(ledger)))
     with pytest.raises(DatasetError, match="ledger of test openings was altered"):
-        log_opening(ledger, reason="once more", dataset_hash="ab" * 32)
+        log_opening(ledger, _open("once more"), dataset_hash="ab" * 32)
 
 
 @pytest.mark.parametrize("content", [None, b"", b"\xff\xfe", b'"number"\n1\n', b"number\nx\n"])

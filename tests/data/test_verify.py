@@ -15,6 +15,7 @@ from cxresnet.core.files import compute_sha256, read_json, write_json, write_tex
 from cxresnet.data.dataset import open_dataset
 from cxresnet.data.manifest import compute_row_hashes, read_manifest, write_manifest
 from cxresnet.data.prepare import run_prepare
+from cxresnet.data.sealed_test import Opener
 from cxresnet.data.sources.phantom import PhantomSettings, PhantomSource
 from cxresnet.data.verify import verify_dataset
 
@@ -54,7 +55,9 @@ def test_a_fresh_dataset_holds(path: Path) -> None:
 
 
 def test_openings_that_are_written_down_are_no_problem(path: Path) -> None:
-    open_dataset(path).open_sealed_test(reason="evaluate")
+    open_dataset(path).open_sealed_test(
+        Opener(reason="evaluate", run="first", network="", config="c0")
+    )
     verification = verify_dataset(path)
     assert verification.problems == ()
     assert any("opened 1 times" in proof for proof in verification.proofs)
@@ -143,7 +146,9 @@ def test_a_lost_row_and_a_new_order_are_told(path: Path) -> None:
 
 
 def test_a_ledger_changed_by_hand_is_told(path: Path) -> None:
-    open_dataset(path).open_sealed_test(reason="evaluate")
+    open_dataset(path).open_sealed_test(
+        Opener(reason="evaluate", run="first", network="", config="c0")
+    )
     ledger = path / "test_openings.csv"
     ledger.write_text(ledger.read_text().replace("evaluate", "just prep"))
     problems = verify_dataset(path).problems

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -75,7 +76,7 @@ def _write_dataset(
             "file_format": ["PNG"] * len(split),
             "file_mode": ["L"] * len(split),
             "content_sha256": [f"content-{seed}-{number}" for number in numbers],
-            "film_sha256": [f"film-{seed}-{number}" for number in numbers],
+            "film_sha256": [hashlib.sha256(film.tobytes()).hexdigest() for film in films],
             **columns,
         }
     )

@@ -36,6 +36,9 @@ def test_the_sealed_test_is_judged_and_written(run: RunFolder, config: EvaluateC
     ]
     assert {item.factor for item in found.slices} == {"source", "view", "age"}
     assert found.provenance.openings == 1
+    (opening,) = read_ledger(run.read_dataset_path() / "test_openings.csv")
+    assert (opening.run, opening.network) == ("run", found.provenance.checkpoint)
+    assert opening.config == config.compute_hash()
     assert found.provenance.trained_on == found.provenance.dataset_hash
     assert len(found.provenance.checkpoint) == 64
     names = {path.name for path in run.evaluate.iterdir()}
@@ -175,9 +178,7 @@ def test_pictures_of_training_films_under_another_name_are_not_judged(
 ) -> None:
     # The same pictures as the run's (seed 0), brighter, and with other names and files.
     names = [f"other-{number}" for number in range(78)]
-    other = write_dataset(
-        tmp_path / "again", brighter_by=5, image_id=names, content_sha256=names, film_sha256=names
-    )
+    other = write_dataset(tmp_path / "again", brighter_by=5, image_id=names, content_sha256=names)
     found = run_evaluate(run, config=config, dataset=other.path)
     table = read_predictions(run.path / "evaluate-again" / "predictions.csv")
     assert found.films == 24

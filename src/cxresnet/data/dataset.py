@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -24,7 +25,7 @@ from cxresnet.data.dataset_record import (
 )
 from cxresnet.data.manifest import read_manifest
 from cxresnet.data.preprocess import Preprocessing
-from cxresnet.data.sealed_test import log_opening
+from cxresnet.data.sealed_test import Opener, log_opening
 
 __all__ = ["FilmSet", "PreparedDataset", "open_dataset"]
 
@@ -128,22 +129,37 @@ class PreparedDataset:
         chosen = folds == fold if role == "val" else (folds != fold) & (folds >= 0)
         return self._take(np.flatnonzero(chosen))
 
-    def open_sealed_test(self, *, reason: str) -> FilmSet:
-        """Open the test split, and write down that, when and why.
+    def open_sealed_test(self, opener: Opener) -> FilmSet:
+        """Open the test split, and write down when, why, for which run and under which config.
+
+        Every film is compared with the hash that was sealed into its row when it was prepared.
 
         Args:
-            reason: Why, for the ledger; not empty.
+            opener: Who opens it; all but the network must be said.
 
         Raises:
-            SealedTestError: No reason was given.
-            DatasetError: There is no test split, or the ledger was altered.
+            SealedTestError: It was not said why, for which run or under which config.
+            DatasetError: There is no test split, a film of it or the ledger was altered.
             StorageError: The opening cannot be written down, so the split stays shut.
         """
-        if not reason.strip():
-            raise SealedTestError("Say why the test split is opened: give a reason.")
+        for name in ("reason", "run", "config"):
+            if not getattr(opener, name).strip():
+                raise SealedTestError(f"Say why the test split is opened: give a {name}.")
         test = self._take_split("test")
-        log_opening(self.path / LEDGER_NAME, reason=reason, dataset_hash=self.dataset_hash)
+        self._require_sealed_films(test)
+        log_opening(self.path / LEDGER_NAME, opener, dataset_hash=self.dataset_hash)
         return test
+
+    def _require_sealed_films(self, test: FilmSet) -> None:
+        sealed = zip(
+            test.films, test.manifest["film_sha256"], test.manifest["image_id"], strict=True
+        )
+        for film, expected, image_id in sealed:
+            if hashlib.sha256(film.tobytes()).hexdigest() != expected:
+                raise DatasetError(
+                    f"The test film '{image_id}' was altered after it was sealed. "
+                    f"'cxresnet verify {self.path}' tells all; then prepare the dataset again."
+                )
 
     def _take_split(self, split: str) -> FilmSet:
         rows = np.flatnonzero((self.manifest["split"] == split).to_numpy())

@@ -1,7 +1,7 @@
 """The seal of the test split: whoever opens it is written down, and the writing cannot be undone.
 
-Each row of `test_openings.csv` holds the hash of the row before it. Changing or taking out a row
-breaks the chain.
+Each row of `test_openings.csv` says when, why, for which run and network and under which config it
+was opened, and holds the hash of the row before it. Changing or taking out a row breaks the chain.
 """
 
 from __future__ import annotations
@@ -16,9 +16,33 @@ from cxresnet import __version__
 from cxresnet.core.errors import DatasetError
 from cxresnet.data.safe_csv import make_printable, read_safe_csv, write_safe_csv
 
-__all__ = ["Opening", "find_broken_links", "log_opening", "read_ledger", "start_ledger"]
+__all__ = [
+    "Opener",
+    "Opening",
+    "find_broken_links",
+    "log_opening",
+    "read_ledger",
+    "start_ledger",
+]
 
 _FIRST = "0" * 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opener:
+    """Who wants to open the test split.
+
+    Attributes:
+        reason: Why; not empty.
+        run: Name of the run that it is opened for; not empty.
+        network: SHA-256 of the weights of that run; names can be used again, weights cannot.
+        config: SHA-256 of the config that is in force; not empty.
+    """
+
+    reason: str
+    run: str
+    network: str
+    config: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +53,9 @@ class Opening:
         number: 1 and up.
         opened_utc: ISO 8601, to the second.
         reason: Given by who opened it.
+        run: Name of the run that it was opened for.
+        network: SHA-256 of that run's weights.
+        config: SHA-256 of the config that was in force.
         version: Of this package.
         dataset_hash: Of the dataset that was opened.
         previous_hash: `row_hash` of the row before; zeros in the first.
@@ -38,6 +65,9 @@ class Opening:
     number: int
     opened_utc: str
     reason: str
+    run: str
+    network: str
+    config: str
     version: str
     dataset_hash: str
     previous_hash: str
@@ -49,12 +79,12 @@ def start_ledger(path: Path) -> Path:
     return _write(path, ())
 
 
-def log_opening(path: Path, *, reason: str, dataset_hash: str) -> Opening:
+def log_opening(path: Path, opener: Opener, *, dataset_hash: str) -> Opening:
     """Write down that the test split is being opened.
 
     Args:
         path: The ledger.
-        reason: Why; not empty.
+        opener: Who opens it, and why.
         dataset_hash: Of the dataset.
 
     Returns:
@@ -70,7 +100,10 @@ def log_opening(path: Path, *, reason: str, dataset_hash: str) -> Opening:
     opening = Opening(
         number=len(openings) + 1,
         opened_utc=datetime.now(UTC).isoformat(timespec="seconds"),
-        reason=make_printable(" ".join(reason.split())),
+        reason=_clean(opener.reason),
+        run=_clean(opener.run),
+        network=_clean(opener.network),
+        config=_clean(opener.config),
         version=__version__,
         dataset_hash=dataset_hash,
         previous_hash=openings[-1].row_hash if openings else _FIRST,
@@ -109,6 +142,11 @@ def find_broken_links(openings: Sequence[Opening]) -> list[str]:
             problems.append(f"Row {number} was changed after it was written.")
         previous = opening.row_hash
     return problems
+
+
+def _clean(text: str) -> str:
+    """Keep a text in one line of a table."""
+    return make_printable(" ".join(text.split()))
 
 
 def _compute_hash(opening: Opening) -> str:

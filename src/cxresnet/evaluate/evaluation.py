@@ -10,16 +10,15 @@ import numpy as np
 
 from cxresnet.core.config.evaluate import EvaluateConfig
 from cxresnet.core.errors import DatasetError
-from cxresnet.core.files import compute_sha256
 from cxresnet.core.run_folder import RunFolder
 from cxresnet.data.augment import build_test_views
 from cxresnet.data.dataset import PreparedDataset, open_dataset
 from cxresnet.evaluate.baselines import BaselineAnswer, ask_baselines
 from cxresnet.evaluate.from_predictions import Background, evaluate_predictions
 from cxresnet.evaluate.judged_films import JudgedFilms, open_other_films, open_test_films
+from cxresnet.evaluate.opener import compute_network_hash, describe_opener
 from cxresnet.evaluate.operating_point import choose_operating_point
 from cxresnet.evaluate.record import Evaluation, write_evaluation
-from cxresnet.model.checkpoint import find_valid_checkpoint
 from cxresnet.predict.predictions import (
     Predictions,
     concatenate_predictions,
@@ -65,10 +64,11 @@ def run_evaluate(
         rule=config.operating_point,
         seed=config.seed,
     )
+    opener = describe_opener(run, reason="evaluate", config=config)
     judged = (
-        open_test_films(home)
+        open_test_films(home, opener)
         if dataset is None
-        else open_other_films(dataset, predictor=predictor, home=home)
+        else open_other_films(dataset, predictor=predictor, home=home, opener=opener)
     )
     predictions = _predict(predictor, judged, config=config)
     evaluation = evaluate_predictions(
@@ -119,7 +119,7 @@ def _gather_background(
         dataset=judged.dataset.record.name,
         dataset_hash=judged.dataset.dataset_hash,
         trained_on=home.dataset_hash,
-        checkpoint=compute_sha256(find_valid_checkpoint(run.checkpoint) / "weights.safetensors"),
+        checkpoint=compute_network_hash(run),
         test_views=len(build_test_views()) if config.test_views else 1,
         openings=judged.openings,
         notes=judged.notes,

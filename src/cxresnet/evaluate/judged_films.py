@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +15,13 @@ from cxresnet.core.progress import track
 from cxresnet.data.dataset import FilmSet, PreparedDataset, open_dataset
 from cxresnet.data.dataset_record import LEDGER_NAME
 from cxresnet.data.duplicates import compute_fingerprints, find_clusters
-from cxresnet.data.sealed_test import read_ledger
+from cxresnet.data.sealed_test import Opener, read_ledger
 from cxresnet.predict.predictor import Predictor
 
 __all__ = ["JudgedFilms", "open_other_films", "open_test_films"]
 
 _REASON = "evaluate"
+"""Openings for numbers begin with it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,13 +52,17 @@ class JudgedFilms:
         return rows[self.keep].reset_index(drop=True)
 
 
-def open_test_films(home: PreparedDataset) -> JudgedFilms:
+def open_test_films(home: PreparedDataset, opener: Opener) -> JudgedFilms:
     """Open the sealed test of the dataset that the network was trained on.
+
+    Args:
+        home: The dataset.
+        opener: Who opens it; the reason begins with "evaluate".
 
     Raises:
         DatasetError: There is no test split, or the ledger of openings was altered.
     """
-    films = home.open_sealed_test(reason=_REASON)
+    films = home.open_sealed_test(opener)
     ledger = read_ledger(home.path / LEDGER_NAME)
     return JudgedFilms(
         name="test",
@@ -68,13 +73,16 @@ def open_test_films(home: PreparedDataset) -> JudgedFilms:
     )
 
 
-def open_other_films(path: Path, *, predictor: Predictor, home: PreparedDataset) -> JudgedFilms:
+def open_other_films(
+    path: Path, *, predictor: Predictor, home: PreparedDataset, opener: Opener
+) -> JudgedFilms:
     """Open all films of another dataset, but for those that the network was trained on.
 
     Args:
         path: The other dataset, prepared as the network's own was.
         predictor: The network.
         home: The dataset that it was trained on.
+        opener: Who opens the other dataset's own sealed test, if it has one.
 
     Raises:
         DatasetError: It is the network's own dataset, or was prepared otherwise.
@@ -93,7 +101,7 @@ def open_other_films(path: Path, *, predictor: Predictor, home: PreparedDataset)
             f"'{path}' has the classes {', '.join(other.class_names)}; the network knows "
             f"{', '.join(predictor.class_names)}. Prepare it again with --classes."
         )
-    film_sets = _open_all(other)
+    film_sets = _open_all(other, opener)
     copied = _find_copies(film_sets, home)
     note = (
         f"{int(copied.sum())} films are copies of films that the network was trained or chosen on, "
@@ -109,11 +117,13 @@ def open_other_films(path: Path, *, predictor: Predictor, home: PreparedDataset)
     )
 
 
-def _open_all(dataset: PreparedDataset) -> tuple[FilmSet, ...]:
+def _open_all(dataset: PreparedDataset, opener: Opener) -> tuple[FilmSet, ...]:
     present = set(dataset.manifest["split"])
     film_sets = [dataset.select(split) for split in ("train", "val") if split in present]
     if "test" in present:
-        film_sets.append(dataset.open_sealed_test(reason=f"{_REASON}: as another dataset"))
+        film_sets.append(
+            dataset.open_sealed_test(replace(opener, reason=f"{_REASON}: as another dataset"))
+        )
     return tuple(film_sets)
 
 

@@ -17,6 +17,7 @@ from cxresnet.core.errors import RunFolderError
 from cxresnet.core.progress import track
 from cxresnet.core.run_folder import RunFolder
 from cxresnet.data.dataset import FilmSet, open_dataset
+from cxresnet.evaluate.opener import describe_opener
 from cxresnet.evaluate.operating_point import judge
 from cxresnet.evaluate.record import Evaluation, read_evaluation
 from cxresnet.explain.calibrated import CalibratedNetwork
@@ -75,7 +76,8 @@ def run_explain(run: RunFolder, *, config: ExplainConfig) -> ExplainResult:
     predictions = read_predictions(run.predictions)
     predictor = load_predictor(run.checkpoint)
     evaluation = read_evaluation(run.metrics)
-    test = open_dataset(run.read_dataset_path()).open_sealed_test(reason="explain")
+    home = open_dataset(run.read_dataset_path())
+    test = home.open_sealed_test(describe_opener(run, reason="explain", config=config))
     attributions = compute_attributions(
         predictor, predictions, test, evaluation=evaluation, config=config
     )

@@ -1,5 +1,8 @@
 """What every section of the config has in common."""
 
+import hashlib
+import json
+
 from pydantic import BaseModel, ConfigDict
 
 __all__ = ["Section"]
@@ -9,3 +12,8 @@ class Section(BaseModel):
     """Frozen, and strict about names: a key that nobody knows is an error, not a shrug."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    def compute_hash(self) -> str:
+        """Compute the SHA-256 of all keys and values, the same in whatever order they stand."""
+        text = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        return hashlib.sha256(text.encode("utf-8")).hexdigest()
