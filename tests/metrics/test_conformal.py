@@ -1,0 +1,84 @@
+"""Sets that hold the true class as often as was asked, class by class."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from cxresnet.metrics.conformal import build_prediction_sets, fit_set_thresholds
+
+
+def _as_two_classes(first: list[float]) -> np.ndarray:
+    column = np.array(first)
+    return np.stack([column, 1 - column], axis=1)
+
+
+def test_by_hand_the_one_lowest_of_nine_films_is_given_up_for_ninety_percent() -> None:
+    # floor((9 + 1) · (1 - 0.9)) = 1: the lowest of the nine is the threshold, and still inside.
+    probabilities = _as_two_classes([0.9, 0.2, 0.8, 0.7, 0.6, 0.5, 0.95, 0.85, 0.75])
+    thresholds = fit_set_thresholds(probabilities, np.zeros(9, dtype=np.int64), coverage=0.9)
+    assert thresholds.tolist() == [0.2, 0.0]
+
+
+def test_a_class_with_too_few_films_to_promise_anything_is_in_every_set() -> None:
+    probabilities = _as_two_classes([0.9] * 8)
+    thresholds = fit_set_thresholds(probabilities, np.zeros(8, dtype=np.int64), coverage=0.9)
+    sets = build_prediction_sets(np.array([[0.0, 1.0]]), thresholds)
+    assert sets.all()
+
+
+@pytest.mark.parametrize("coverage", [0.8, 0.9, 0.95])
+@pytest.mark.parametrize("films", [30, 57, 200])
+def test_it_is_the_quantile_of_angelopoulos_and_bates(coverage: float, films: int) -> None:
+    generator = np.random.default_rng(films)
+    probabilities = generator.dirichlet(np.ones(3), size=films)
+    truth = np.arange(films) % 3
+    ours = fit_set_thresholds(probabilities, truth, coverage=coverage)
+    for index in range(3):
+        # Their code, figure 2: scores 1 - p, quantile at ceil((n + 1) coverage) / n. Its exact
+        # rank is the inverse of the empirical distribution; "higher" is up to one rank wider.
+        scores = 1 - probabilities[truth == index, index]
+        level = math.ceil(round((len(scores) + 1) * coverage, 9)) / len(scores)
+        if level > 1:
+            assert ours[index] == 0
+        else:
+            theirs = 1 - np.quantile(scores, level, method="inverted_cdf")
+            assert ours[index] == pytest.approx(theirs, abs=1e-12)
+
+
+def test_each_class_is_covered_as_asked_over_many_draws() -> None:
+    generator = np.random.default_rng(0)
+    covered = np.zeros((400, 3))
+    for draw in range(400):
+        truth = generator.choice(3, size=600, p=(0.6, 0.3, 0.1))
+        logits = (
+            generator.normal(size=(600, 3))
+            + np.array([2.0, 1.0, 0.5])[truth, None] * np.eye(3)[truth]
+        )
+        probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+        thresholds = fit_set_thresholds(probabilities[:300], truth[:300], coverage=0.9)
+        sets = build_prediction_sets(probabilities[300:], thresholds)
+        held = sets[np.arange(300), truth[300:]]
+        covered[draw] = [held[truth[300:] == index].mean() for index in range(3)]
+    # Exactly 1 - k / (n + 1) is promised: 0.9 to 0.9 + 1 / (n + 1), here n is about 30 to 180.
+    assert np.abs(covered.mean(axis=0) - 0.9).max() < 0.03
+    assert covered.mean(axis=0).min() > 0.89
+
+
+def test_one_threshold_for_all_classes_would_break_the_promise_for_the_rare_one() -> None:
+    generator = np.random.default_rng(1)
+    truth = generator.choice(2, size=20_000, p=(0.95, 0.05))
+    first = np.where(truth == 0, generator.beta(9, 1, 20_000), generator.beta(3, 2, 20_000))
+    probabilities = np.stack([first, 1 - first], axis=1)
+    own = probabilities[np.arange(20_000), truth]
+    pooled = np.full(2, np.quantile(own[:10_000], 0.1))
+    ours = fit_set_thresholds(probabilities[:10_000], truth[:10_000], coverage=0.9)
+    rare = truth[10_000:] == 1
+    held = [
+        build_prediction_sets(probabilities[10_000:][rare], limits)[:, 1].mean()
+        for limits in (pooled, ours)
+    ]
+    assert held[0] < 0.5
+    assert held[1] == pytest.approx(0.9, abs=0.04)

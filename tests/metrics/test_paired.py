@@ -1,0 +1,126 @@
+"""Two judges of the same films: McNemar and DeLong, by hand and pair by pair."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats
+from sklearn.metrics import roc_auc_score
+
+from cxresnet.metrics.paired import compute_delong, compute_mcnemar
+
+
+def _alone(films: int) -> np.ndarray:
+    return np.array([str(number) for number in range(films)])
+
+
+def test_mcnemar_by_hand() -> None:
+    # 1 film that only the first gets right, 5 that only the second does:
+    # 2 · (C(6,0) + C(6,1)) / 2^6 = 14 / 64.
+    first = np.array([True] + [False] * 5 + [True] * 7 + [False] * 2)
+    second = np.array([False] + [True] * 5 + [True] * 7 + [False] * 2)
+    found = compute_mcnemar(first, second)
+    assert (found.only_first, found.only_second) == (1, 5)
+    assert found.p_value == pytest.approx(14 / 64)
+
+
+def test_judges_that_never_differ_give_no_reason_to_doubt() -> None:
+    right = np.array([True, False])
+    assert compute_mcnemar(right, right).p_value == 1.0
+
+
+def test_delong_by_hand() -> None:
+    # First: films of the class score 3 and 1, others 2 and 0: three of four pairs in order.
+    # Second: all four in order, no spread. Placements of the first: 1, 1/2 and 1/2, 1, so both
+    # sides give the variance 2/1 · (1/16 + 1/16) / 4 = 1/16; together 1/8.
+    positive = np.array([True, True, False, False])
+    first, second = np.array([3.0, 1.0, 2.0, 0.0]), np.array([3.0, 2.0, 1.0, 0.0])
+    found = compute_delong(positive, first, second, groups=_alone(4))
+    assert found is not None
+    assert (found.first, found.second, found.difference) == (0.75, 1.0, -0.25)
+    assert found.error == pytest.approx(np.sqrt(1 / 8))
+    assert found.p_value == pytest.approx(2 * stats.norm.sf(0.25 / np.sqrt(1 / 8)))
+
+
+def _compare_pair_by_pair(positive: np.ndarray, first: np.ndarray, second: np.ndarray) -> float:
+    """DeLong 1988 as printed: kernels of all pairs, then the two covariance matrices."""
+    kernels = []
+    for scores in (first, second):
+        above = scores[positive][:, None] - scores[~positive][None, :]
+        kernels.append((above > 0) + 0.5 * (above == 0))
+    by_positive = np.cov([kernel.mean(axis=1) for kernel in kernels])
+    by_negative = np.cov([kernel.mean(axis=0) for kernel in kernels])
+    matrix = by_positive / positive.sum() + by_negative / (~positive).sum()
+    return float(np.sqrt(matrix[0, 0] + matrix[1, 1] - 2 * matrix[0, 1]))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_it_is_delongs_formula_pair_by_pair_with_ties(seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    positive = generator.random(60) < 0.4
+    first = np.round(generator.normal(size=60) + positive, 1)
+    second = np.round(generator.normal(size=60) + 0.5 * positive + 0.5 * first, 1)
+    found = compute_delong(positive, first, second, groups=_alone(60))
+    assert found is not None
+    assert found.first == pytest.approx(roc_auc_score(positive, first))
+    assert found.second == pytest.approx(roc_auc_score(positive, second))
+    assert found.error == pytest.approx(_compare_pair_by_pair(positive, first, second))
+
+
+def test_films_copied_within_their_patient_make_nothing_surer() -> None:
+    generator = np.random.default_rng(3)
+    positive = generator.random(40) < 0.5
+    first, second = generator.normal(size=(2, 40)) + positive
+    once = compute_delong(positive, first, second, groups=_alone(40))
+    twice = compute_delong(
+        np.tile(positive, 2),
+        np.tile(first, 2),
+        np.tile(second, 2),
+        groups=np.tile(_alone(40), 2),
+    )
+    believed = compute_delong(
+        np.tile(positive, 2), np.tile(first, 2), np.tile(second, 2), groups=_alone(80)
+    )
+    assert once is not None
+    assert twice is not None
+    assert believed is not None
+    assert twice.error == pytest.approx(once.error)
+    assert believed.error < 0.75 * once.error
+
+
+def test_no_difference_is_found_in_as_many_draws_as_is_said() -> None:
+    generator = np.random.default_rng(4)
+    values = []
+    for _ in range(600):
+        positive = np.repeat(generator.random(60) < 0.5, 2)
+        patient = np.repeat(generator.normal(size=(2, 60)), 2, axis=1)
+        first, second = patient + generator.normal(size=(2, 120)) + positive
+        groups = np.repeat(_alone(60), 2)
+        found = compute_delong(positive, first, second, groups=groups)
+        assert found is not None
+        values.append(found.p_value)
+    # 5 % of 600 is 30; binomial sd 5.3.
+    assert 14 <= sum(value < 0.05 for value in values) <= 48
+
+
+def test_equal_scores_differ_by_nothing() -> None:
+    positive, scores = np.array([True, True, False, False]), np.array([0.9, 0.2, 0.4, 0.1])
+    found = compute_delong(positive, scores, scores, groups=_alone(4))
+    assert found is not None
+    assert (found.difference, found.error, found.p_value) == (0.0, 0.0, 1.0)
+
+
+def test_a_perfect_judge_against_a_perfectly_wrong_one_has_no_error_to_compare_with() -> None:
+    positive = np.array([True, True, False, False])
+    scores = np.array([0.9, 0.8, 0.2, 0.1])
+    found = compute_delong(positive, scores, -scores, groups=_alone(4))
+    assert found is not None
+    assert found.difference == 1.0
+    assert found.p_value is None
+
+
+def test_one_patient_on_a_side_is_too_few() -> None:
+    positive = np.array([True, True, False, False])
+    scores = np.arange(4.0)
+    groups = np.array(["a", "a", "b", "c"])
+    assert compute_delong(positive, scores, scores, groups=groups) is None
