@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 import numpy as np
@@ -8,22 +9,36 @@ import pytest
 
 from cxresnet.core.config import EvaluateConfig
 from cxresnet.evaluate.operating_point import build_plain_operating_point, judge
-from cxresnet.evaluate.record import Slice
-from cxresnet.evaluate.slices import build_slices, find_age_band
+from cxresnet.evaluate.record import Slice, WorstSlice
+from cxresnet.evaluate.slices import build_slices, find_age_band, find_size_band, find_worst_slice
 from cxresnet.predict import Predictions
 
 
 def _build(
     predictions: Predictions, config: EvaluateConfig, **columns: list[str]
 ) -> dict[tuple[str, str], Slice]:
-    facts = pd.DataFrame({"source": predictions.sources}).assign(view="", sex="", age_years="")
     slices = build_slices(
         judge(predictions, build_plain_operating_point(3)),
-        facts.assign(**columns),
+        _describe(predictions, **columns),
         group_ids=predictions.group_ids,
         config=config,
     )
     return {(item.factor, item.value): item for item in slices}
+
+
+def _describe(predictions: Predictions, **columns: list[str]) -> pd.DataFrame:
+    facts = pd.DataFrame({"source": predictions.sources})
+    unknown = {"view": "", "sex": "", "age_years": "", "file_width": 0, "file_height": 0}
+    return facts.assign(**{**unknown, **columns})
+
+
+def _find_worst(
+    predictions: Predictions, config: EvaluateConfig, **columns: list[str]
+) -> WorstSlice | None:
+    judged = judge(predictions, build_plain_operating_point(3))
+    facts = _describe(predictions, **columns)
+    slices = build_slices(judged, facts, group_ids=predictions.group_ids, config=config)
+    return find_worst_slice(slices, judged, facts, group_ids=predictions.group_ids, config=config)
 
 
 @pytest.mark.parametrize(
@@ -95,3 +110,80 @@ def test_a_factor_with_very_many_values_shows_the_largest(
 ) -> None:
     predictions = draw_predictions(sources=tuple(f"site {number}" for number in range(20)))
     assert len(_build(predictions, config)) == 12
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "band"),
+    [
+        (250, 399, "under 0.1 MP"),
+        (250, 400, "0.1-0.25 MP"),
+        (500, 500, "0.25-1 MP"),
+        (1000, 1000, "1-4 MP"),
+        (2000, 2000, "4+ MP"),
+        (0, 0, "unknown"),
+        (-1, -1, "unknown"),
+    ],
+)
+def test_every_size_has_its_band(width: int, height: int, band: str) -> None:
+    assert find_size_band(width, height) == band
+
+
+def test_files_of_different_size_are_slices(
+    draw_predictions: Callable[..., Predictions], config: EvaluateConfig
+) -> None:
+    predictions = draw_predictions()
+    slices = _build(predictions, config, file_width=[200, 2000] * 60, file_height=[200, 2500] * 60)
+    sizes = {value for factor, value in slices if factor == "image size"}
+    assert sizes == {"under 0.1 MP", "4+ MP"}
+
+
+def test_a_small_slice_says_too_few_instead_of_a_number(
+    draw_predictions: Callable[..., Predictions], config: EvaluateConfig
+) -> None:
+    predictions = draw_predictions()
+    # Two films a patient: 9 patients are lateral, 51 are PA.
+    slices = _build(predictions, config, view=["lateral"] * 18 + ["PA"] * 102)
+    assert slices["view", "lateral"].headline is None
+    assert slices["view", "lateral"].reason == "Too few: 9 patients, fewer than 10."
+    assert slices["view", "PA"].headline is not None
+    enough = config.model_copy(update={"slice_patients": 9})
+    slices = _build(predictions, enough, view=["lateral"] * 18 + ["PA"] * 102)
+    assert slices["view", "lateral"].headline is not None
+
+
+def _draw_with_a_weak_site(draw: Callable[..., Predictions], *, weak: bool) -> Predictions:
+    sites = ("north", "south", "west")
+    good, other = draw(600, skill=3.0, sources=sites, seed=1), draw(600, skill=0.3, seed=2)
+    spoilt = np.array([site == "west" for site in good.sources]) & weak
+    return dataclasses.replace(
+        good, logits=np.where(spoilt[:, None], other.logits, good.logits).astype(np.float32)
+    )
+
+
+def test_a_planted_weak_source_is_named_with_the_interval_of_its_difference(
+    draw_predictions: Callable[..., Predictions], config: EvaluateConfig
+) -> None:
+    worst = _find_worst(_draw_with_a_weak_site(draw_predictions, weak=True), config)
+    assert worst is not None
+    assert (worst.factor, worst.value, worst.compared) == ("source", "west", 3)
+    gap = worst.score.gap
+    assert gap.low > 0.1
+    assert gap.value == pytest.approx(worst.score.internal.value - worst.score.external.value)
+    assert "More than chance" in worst.sentence
+
+
+def test_the_lowest_of_equal_sources_is_not_called_worse(
+    draw_predictions: Callable[..., Predictions], config: EvaluateConfig
+) -> None:
+    worst = _find_worst(_draw_with_a_weak_site(draw_predictions, weak=False), config)
+    assert worst is not None
+    assert worst.score.gap.low < 0
+    assert "may be chance" in worst.sentence
+
+
+def test_a_slice_of_a_single_class_is_not_compared(
+    draw_predictions: Callable[..., Predictions], config: EvaluateConfig
+) -> None:
+    predictions = draw_predictions(sources=("north",))
+    view = ["lateral" if label == 2 else "PA" for label in predictions.truth]
+    assert _find_worst(predictions, config, view=view) is None

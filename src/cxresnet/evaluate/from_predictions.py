@@ -29,7 +29,7 @@ from cxresnet.evaluate.scores import (
     estimate,
     list_statistics,
 )
-from cxresnet.evaluate.slices import build_slices
+from cxresnet.evaluate.slices import build_slices, find_worst_slice
 from cxresnet.metrics.bootstrap import INTERVAL_METHOD
 from cxresnet.metrics.classification import Judged, compute_confusion
 from cxresnet.metrics.estimate import Estimate
@@ -115,6 +115,7 @@ def _assemble(
         films, classes=classes, best=best, config=config, openings=context.openings
     )
     facts = _describe_sources(films) if context.facts is None else context.facts
+    slices = build_slices(judged, facts, group_ids=groups, config=config)
     return Evaluation(
         name=context.name,
         class_names=judged.class_names,
@@ -128,7 +129,8 @@ def _assemble(
         by_patient=build_patient_results(
             judged, group_ids=groups, weights=np.array(point.weights), config=config
         ),
-        slices=build_slices(judged, facts, group_ids=groups, config=config),
+        slices=slices,
+        worst_slice=find_worst_slice(slices, judged, facts, group_ids=groups, config=config),
         baselines=baselines,
         best_baseline=best.name if best else None,
         counts=_count_sources(films),
@@ -159,8 +161,10 @@ def _keep_known(context: Background, known: NDArray[np.bool_]) -> Background:
 
 
 def _describe_sources(films: Predictions) -> pd.DataFrame:
-    """Build the facts that the table itself has: sources, and nothing of view, sex and age."""
-    return pd.DataFrame({"source": films.sources}).assign(view="", sex="", age_years="")
+    """Build the facts that the table itself has: sources, and nothing else."""
+    return pd.DataFrame({"source": films.sources}).assign(
+        view="", sex="", age_years="", file_width=0, file_height=0
+    )
 
 
 def _count_confusion(judged: Judged) -> tuple[tuple[int, ...], ...]:

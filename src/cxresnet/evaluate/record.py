@@ -21,6 +21,7 @@ from cxresnet.evaluate.results import (
     RocCurve,
     Slice,
     SourceCount,
+    WorstSlice,
 )
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "RocCurve",
     "Slice",
     "SourceCount",
+    "WorstSlice",
     "read_evaluation",
     "write_evaluation",
 ]
@@ -110,7 +112,8 @@ class Evaluation(Record):
         operating_point: How probabilities became classes.
         calibration: Whether 0.7 means seven of ten.
         by_patient: One a class, in order.
-        slices: Source, view, sex and age, as far as known.
+        slices: Source, view, sex, age and image size, as far as known.
+        worst_slice: The lowest of them; None where fewer than two have numbers.
         baselines: What rules without lungs reach on the same films.
         best_baseline: Name of the one with the highest balanced accuracy on these films.
         counts: Films by class and source.
@@ -132,6 +135,7 @@ class Evaluation(Record):
     calibration: Calibration
     by_patient: tuple[PatientResult, ...]
     slices: tuple[Slice, ...]
+    worst_slice: WorstSlice | None = None
     baselines: tuple[Baseline, ...]
     best_baseline: str | None
     counts: tuple[SourceCount, ...]

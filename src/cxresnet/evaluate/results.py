@@ -11,12 +11,14 @@ __all__ = [
     "Calibration",
     "CalibrationBin",
     "ClassResult",
+    "GapScore",
     "Headline",
     "PatientResult",
     "Record",
     "RocCurve",
     "Slice",
     "SourceCount",
+    "WorstSlice",
 ]
 
 
@@ -138,22 +140,64 @@ class PatientResult(Record):
     recall: Estimate
 
 
+class GapScore(Record):
+    """One number on films like those that were learnt, on films from elsewhere, and between.
+
+    Attributes:
+        name: "macro_auroc", "balanced_accuracy", "auroc/CLASS" or "sensitivity/CLASS".
+        internal: On films from sources that the network learnt from.
+        external: On films from elsewhere.
+        gap: Internal minus external; above 0 the network is worse elsewhere.
+    """
+
+    name: str
+    internal: Estimate
+    external: Estimate
+    gap: Estimate
+
+
 class Slice(Record):
     """The films of one kind.
 
     Attributes:
-        factor: "source", "view", "sex" or "age".
+        factor: "source", "view", "sex", "age" or "image size".
         value: For example "PA"; "unknown" where nobody says.
         films: How many.
         patients: Independent groups among them.
-        headline: Their numbers; classes that are absent here are left out of the means.
+        headline: Their numbers; classes that are absent here are left out of the means. None where
+            the patients are too few for a number.
+        reason: Why there is no number, one sentence; "" where there is.
     """
 
     factor: str
     value: str
     films: int
     patients: int
-    headline: Headline
+    headline: Headline | None
+    reason: str = ""
+
+
+class WorstSlice(Record):
+    """The slice with the lowest balanced accuracy, beside all other films.
+
+    Attributes:
+        factor: As of the slice.
+        value: As of the slice.
+        films: How many.
+        patients: Independent groups among them.
+        score: Balanced accuracy over the classes that both have: "internal" are the other films,
+            "external" the slice. It was sought out, so that its interval is too narrow by itself.
+        compared: How many slices it is the lowest of.
+        sentence: What that means, in plain words.
+    """
+
+    factor: str
+    value: str
+    films: int
+    patients: int
+    score: GapScore
+    compared: int
+    sentence: str
 
 
 class Baseline(Record):

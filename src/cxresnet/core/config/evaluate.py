@@ -23,6 +23,9 @@ class EvaluateConfig(Section):
         test_views: Average the network over five slightly moved and scaled views of each film;
             takes five times as long.
         baselines: Try what rules without lungs reach on the same films.
+        coverage: Share of each class's films whose set of classes shall hold the true one.
+        slice_patients: A slice (a source, a view, an age band) with fewer patients says "too few"
+            instead of a number.
         few_patients: A class with fewer patients than this gets a warning.
         batch_size: Films that go through the network at once.
     """
@@ -33,5 +36,7 @@ class EvaluateConfig(Section):
     operating_point: Literal["auto", "argmax", "balanced", "youden"] = "auto"
     test_views: bool = False
     baselines: bool = True
+    coverage: float = Field(default=0.9, ge=0.5, lt=1)
+    slice_patients: int = Field(default=10, ge=2)
     few_patients: int = Field(default=20, ge=0)
     batch_size: int = Field(default=64, ge=1, le=65_536)

@@ -1,0 +1,117 @@
+"""Internal minus external, on equal terms and with one interval."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from cxresnet.core.config import EvaluateConfig
+from cxresnet.evaluate.gap import JudgedSide, measure_gaps
+from cxresnet.evaluate.operating_point import build_plain_operating_point, judge
+from cxresnet.evaluate.results import GapScore
+from cxresnet.predict import Predictions
+
+Draw = Callable[..., Predictions]
+
+
+def _side(predictions: Predictions, name: str) -> JudgedSide:
+    return JudgedSide(
+        judged=judge(predictions, build_plain_operating_point(3)),
+        image_ids=tuple(f"{name} {image_id}" for image_id in predictions.image_ids),
+        group_ids=tuple(f"{name} {group}" for group in predictions.group_ids),
+    )
+
+
+def _by_name(scores: tuple[GapScore, ...]) -> dict[str, GapScore]:
+    return {score.name: score for score in scores}
+
+
+def test_the_gap_is_internal_minus_external_and_both_are_what_judging_alone_gives(
+    draw_predictions: Draw, config: EvaluateConfig
+) -> None:
+    near, far = draw_predictions(skill=3.0), draw_predictions(90, skill=0.5, seed=1)
+    found = measure_gaps({"far": (_side(near, "near"), _side(far, "far"))}, config=config)
+    scores = _by_name(found.by_name["far"])
+    assert list(scores)[:2] == ["macro_auroc", "balanced_accuracy"]
+    balanced = scores["balanced_accuracy"]
+    for part, table in ((balanced.internal, near), (balanced.external, far)):
+        right = table.logits.argmax(axis=1) == table.truth
+        expected = np.mean([right[table.truth == label].mean() for label in range(3)])
+        assert part.value == pytest.approx(expected)
+    for score in scores.values():
+        assert score.gap.value == pytest.approx(score.internal.value - score.external.value)
+    assert balanced.gap.low > 0.1
+    assert (balanced.internal.n, balanced.external.n, balanced.gap.n) == (120, 90, 210)
+    assert found.mean == ()
+
+
+def test_without_a_difference_the_interval_covers_zero_as_often_as_it_says(
+    draw_predictions: Draw, config: EvaluateConfig
+) -> None:
+    covered = 0
+    for seed in range(60):
+        near = draw_predictions(90, skill=1.0, seed=2 * seed)
+        far = draw_predictions(90, skill=1.0, seed=2 * seed + 1)
+        found = measure_gaps({"far": (_side(near, "near"), _side(far, "far"))}, config=config)
+        gap = _by_name(found.by_name["far"])["macro_auroc"].gap
+        covered += gap.low <= 0 <= gap.high
+    # 95 % of 60 is 57; binomial sd 1.7.
+    assert covered >= 52
+
+
+def test_a_class_that_is_absent_elsewhere_does_not_count_at_home_either(
+    draw_predictions: Draw, config: EvaluateConfig
+) -> None:
+    near, far = draw_predictions(skill=1.0), draw_predictions(skill=1.0, seed=1)
+    far = far.select(far.truth != 2)
+    found = measure_gaps({"far": (_side(near, "near"), _side(far, "far"))}, config=config)
+    alike = measure_gaps(
+        {"far": (_side(near.select(near.truth != 2), "near"), _side(far, "far"))}, config=config
+    )
+    ours, theirs = (_by_name(each.by_name["far"]) for each in (found, alike))
+    assert set(ours) == {
+        "macro_auroc", "balanced_accuracy", "auroc/normal", "sensitivity/normal",
+        "auroc/pneumonia", "sensitivity/pneumonia",
+    }  # fmt: skip
+    for name, score in ours.items():
+        assert score.internal.value == pytest.approx(theirs[name].internal.value)
+
+
+def test_one_class_elsewhere_leaves_its_sensitivity_alone(
+    draw_predictions: Draw, config: EvaluateConfig
+) -> None:
+    near, far = draw_predictions(skill=3.0), draw_predictions(skill=0.5, seed=1)
+    far = far.select(far.truth == 2)
+    found = measure_gaps({"far": (_side(near, "near"), _side(far, "far"))}, config=config)
+    (score,) = found.by_name["far"]
+    assert score.name == "sensitivity/covid-19"
+    assert score.external.n == len(far)
+
+
+def test_sides_without_a_class_in_common_cannot_be_compared(
+    draw_predictions: Draw, config: EvaluateConfig
+) -> None:
+    table = draw_predictions()
+    pair = (_side(table.select(table.truth == 0), "a"), _side(table.select(table.truth == 1), "b"))
+    with pytest.raises(ValueError, match="no class in common"):
+        measure_gaps({"far": pair}, config=config)
+
+
+def test_the_mean_gap_of_two_networks_knows_that_their_films_are_the_same(
+    draw_predictions: Draw, config: EvaluateConfig
+) -> None:
+    near, far = draw_predictions(skill=1.0), draw_predictions(skill=1.0, seed=1)
+    pair = (_side(near, "near"), _side(far, "far"))
+    alone = _by_name(measure_gaps({"one": pair}, config=config).by_name["one"])
+    twice = measure_gaps({"one": pair, "two": pair}, config=config)
+    mean = _by_name(twice.mean)
+    # The same films twice are no more evidence than once.
+    assert mean["macro_auroc"].gap == alone["macro_auroc"].gap
+    other = dataclasses.replace(far, logits=near.logits)
+    pairs = {"one": pair, "two": (_side(near, "near"), _side(other, "else"))}
+    values = measure_gaps(pairs, config=config)
+    expected = [_by_name(values.by_name[name])["macro_auroc"].gap.value for name in ("one", "two")]
+    assert _by_name(values.mean)["macro_auroc"].gap.value == pytest.approx(np.mean(expected))
