@@ -109,9 +109,10 @@ def _measure_largest_piece(lung: NDArray[np.bool_]) -> float:
 
 
 def _measure_common_height(lungs: NDArray[np.bool_]) -> float:
-    rows = lungs.any(axis=2)
+    rows: NDArray[np.bool_] = np.any(lungs, axis=2)
     tallest = int(rows.sum(axis=1).max())
-    return float((rows[0] & rows[1]).sum() / tallest) if tallest else 0.0
+    common = int(rows.all(axis=0).sum())
+    return common / tallest if tallest else 0.0
 
 
 def _find_middle(lung: NDArray[np.bool_]) -> float:

@@ -140,7 +140,7 @@ _VIEWS = (
     ((1.0, 0.0, 0.06), (0.0, 1.0, -0.06)),
     ((1.12, 0.0, -0.04), (0.0, 1.12, 0.04)),
 )
-"""The film, mirrored, shifted, and made smaller: places of the view on the film, as `affine_grid`."""
+"""The film, mirrored, shifted, and made smaller; places on the film, as for `affine_grid`."""
 
 
 def _ask_view(network: LungNet, films: Tensor, view: tuple[tuple[float, ...], ...]) -> Tensor:
