@@ -100,15 +100,17 @@ def test_the_scores_are_those_of_scikit_learn(classes: int, seed: int) -> None:
             "auroc": sklearn_metrics.roc_auc_score(shown, scores),
             "average_precision": sklearn_metrics.average_precision_score(shown, scores),
         }
-        assert _compute_class(judged, index) == pytest.approx(expected)
+        assert _compute_class(judged, index) == pytest.approx(expected, abs=1e-9, rel=0)
     headline = _compute_headline(judged)
     truth, predicted = judged.truth, judged.predicted
-    assert headline["accuracy"] == pytest.approx(sklearn_metrics.accuracy_score(truth, predicted))
+    assert headline["accuracy"] == pytest.approx(
+        sklearn_metrics.accuracy_score(truth, predicted), abs=1e-9, rel=0
+    )
     assert headline["balanced_accuracy"] == pytest.approx(
-        sklearn_metrics.balanced_accuracy_score(truth, predicted)
+        sklearn_metrics.balanced_accuracy_score(truth, predicted), abs=1e-9, rel=0
     )
     assert headline["macro_f1"] == pytest.approx(
-        sklearn_metrics.f1_score(truth, predicted, average="macro")
+        sklearn_metrics.f1_score(truth, predicted, average="macro"), abs=1e-9, rel=0
     )
 
 

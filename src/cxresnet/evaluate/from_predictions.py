@@ -94,7 +94,7 @@ def evaluate_predictions(
         *list_statistics(judged, before=films.probabilities),
         *list_baseline_statistics(judged, context.baselines),
     )
-    estimates = estimate(statistics, group_ids=films.group_ids, config=config)
+    estimates = estimate(statistics, group_ids=films.group_ids, config=config, strata=judged.truth)
     return _assemble(films, judged, estimates, point=point, context=context, config=config)
 
 

@@ -70,11 +70,20 @@ def estimate(
     *,
     group_ids: Sequence[str],
     config: EvaluateConfig,
+    strata: NDArray[np.int64] | None = None,
 ) -> dict[str, Estimate]:
-    """Estimate statistics with the intervals that a config asks for, by name."""
+    """Estimate statistics with the intervals that a config asks for, by name.
+
+    Args:
+        statistics: The numbers.
+        group_ids: Patient with duplicates, one a film.
+        config: Of the intervals.
+        strata: The class of each film, (films,): patients are drawn again within their class.
+    """
     return compute_estimates(
         statistics,
         groups=group_ids,
+        strata=strata,
         resamples=config.bootstrap_resamples,
         confidence=config.confidence,
         generator=build_generator(config.seed, "bootstrap"),
@@ -172,7 +181,7 @@ def build_patient_results(
         )
         for number, class_name in enumerate(judged.class_names)
     ]
-    estimates = estimate(recalls, group_ids=names.tolist(), config=config)
+    estimates = estimate(recalls, group_ids=names.tolist(), config=config, strata=label)
     return tuple(
         PatientResult(class_name=name, patients=found.n, recall=found)
         for name, found in estimates.items()

@@ -6,14 +6,15 @@ again, by one and the same code.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cxresnet.metrics.ranking import Auroc, AveragePrecision
-from cxresnet.metrics.statistic import Statistic, divide
+from cxresnet.metrics.statistic import Compute, Remembered, Statistic, divide
 
 __all__ = [
     "CLASS_SCORES",
@@ -34,7 +35,7 @@ HEADLINE_SCORES = ("accuracy", "balanced_accuracy", "macro_f1", "macro_auroc")
 _Array = NDArray[np.float64]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Judged:
     """Films, what they show, and what was said about them.
 
@@ -58,6 +59,19 @@ class Judged:
                 f"{self.probabilities.shape} and {self.predicted.shape}"
             )
 
+    @functools.cached_property
+    def cells(self) -> Remembered:
+        """From weights to the confusion matrix, (resamples, classes²), true class first."""
+        count = len(self.class_names)
+        place = self.truth * count + self.predicted
+        member = (place[:, None] == np.arange(count**2)).astype(np.float64)
+        return Remembered(lambda weights: weights @ member)
+
+    @functools.cached_property
+    def by_class(self) -> tuple[tuple[Statistic, ...], ...]:
+        """The scores of every class, built once, so that what rests on them is computed once."""
+        return tuple(_build_class(self, index) for index in range(len(self.class_names)))
+
     def select(self, chosen: NDArray[np.bool_]) -> Judged:
         """Take some of the films; `chosen` is a mask, (films,)."""
         return Judged(
@@ -80,16 +94,37 @@ class _Share:
 
 
 @dataclass(frozen=True)
+class _CellShare:
+    """A sum of cells of the confusion matrix divided by another sum.
+
+    Attributes:
+        cells: From weights to the cells, (resamples, classes²), true class first.
+        numerator: Share of each cell that counts, (classes²,).
+        denominator: Likewise.
+    """
+
+    cells: Compute
+    numerator: _Array
+    denominator: _Array
+
+    def __call__(self, weights: _Array) -> _Array:
+        cells = self.cells(weights)
+        return divide(cells @ self.numerator, cells @ self.denominator)
+
+
+@dataclass(frozen=True)
 class _F1:
     """Harmonic mean of sensitivity and predictive value; not defined without films of the class."""
 
+    cells: Compute
     shown: _Array
     called: _Array
 
     def __call__(self, weights: _Array) -> _Array:
-        shown = weights @ self.shown
-        found = weights @ (self.shown * self.called)
-        score = divide(2 * found, shown + weights @ self.called)
+        cells = self.cells(weights)
+        shown = cells @ self.shown
+        found = cells @ (self.shown * self.called)
+        score = divide(2 * found, shown + cells @ self.called)
         return np.where(shown > 0, score, np.nan)
 
 
@@ -97,7 +132,7 @@ class _F1:
 class _Mean:
     """Plain mean of several numbers; not defined where one of them is not."""
 
-    parts: tuple[Callable[[_Array], _Array], ...]
+    parts: tuple[Compute, ...]
 
     def __call__(self, weights: _Array) -> _Array:
         mean: _Array = np.mean([part(weights) for part in self.parts], axis=0)
@@ -126,24 +161,22 @@ def build_class_statistics(judged: Judged, class_index: int) -> tuple[Statistic,
     Returns:
         In the order of `CLASS_SCORES`; names are "score/class", for example "f1/pneumonia".
     """
+    return judged.by_class[class_index]
+
+
+def _build_class(judged: Judged, class_index: int) -> tuple[Statistic, ...]:
     class_name = judged.class_names[class_index]
     shown = judged.truth == class_index
-    called = judged.predicted == class_index
     probabilities = judged.probabilities[:, class_index]
     absent = f"No film shows {class_name}."
     alone = f"No film shows anything but {class_name}."
-    never = f"No film is called {class_name}."
-    always = f"Every film is called {class_name}."
     one_sided = absent if not shown.any() else alone
     return (
-        build_share(f"sensitivity/{class_name}", part=called, whole=shown, undefined=absent),
-        build_share(f"specificity/{class_name}", part=~called, whole=~shown, undefined=alone),
-        build_share(f"ppv/{class_name}", part=shown, whole=called, undefined=never),
-        build_share(f"npv/{class_name}", part=~shown, whole=~called, undefined=always),
-        _build_f1(class_name, shown=shown, called=called, undefined=absent),
+        *_build_cell_shares(judged, class_index, absent=absent, alone=alone),
+        _build_f1(judged, class_index, undefined=absent),
         Statistic(
             name=f"auroc/{class_name}",
-            compute=Auroc(shown, probabilities),
+            compute=Remembered(Auroc(shown, probabilities)),
             parts=(shown, ~shown),
             undefined=one_sided,
         ),
@@ -154,6 +187,38 @@ def build_class_statistics(judged: Judged, class_index: int) -> tuple[Statistic,
             undefined=one_sided,
         ),
     )
+
+
+def _build_cell_shares(
+    judged: Judged, class_index: int, *, absent: str, alone: str
+) -> tuple[Statistic, ...]:
+    """Build sensitivity, specificity and the predictive values from the confusion matrix."""
+    class_name = judged.class_names[class_index]
+    shown, called = judged.truth == class_index, judged.predicted == class_index
+    true_cell, called_cell = _mark_cells(len(judged.class_names), class_index)
+    rows = (
+        ("sensitivity", called_cell, true_cell, shown, absent),
+        ("specificity", ~called_cell, ~true_cell, ~shown, alone),
+        ("ppv", true_cell, called_cell, called, f"No film is called {class_name}."),
+        ("npv", ~true_cell, ~called_cell, ~called, f"Every film is called {class_name}."),
+    )
+    return tuple(
+        Statistic(
+            name=f"{name}/{class_name}",
+            compute=_CellShare(
+                judged.cells, (part & whole).astype(np.float64), whole.astype(np.float64)
+            ),
+            parts=(films,),
+            undefined=undefined,
+        )
+        for name, part, whole, films, undefined in rows
+    )
+
+
+def _mark_cells(count: int, class_index: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Mark the cells of films that show a class, and of films that are called it, (classes²,)."""
+    true, called = np.divmod(np.arange(count**2), count)
+    return true == class_index, called == class_index
 
 
 def build_headline_statistics(
@@ -171,7 +236,7 @@ def build_headline_statistics(
     """
     chosen = range(len(judged.class_names)) if classes is None else classes
     everyone = np.ones(len(judged.truth), dtype=bool)
-    right = judged.predicted == judged.truth
+    count = len(judged.class_names)
     by_class = [
         dict(zip(CLASS_SCORES, build_class_statistics(judged, index), strict=True))
         for index in chosen
@@ -182,18 +247,27 @@ def build_headline_statistics(
         ("macro_auroc", "auroc"),
     )
     return (
-        build_share("accuracy", part=right, whole=everyone, undefined="There is no film."),
+        Statistic(
+            name="accuracy",
+            compute=_CellShare(judged.cells, np.eye(count).ravel(), np.ones(count**2)),
+            parts=(everyone,),
+            undefined="There is no film.",
+        ),
         *(_build_mean(name, [scores[part] for scores in by_class]) for name, part in means),
     )
 
 
-def _build_f1(
-    class_name: str, *, shown: NDArray[np.bool_], called: NDArray[np.bool_], undefined: str
-) -> Statistic:
+def _build_f1(judged: Judged, class_index: int, *, undefined: str) -> Statistic:
     """Build F1; it rests on the films that show the class or are called it."""
-    either = shown | called if shown.any() else shown
-    compute = _F1(shown.astype(np.float64), called.astype(np.float64))
-    return Statistic(name=f"f1/{class_name}", compute=compute, parts=(either,), undefined=undefined)
+    shown, called = judged.truth == class_index, judged.predicted == class_index
+    true_cell, called_cell = _mark_cells(len(judged.class_names), class_index)
+    compute = _F1(judged.cells, true_cell.astype(np.float64), called_cell.astype(np.float64))
+    return Statistic(
+        name=f"f1/{judged.class_names[class_index]}",
+        compute=compute,
+        parts=(shown | called if shown.any() else shown,),
+        undefined=undefined,
+    )
 
 
 def _build_mean(name: str, statistics: Sequence[Statistic]) -> Statistic:

@@ -11,37 +11,23 @@ from cxresnet.metrics.statistic import divide
 
 __all__ = ["Auroc", "AveragePrecision", "RocPoints", "compute_roc_points"]
 
+_SMALLEST = 1e-300
 
-@dataclass(frozen=True)
+
 class _Ranking:
-    """Films in order of their score; films with the same score form one step.
+    """Films of a class and the others, each in order of their score, the highest first.
 
-    Attributes:
+    Args:
         positive: Whether a film shows the class, (films,).
         scores: Higher argues for the class, (films,).
     """
 
-    positive: NDArray[np.bool_]
-    scores: NDArray[np.float64]
-
-    def sum_by_step(
-        self, weights: NDArray[np.float64]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Sum the weights of the class's films and of the others, from the highest score down.
-
-        Args:
-            weights: (resamples, films).
-
-        Returns:
-            Two arrays, (resamples, steps).
-        """
-        order = np.argsort(-self.scores, kind="stable")
-        ordered = self.scores[order]
-        starts = np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1])))
-        positive, weights = self.positive[order], weights[:, order]
-        found = np.add.reduceat(weights * positive, starts, axis=1)
-        mistaken = np.add.reduceat(weights * ~positive, starts, axis=1)
-        return found, mistaken
+    def __init__(self, positive: NDArray[np.bool_], scores: NDArray[np.float64]) -> None:
+        order = np.argsort(-scores, kind="stable")
+        self.shown = order[positive[order]]
+        self.others = order[~positive[order]]
+        self.shown_scores = -scores[self.shown]
+        self.others_scores = -scores[self.others]
 
 
 class Auroc(_Ranking):
@@ -50,24 +36,48 @@ class Auroc(_Ranking):
     Ties count half, so that the area is the Mann-Whitney statistic.
     """
 
+    def __init__(self, positive: NDArray[np.bool_], scores: NDArray[np.float64]) -> None:
+        """Sort once; every resample is then two cumulated sums."""
+        super().__init__(positive, scores)
+        self._above = np.searchsorted(self.shown_scores, self.others_scores, side="left")
+        self._level = np.searchsorted(self.shown_scores, self.others_scores, side="right")
+        self._has_ties = bool((self._above != self._level).any())
+
     def __call__(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
         """Compute the area for each resample, (resamples,), 0 to 1; NaN where a side is empty."""
-        found, mistaken = self.sum_by_step(weights)
-        found_before = np.cumsum(found, axis=1) - found
-        pairs = ((found_before + 0.5 * found) * mistaken).sum(axis=1)
-        return divide(pairs, found.sum(axis=1) * mistaken.sum(axis=1))
+        found = _cumulate(np.take(weights, self.shown, axis=1))
+        mistaken = np.take(weights, self.others, axis=1)
+        pairs = np.einsum("ij,ij->i", np.take(found, self._above, axis=1), mistaken)
+        if self._has_ties:
+            level = np.einsum("ij,ij->i", np.take(found, self._level, axis=1), mistaken)
+            pairs = (pairs + level) / 2
+        return divide(pairs, found[:, -1] * mistaken.sum(axis=1))
 
 
 class AveragePrecision(_Ranking):
     """Area under the precision-recall curve: precision at each step, weighted by recall gained."""
 
+    def __init__(self, positive: NDArray[np.bool_], scores: NDArray[np.float64]) -> None:
+        """Sort once; a film of the class is called together with all that score as high."""
+        super().__init__(positive, scores)
+        self._own = np.searchsorted(self.shown_scores, self.shown_scores, side="right")
+        self._theirs = np.searchsorted(self.others_scores, self.shown_scores, side="right")
+
     def __call__(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
         """Compute it for each resample, (resamples,), 0 to 1; NaN without films of the class."""
-        found, mistaken = self.sum_by_step(weights)
-        found_so_far = np.cumsum(found, axis=1)
-        called = found_so_far + np.cumsum(mistaken, axis=1)
-        precision = np.where(called > 0, found_so_far / np.maximum(called, 1.0), 0.0)
-        return divide((precision * found).sum(axis=1), found.sum(axis=1))
+        shown = np.take(weights, self.shown, axis=1)
+        found = np.take(_cumulate(shown), self._own, axis=1)
+        mistaken = _cumulate(np.take(weights, self.others, axis=1))
+        called = found + np.take(mistaken, self._theirs, axis=1)
+        precision = found / np.maximum(called, _SMALLEST)
+        return divide(np.einsum("ij,ij->i", precision, shown), shown.sum(axis=1))
+
+
+def _cumulate(weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Cumulate along the films, from 0: (resamples, films) to (resamples, films + 1)."""
+    sums = np.zeros((len(weights), weights.shape[1] + 1))
+    np.cumsum(weights, axis=1, out=sums[:, 1:])
+    return sums
 
 
 @dataclass(frozen=True)
@@ -96,10 +106,17 @@ def compute_roc_points(
     """
     if positive.all() or not positive.any():
         return None
-    found, mistaken = _Ranking(positive, scores).sum_by_step(np.ones((1, len(scores))))
-    rise = np.concatenate(([0.0], np.cumsum(found[0])))
-    run = np.concatenate(([0.0], np.cumsum(mistaken[0])))
-    thresholds = np.concatenate(([np.inf], np.unique(scores)[::-1]))
+    steps = np.unique(scores)[::-1]
+    ranking = _Ranking(positive, scores)
+    rise = _count_called(ranking.shown_scores, steps)
+    run = _count_called(ranking.others_scores, steps)
+    thresholds = np.concatenate(([np.inf], steps))
     corner = np.ones(len(rise), dtype=bool)
     corner[1:-1] = (np.diff(rise, 2) != 0) | (np.diff(run, 2) != 0)
     return RocPoints(run[corner] / run[-1], rise[corner] / rise[-1], thresholds[corner])
+
+
+def _count_called(scores: NDArray[np.float64], steps: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Count the films called at each step, from none, (steps + 1,); `scores` are negated."""
+    called = np.searchsorted(scores, -steps, side="right")
+    return np.concatenate(([0.0], called.astype(np.float64)))

@@ -9,14 +9,31 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Compute", "Scale", "Statistic", "compute_value", "divide"]
+__all__ = ["Compute", "Remembered", "Scale", "Statistic", "compute_value", "divide"]
 
 Compute = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 """From weights (resamples, films), how often each film stands in each resample, to the number in
 each resample, (resamples,); NaN where it is not defined."""
 
-Scale = Literal["share", "positive", "difference"]
-"""Where a number can lie: 0 to 1, above 0, or -1 to 1."""
+Scale = Literal["share", "positive", "difference", "agreement", "real"]
+"""Where a number can lie: 0 to 1, above 0, -1 to 1 (a difference of shares, or an agreement such as
+Cohen's kappa, which crowds at 1), or anywhere."""
+
+
+class Remembered:
+    """A number or table that several statistics are made of: computed once for the same weights."""
+
+    def __init__(self, compute: Compute) -> None:
+        """Wrap a computation; what it gave is kept until other weights come."""
+        self._compute = compute
+        self._weights: NDArray[np.float64] | None = None
+        self._result: NDArray[np.float64] | None = None
+
+    def __call__(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Compute it, or give what was computed for this very array."""
+        if self._result is None or self._weights is not weights:
+            self._weights, self._result = weights, self._compute(weights)
+        return self._result
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,157 @@
+"""How often a 95 % interval holds the truth, in drawn data whose truth is known.
+
+Run: python benchmarks/coverage.py [--data-sets 1000] [--resamples 300]
+
+Each data set has a fixed number of patients with and without the disease, as a test split has that
+was dealt by class. A patient has one film, or one to six films that are alike (correlation 0.6).
+Scores are normal in both classes, probabilities are the true ones. The truth of each number is
+computed from a population of half a million films. Prints one table for `docs/benchmarks.md`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import special, stats
+
+from cxresnet.metrics.agreement import build_kappa
+from cxresnet.metrics.bootstrap import compute_estimates
+from cxresnet.metrics.calibration import build_calibration_statistics
+from cxresnet.metrics.classification import (
+    Judged,
+    build_class_statistics,
+    build_headline_statistics,
+)
+from cxresnet.metrics.recalibration import build_recalibration_statistics
+from cxresnet.metrics.statistic import Statistic, compute_value
+
+_POPULATION = 500_000
+_LIKENESS = 0.6
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One kind of data set.
+
+    Attributes:
+        auroc: Area under the ROC curve in the population.
+        sick: Patients with the disease.
+        healthy: Patients without.
+        most_films: A patient has one film, or 1 to so many.
+    """
+
+    auroc: float
+    sick: int
+    healthy: int
+    most_films: int
+
+
+SCENARIOS = (
+    Scenario(0.80, 75, 75, 1),
+    Scenario(0.80, 30, 120, 6),
+    Scenario(0.90, 100, 100, 6),
+    Scenario(0.90, 20, 130, 6),
+    Scenario(0.95, 50, 50, 1),
+    Scenario(0.95, 60, 240, 6),
+    Scenario(0.99, 50, 50, 6),
+    Scenario(0.99, 100, 200, 1),
+)
+
+
+def draw(scenario: Scenario, patients: tuple[int, int], generator: np.random.Generator) -> tuple:
+    """Draw a data set: films as judged, and the patient of each."""
+    healthy, sick = patients
+    shown = np.repeat([0, 1], [healthy, sick])
+    sizes = generator.integers(1, scenario.most_films + 1, size=len(shown))
+    patient = np.repeat(np.arange(len(shown)), sizes)
+    truth = shown[patient]
+    own = generator.normal(size=len(shown))[patient]
+    noise = generator.normal(size=len(patient))
+    distance = np.sqrt(2) * stats.norm.ppf(scenario.auroc)
+    score = distance * truth + np.sqrt(_LIKENESS) * own + np.sqrt(1 - _LIKENESS) * noise
+    odds = distance * score - distance**2 / 2 + np.log(scenario.sick / scenario.healthy)
+    second = special.expit(odds)
+    judged = Judged(
+        class_names=("healthy", "sick"),
+        truth=truth,
+        predicted=(second > 0.5).astype(np.int64),
+        probabilities=np.stack([1 - second, second], axis=1),
+    )
+    return judged, patient.astype(str)
+
+
+def build_statistics(judged: Judged) -> list[Statistic]:
+    """Build every kind of number that an evaluation has."""
+    return [
+        *build_headline_statistics(judged),
+        build_kappa(judged),
+        *build_class_statistics(judged, 1),
+        *build_calibration_statistics(judged.probabilities, judged.truth),
+        *build_recalibration_statistics(judged, 1),
+    ]
+
+
+def measure(scenario: Scenario, *, data_sets: int, resamples: int, seed: int) -> dict[str, float]:
+    """Measure the coverage of each number in one scenario, where there is an interval."""
+    generator = np.random.default_rng(seed)
+    films = _POPULATION // ((1 + scenario.most_films) // 2)
+    share = scenario.sick / (scenario.sick + scenario.healthy)
+    many = (round(films * (1 - share)), round(films * share))
+    truth = {
+        item.name: compute_value(item)
+        for item in build_statistics(draw(scenario, many, generator)[0])
+    }
+    # A perfect probability has no error at all; what is seen of it is noise.
+    truth["expected_calibration_error"] = 0.0
+    held: dict[str, list[bool]] = {name: [] for name in truth}
+    for _ in range(data_sets):
+        judged, groups = draw(scenario, (scenario.healthy, scenario.sick), generator)
+        found = compute_estimates(
+            build_statistics(judged),
+            groups=groups,
+            strata=judged.truth,
+            resamples=resamples,
+            confidence=0.95,
+            generator=generator,
+        )
+        for name, estimate in found.items():
+            if estimate.low is not None and estimate.high is not None:
+                held[name].append(estimate.low <= truth[name] <= estimate.high)
+    return {name: float(np.mean(hits)) if hits else np.nan for name, hits in held.items()}
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--data-sets", type=int, default=1000)
+    parser.add_argument("--resamples", type=int, default=300)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    columns = []
+    for number, scenario in enumerate(SCENARIOS):
+        started = time.perf_counter()
+        columns.append(
+            measure(
+                scenario,
+                data_sets=options.data_sets,
+                resamples=options.resamples,
+                seed=options.seed + number,
+            )
+        )
+        print(f"{scenario}: {time.perf_counter() - started:.0f} s", flush=True)
+    heads = [
+        f"{one.auroc:.2f}; {one.sick}+{one.healthy}; {'1' if one.most_films == 1 else '1-6'}"
+        for one in SCENARIOS
+    ]
+    print("\n| AUROC; patients with + without; films each |", " | ".join(heads), "|")
+    print("|---|" + "---|" * len(heads))
+    for name in columns[0]:
+        cells = " | ".join(f"{column[name]:.3f}" for column in columns)
+        print(f"| {name.removesuffix('/sick').replace('_', ' ')} | {cells} |")
+
+
+if __name__ == "__main__":
+    main()
