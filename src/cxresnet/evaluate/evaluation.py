@@ -14,11 +14,18 @@ from cxresnet.core.run_folder import RunFolder
 from cxresnet.data.augment import build_test_views
 from cxresnet.data.dataset import PreparedDataset, open_dataset
 from cxresnet.evaluate.baselines import BaselineAnswer, ask_baselines
+from cxresnet.evaluate.external import EXTERNAL_NAME, compare_with_internal, write_external
 from cxresnet.evaluate.from_predictions import Background, evaluate_predictions
 from cxresnet.evaluate.judged_films import JudgedFilms, open_other_films, open_test_films
 from cxresnet.evaluate.opener import compute_network_hash, describe_opener
-from cxresnet.evaluate.operating_point import choose_operating_point
+from cxresnet.evaluate.operating_point import choose_operating_point, judge
 from cxresnet.evaluate.record import Evaluation, write_evaluation
+from cxresnet.evaluate.selective import (
+    SELECTIVE_NAME,
+    SelectiveResult,
+    evaluate_selectively,
+    write_selective,
+)
 from cxresnet.predict.predictions import (
     Predictions,
     concatenate_predictions,
@@ -37,8 +44,8 @@ def run_evaluate(
     """Judge the network of a run, and write what was found.
 
     Validation comes first and chooses the operating point; then the test is opened. Writes
-    `predictions_val.csv`, `predictions.csv` and, last, `metrics.json` into `run.evaluate`; for
-    another dataset into `evaluate-NAME` beside it.
+    `predictions_val.csv`, `predictions.csv`, `selective.json` and, last, `metrics.json` into
+    `run.evaluate`; for another dataset into `evaluate-NAME` beside it, with `external.json`.
 
     Args:
         run: Trained.
@@ -80,9 +87,31 @@ def run_evaluate(
     folder = run.evaluate if dataset is None else run.path / f"evaluate-{judged.name}"
     write_predictions(folder / "predictions_val.csv", validation)
     write_predictions(folder / "predictions.csv", predictions)
+    selective = _evaluate_selectively(validation, predictions, evaluation, config=config)
+    write_selective(folder / SELECTIVE_NAME, selective)
+    if dataset is not None:
+        external = compare_with_internal(run, predictions, evaluation, config=config)
+        write_external(folder / EXTERNAL_NAME, external)
     write_evaluation(folder / "metrics.json", evaluation)
     _LOGGER.info("judged %d films of %s", evaluation.films, evaluation.name)
     return evaluation
+
+
+def _evaluate_selectively(
+    validation: Predictions,
+    predictions: Predictions,
+    evaluation: Evaluation,
+    *,
+    config: EvaluateConfig,
+) -> SelectiveResult:
+    known = predictions.select(predictions.truth >= 0)
+    return evaluate_selectively(
+        judge(validation.select(validation.truth >= 0), evaluation.operating_point),
+        judge(known, evaluation.operating_point),
+        group_ids=known.group_ids,
+        config=config,
+        name=evaluation.name,
+    )
 
 
 def _require_home(predictor: Predictor, home: PreparedDataset, *, run: RunFolder) -> None:

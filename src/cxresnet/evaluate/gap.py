@@ -25,7 +25,7 @@ from cxresnet.metrics.classification import (
 from cxresnet.metrics.estimate import Estimate
 from cxresnet.metrics.statistic import Compute, Statistic
 
-__all__ = ["JudgedSide", "MeasuredGaps", "measure_gaps"]
+__all__ = ["JudgedSide", "MeasuredGaps", "choose_headline_score", "describe_gap", "measure_gaps"]
 
 _MEANS = ("macro_auroc", "balanced_accuracy")
 
@@ -128,6 +128,34 @@ def measure_gaps(
         },
         mean=tuple(_collect(estimates, "mean of all", score) for score in shared),
     )
+
+
+def choose_headline_score(scores: Sequence[GapScore]) -> GapScore:
+    """Choose the score that stands for the whole: the first one, macro AUROC if there is one."""
+    return scores[0]
+
+
+def describe_gap(score: GapScore, *, where: str) -> str:
+    """Say in one sentence what a gap means.
+
+    Args:
+        score: Of a network.
+        where: Where the external films are from, for example "in the set hannover".
+    """
+    inside, outside, gap = score.internal.value, score.external.value, score.gap
+    name = score.name.replace("_", " ").replace("auroc", "AUROC").replace("/", " of ", 1)
+    if inside is None or outside is None or gap.value is None:
+        reason = score.external.reason or score.internal.reason
+        return f"The {name} {where} cannot be compared. {reason}".rstrip()
+    numbers = f"The {name} is {inside:.3f} on films like those learnt and {outside:.3f} {where}"
+    if gap.low is None or gap.high is None:
+        return f"{numbers}; too few patients for an interval of the gap {gap.value:.3f}."
+    numbers += f": gap {gap.value:.3f} ({gap.low:.3f} to {gap.high:.3f})."
+    if gap.low > 0:
+        return f"{numbers} The network is clearly worse there."
+    if gap.high < 0:
+        return f"{numbers} The network is not worse there; the films there may be easier."
+    return f"{numbers} No gap is shown, and one of up to {gap.high:.3f} is not ruled out."
 
 
 class _Universe:

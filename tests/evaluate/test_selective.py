@@ -1,0 +1,116 @@
+"""Sets of classes, "cannot tell", and what is left of the mistakes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cxresnet.core.config import EvaluateConfig
+from cxresnet.core.errors import RunFolderError
+from cxresnet.evaluate.operating_point import build_plain_operating_point, judge
+from cxresnet.evaluate.selective import (
+    SelectiveResult,
+    evaluate_selectively,
+    name_set,
+    read_selective,
+    write_selective,
+)
+from cxresnet.metrics.conformal import build_prediction_sets
+from cxresnet.predict import Predictions
+
+Draw = Callable[..., Predictions]
+
+
+def _evaluate(
+    validation: Predictions, test: Predictions, config: EvaluateConfig
+) -> SelectiveResult:
+    plain = build_plain_operating_point(3)
+    return evaluate_selectively(
+        judge(validation, plain),
+        judge(test, plain),
+        group_ids=test.group_ids,
+        config=config,
+        name="test",
+    )
+
+
+def test_every_share_is_what_counting_the_sets_gives(
+    draw_predictions: Draw, config: EvaluateConfig
+) -> None:
+    validation, test = draw_predictions(300, seed=1), draw_predictions(240, seed=2)
+    found = _evaluate(validation, test, config)
+    sets = build_prediction_sets(test.probabilities, found.thresholds)
+    size = sets.sum(axis=1)
+    assert found.answered.value == pytest.approx((size == 1).mean())
+    assert found.empty.value == pytest.approx((size == 0).mean())
+    assert found.several.value == pytest.approx((size > 1).mean())
+    answers = [name_set(row, found.class_names) for row in sets]
+    truth = [found.class_names[label] for label in test.truth]
+    given = [(said, true) for said, true in zip(answers, truth, strict=True) if said in truth]
+    assert found.accuracy_answered.n == len(given)
+    right = np.mean([said == true for said, true in given])
+    assert found.accuracy_answered.value == pytest.approx(right)
+    for index, one in enumerate(found.classes):
+        own = test.truth == index
+        assert one.covered.value == pytest.approx(sets[own, index].mean())
+        assert one.fitted_on == (validation.truth == index).sum()
+    assert found.curve[-1].coverage == 1.0
+    assert found.curve[-1].risk == pytest.approx(1 - found.accuracy.value)
+
+
+def test_answers_are_right_more_often_where_the_network_may_stay_silent(
+    draw_predictions: Draw, config: EvaluateConfig
+) -> None:
+    found = _evaluate(draw_predictions(900, seed=1), draw_predictions(900, seed=2), config)
+    assert found.accuracy_answered.low > found.accuracy.value
+    assert found.aurc.value < 1 - found.accuracy.value
+
+
+def test_each_class_is_covered_within_three_points_over_repeated_splits(
+    draw_predictions: Draw, config: EvaluateConfig
+) -> None:
+    covered = []
+    for seed in range(40):
+        table = draw_predictions(1800, per_patient=1, seed=seed)
+        first = np.arange(1800) < 900
+        found = _evaluate(table.select(first), table.select(~first), config)
+        covered.append([one.covered.value for one in found.classes])
+    mean = np.mean(covered, axis=0)
+    assert np.abs(mean - config.coverage).max() < 0.03
+
+
+def test_a_class_without_validation_films_is_in_every_set_and_it_is_said(
+    draw_predictions: Draw, config: EvaluateConfig
+) -> None:
+    validation = draw_predictions(300, seed=1)
+    found = _evaluate(validation.select(validation.truth != 2), draw_predictions(), config)
+    assert found.classes[2].threshold == 0.0
+    assert found.classes[2].covered.value == 1.0
+    assert any("Too few validation films of covid-19 (0)" in note for note in found.notes)
+
+
+def test_the_curve_stays_short(draw_predictions: Draw, config: EvaluateConfig) -> None:
+    found = _evaluate(draw_predictions(300), draw_predictions(3000, seed=3), config)
+    assert len(found.curve) <= 200
+    coverages = [point.coverage for point in found.curve]
+    assert coverages == sorted(coverages)
+
+
+def test_what_is_written_comes_back(
+    draw_predictions: Draw, config: EvaluateConfig, tmp_path: Path
+) -> None:
+    found = _evaluate(draw_predictions(300), draw_predictions(seed=3), config)
+    path = write_selective(tmp_path / "selective.json", found)
+    assert read_selective(path) == found
+
+
+def test_a_damaged_or_missing_file_is_refused_with_the_way_out(tmp_path: Path) -> None:
+    path = tmp_path / "selective.json"
+    with pytest.raises(RunFolderError, match="cxresnet evaluate RUN"):
+        read_selective(path)
+    path.write_text('{"format": 99}')
+    with pytest.raises(RunFolderError, match="cxresnet evaluate RUN"):
+        read_selective(path)
