@@ -10,7 +10,7 @@ from rich.box import SIMPLE
 from rich.table import Table
 
 from cxresnet.cli.options import ConfigOption, RunArgument, SetOption
-from cxresnet.cli.terminal import console, say_wrote, warn
+from cxresnet.cli.terminal import console, say, say_wrote, warn
 from cxresnet.core.config import EvaluateConfig, read_config
 from cxresnet.core.run_folder import RunFolder, open_run_folder
 
@@ -26,7 +26,7 @@ def evaluate(
     *,
     data: Annotated[
         Path | None,
-        typer.Option("--data", help="Another prepared dataset: films from elsewhere."),
+        typer.Option("--data", "--dataset", help="Another prepared dataset: films from elsewhere."),
     ] = None,
     config: ConfigOption = None,
     set_: SetOption = None,
@@ -45,6 +45,7 @@ def evaluate_network(
     evaluation = run_evaluate(run, config=config, dataset=data)
     show_headline(evaluation)
     folder = run.evaluate if data is None else run.path / f"evaluate-{evaluation.name}"
+    show_honesty(folder)
     say_wrote(folder / run.metrics.name)
     say_wrote(folder / run.predictions.name)
     return evaluation
@@ -75,6 +76,25 @@ def show_headline(evaluation: Evaluation) -> None:
         warn(evaluation.data_verdict)
     for warning in evaluation.warnings:
         warn(warning)
+    if evaluation.worst_slice is not None:
+        say(evaluation.worst_slice.sentence)
+
+
+def show_honesty(folder: Path) -> None:
+    """Say when the network may answer, and how much worse it is on films from elsewhere."""
+    from cxresnet.evaluate.external import EXTERNAL_NAME, read_external
+    from cxresnet.evaluate.selective import SELECTIVE_NAME, read_selective
+
+    selective = read_selective(folder / SELECTIVE_NAME)
+    answered, _, _, films = _format(selective.answered)
+    right, low, high, _ = _format(selective.accuracy_answered)
+    say(
+        f"Allowed to say 'cannot tell' (sets that hold the true class of {selective.coverage:.0%} "
+        f"of each class's films), it names a class for {answered} of {films} films and is right "
+        f"for {right} ({low} to {high}) of these."
+    )
+    if (folder / EXTERNAL_NAME).is_file():
+        say(read_external(folder / EXTERNAL_NAME).sentence)
 
 
 def _build_table(evaluation: Evaluation) -> Table:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.box import SIMPLE
 from rich.table import Table
+from rich.text import Text
 
 from cxresnet.cli.terminal import console, say, warn
 from cxresnet.core.errors import EmptySourceError
@@ -20,6 +21,7 @@ from cxresnet.core.progress import track
 from cxresnet.core.run_folder import open_run_folder
 
 if TYPE_CHECKING:
+    from cxresnet.evaluate.answer import Answer, AnswerRule
     from cxresnet.predict.files import FilePrediction
 
 __all__ = ["Format", "predict"]
@@ -42,18 +44,26 @@ def predict(
     format_: Annotated[Format, typer.Option("--format", help="How to show it.")] = Format.TABLE,
 ) -> None:
     """Ask the network about films: one row a film, or why it was refused."""
+    from cxresnet.evaluate.answer import read_answer_rule
     from cxresnet.predict.files import predict_files
     from cxresnet.predict.predictor import load_predictor
 
-    predictor = load_predictor(open_run_folder(run).checkpoint)
+    folder = open_run_folder(run)
+    predictor = load_predictor(folder.checkpoint)
+    rule = read_answer_rule(folder)
+    if rule is None:
+        warn(
+            "This network was not evaluated yet, so its probabilities are raw and it never says "
+            "'cannot tell'. 'cxresnet evaluate RUN' mends both."
+        )
     if verdict := predictor.record.notes.get("data_verdict"):
         warn(str(verdict))
     files = list(_list_files(paths))
     answers = list(track(predict_files(predictor, files), "Reading films", total=len(files)))
     if format_ is Format.TABLE:
-        console.print(_build_table(answers, predictor.class_names))
+        console.print(_build_table(answers, predictor.class_names, rule))
         return
-    rows = [_describe(answer, predictor.class_names) for answer in answers]
+    rows = [_describe(answer, predictor.class_names, rule) for answer in answers]
     say(_format_csv(rows) if format_ is Format.CSV else json.dumps(rows, indent=2))
 
 
@@ -77,17 +87,37 @@ def _list_files(paths: Sequence[Path]) -> Iterator[Path]:
         yield from inside
 
 
-def _describe(answer: FilePrediction, class_names: Sequence[str]) -> dict[str, Any]:
-    shares = answer.probabilities
+def _describe(
+    found: FilePrediction, class_names: Sequence[str], rule: AnswerRule | None
+) -> dict[str, Any]:
+    answer = _answer(found, class_names, rule)
+    shares = answer.probabilities if answer else None
     return {
-        "file": str(answer.path),
-        "answer": "" if shares is None else class_names[shares.index(max(shares))],
+        "file": str(found.path),
+        "answer": answer.said if answer else "",
+        "likeliest": answer.class_name if answer else "",
+        "possible": "|".join(answer.possible) if answer else "",
         **{
             f"probability_{name}": None if shares is None else round(shares[number], 6)
             for number, name in enumerate(class_names)
         },
-        "refused": answer.reason,
+        "refused": found.reason,
     }
+
+
+def _answer(
+    found: FilePrediction, class_names: Sequence[str], rule: AnswerRule | None
+) -> Answer | None:
+    """Answer for one film; without a rule the largest probability wins. None if refused."""
+    from cxresnet.evaluate.answer import Answer
+
+    shares = found.probabilities
+    if shares is None:
+        return None
+    if rule is not None:
+        return rule.answer(shares)
+    likeliest = class_names[shares.index(max(shares))]
+    return Answer(likeliest, (likeliest,), likeliest, shares)
 
 
 def _format_csv(rows: Sequence[dict[str, Any]]) -> str:
@@ -98,14 +128,20 @@ def _format_csv(rows: Sequence[dict[str, Any]]) -> str:
     return stream.getvalue().rstrip("\n")
 
 
-def _build_table(answers: Sequence[FilePrediction], class_names: Sequence[str]) -> Table:
+def _build_table(
+    answers: Sequence[FilePrediction], class_names: Sequence[str], rule: AnswerRule | None
+) -> Table:
     table = Table(box=SIMPLE)
     table.add_column("film", overflow="fold")
+    table.add_column("answer")
     for name in class_names:
         table.add_column(name, justify="right")
     table.add_column("refused", overflow="fold")
-    for answer in answers:
-        shares = answer.probabilities
-        cells = ["–"] * len(class_names) if shares is None else [f"{one:.3f}" for one in shares]
-        table.add_row(str(answer.path), *cells, answer.reason)
+    for found in answers:
+        answer = _answer(found, class_names, rule)
+        shares = [f"{one:.3f}" for one in answer.probabilities] if answer else []
+        cells = shares or ["–"] * len(class_names)
+        table.add_row(
+            Text(str(found.path)), answer.said if answer else "–", *cells, Text(found.reason)
+        )
     return table
