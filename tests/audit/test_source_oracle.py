@@ -39,6 +39,14 @@ def test_one_source_is_nothing_to_compare_and_no_alarm() -> None:
     assert "one source" in finding.sentence
 
 
+def test_a_source_that_nobody_said_is_amber_not_green() -> None:
+    films = _build("a" * 40, "xy" * 20)
+    finding = ask_source_oracle(films, unsaid="a")
+    assert finding.verdict == "amber"
+    assert "Nobody says where the films come from" in finding.sentence
+    assert ask_source_oracle(_build("ab" * 20, "xxyy" * 10), unsaid="a").verdict == "green"
+
+
 def test_a_class_from_a_source_of_its_own_is_red_and_named() -> None:
     films = _build("a" * 60 + "b" * 20, "xy" * 30 + "z" * 20)
     finding = ask_source_oracle(films)

@@ -27,6 +27,7 @@ def run_data_audit(path: Path) -> tuple[Finding, ...]:
 
     Probes of prepared films look at training and validation films only; the test stays sealed.
     Of a large dataset they take a part, drawn by chance: the answer does not get better with more.
+    An outside set is sealed as a whole, so only its rows are asked; with one class nothing is.
 
     Args:
         path: A folder that `prepare` wrote; `findings.json` is written into it.
@@ -49,14 +50,18 @@ def run_data_audit(path: Path) -> tuple[Finding, ...]:
 
 def _list_questions(dataset: PreparedDataset) -> Iterator[Callable[[], Finding | None]]:
     manifest = dataset.manifest
-    films, shown = _draw_open_films(dataset)
-    yield lambda: ask_source_oracle(manifest)
+    if len(dataset.class_names) < 2:
+        return
+    yield lambda: ask_source_oracle(manifest, unsaid=dataset.record.source)
     yield lambda: _probe(
         "file_header",
         "Does what the file was tell the class?",
         "size, format and grey depth of the file, as it came",
         lambda: probe_header(manifest),
     )
+    if dataset.record.config.outside:
+        return
+    films, shown = _draw_open_films(dataset)
     yield lambda: _probe(
         "prepared_bytes",
         "Does the sharpness of the prepared film tell the class?",

@@ -15,6 +15,7 @@ __all__ = [
     "ForceOption",
     "LabelsOption",
     "ManifestOption",
+    "OutsideOption",
     "RecipeOption",
     "ResumeOption",
     "RunArgument",
@@ -73,6 +74,14 @@ ManifestOption = Annotated[
     typer.Option(
         "--manifest/--no-manifest",
         help="Take patients, sources, views and masks from a manifest.csv beside the films.",
+    ),
+]
+OutsideOption = Annotated[
+    bool,
+    typer.Option(
+        "--outside",
+        help="Films from elsewhere, to judge a trained network on: all go to the sealed test, and "
+        "one class is enough.",
     ),
 ]
 RecipeOption = Annotated[

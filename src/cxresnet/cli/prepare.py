@@ -15,6 +15,7 @@ from cxresnet.cli.options import (
     ForceOption,
     LabelsOption,
     ManifestOption,
+    OutsideOption,
     RecipeOption,
     SetOption,
     SourceArgument,
@@ -44,6 +45,7 @@ def prepare(  # noqa: PLR0913  each is a flag of the command
     labels: LabelsOption = None,
     manifest: ManifestOption = None,
     recipe: RecipeOption = None,
+    outside: OutsideOption = False,
     shard: Annotated[
         str | None,
         typer.Option("--shard", help="Decode only share I of N, as I/N; 'merge' joins them."),
@@ -51,7 +53,7 @@ def prepare(  # noqa: PLR0913  each is a flag of the command
     force: ForceOption = False,
 ) -> None:
     """Turn films into a dataset: decoded once, split by patient, the test split sealed."""
-    settings = read_config(config, settings=set_ or ())
+    settings = read_config(config, settings=[*(set_ or ()), *(["data.outside=true"] * outside)])
     films = open_films(
         source,
         settings.source,
@@ -60,6 +62,7 @@ def prepare(  # noqa: PLR0913  each is a flag of the command
         labels=labels,
         manifest=manifest,
         recipe=recipe,
+        outside=settings.data.outside,
     )
     if shard is None:
         prepare_films(films, config=settings.data, out=out, force=force)

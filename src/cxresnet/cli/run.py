@@ -59,6 +59,7 @@ def run(  # noqa: PLR0913  each is a flag of the command
         labels=labels,
         manifest=manifest,
         recipe=recipe,
+        outside=False,
     )
     folder = claim_run_folder(out, dataset=dataset, force=force or resume)
     say(f"Run {out}: prepare, train, evaluate, explain, report")

@@ -24,10 +24,11 @@ def open_films(
     labels: Path | None,
     manifest: bool | None,
     recipe: str | None,
+    outside: bool,
 ) -> AbstractSource:
     """Open what the user named as SOURCE, with the flags over the config's section.
 
-    A flag that was not given changes nothing.
+    A flag that was not given changes nothing. With `outside` one class is enough.
 
     Raises:
         ConfigError: A flag is not of the form it should be.
@@ -46,10 +47,10 @@ def open_films(
         changes["manifest"] = manifest
     if recipe is not None:
         changes["recipe"] = recipe
-    return _open(source, config.model_copy(update=changes))
+    return _open(source, config.model_copy(update=changes), outside=outside)
 
 
-def _open(source: Sequence[str], config: SourceConfig) -> AbstractSource:
+def _open(source: Sequence[str], config: SourceConfig, *, outside: bool) -> AbstractSource:
     from cxresnet.data.sources.open import SourceOptions, open_source
     from cxresnet.data.sources.table import TableReading
 
@@ -61,6 +62,7 @@ def _open(source: Sequence[str], config: SourceConfig) -> AbstractSource:
         use_manifest=config.manifest,
         recipe=config.recipe or None,
         labels=Path(config.labels) if config.labels else None,
+        outside=outside,
         reading=reading,
     )
     return open_source(source, options)

@@ -149,8 +149,13 @@ def _count_films(manifest: pd.DataFrame) -> dict[str, dict[str, dict[str, int]]]
 
 
 def _measure(folder: Path, manifest: pd.DataFrame, preprocessing: Preprocessing) -> Preprocessing:
-    """Measure mean and standard deviation over the pixels of the training films, exactly."""
+    """Measure mean and standard deviation over the pixels of the training films, exactly.
+
+    An outside set has no training films, and nothing of it may be learned.
+    """
     in_training = (manifest["split"] == "train").to_numpy()
+    if not in_training.any():
+        return preprocessing
     histogram = np.zeros(256, dtype=np.int64)
     with open_film_file(folder / IMAGES_NAME) as images:
         for start, films in images.read_chunks():

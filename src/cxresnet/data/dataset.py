@@ -163,6 +163,11 @@ class PreparedDataset:
 
     def _take_split(self, split: str) -> FilmSet:
         rows = np.flatnonzero((self.manifest["split"] == split).to_numpy())
+        if not len(rows) and self.record.config.outside:
+            raise DatasetError(
+                f"'{self.path}' is an outside set: all its films are there to judge a network that "
+                "was trained elsewhere. Prepare it again without --outside to train on it."
+            )
         if not len(rows):
             raise DatasetError(
                 f"The dataset has no {split} split. Prepare it again with a {split} share above 0."

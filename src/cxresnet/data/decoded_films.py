@@ -22,7 +22,7 @@ __all__ = [
     "FilmPlace",
     "gather_films",
     "gather_rejections",
-    "require_two_classes",
+    "require_classes",
     "write_pictures",
 ]
 
@@ -77,8 +77,15 @@ def gather_rejections(
     return sorted(found, key=lambda rejection: (rejection.image_id, rejection.code))
 
 
-def require_two_classes(classes: Sequence[str], rejections: Sequence[Rejection]) -> None:
+def require_classes(
+    classes: Sequence[str], rejections: Sequence[Rejection], *, outside: bool
+) -> None:
     """Refuse to go on with nothing to tell apart.
+
+    Args:
+        classes: Of the films that are left.
+        rejections: Of those that are not.
+        outside: Networks trained elsewhere are judged on the films: one class is enough.
 
     Raises:
         EmptySourceError: No film is left; says what most were rejected for.
@@ -88,10 +95,11 @@ def require_two_classes(classes: Sequence[str], rejections: Sequence[Rejection])
         reasons = Counter(rejection.reason for rejection in rejections).most_common(1)
         why = f" Most often: {reasons[0][0]}" if reasons else " Give a folder with films."
         raise EmptySourceError(f"No usable film is left; {len(rejections)} were rejected.{why}")
-    if len(set(classes)) == 1:
+    if len(set(classes)) == 1 and not outside:
         raise ClassMapError(
             f"All {len(classes)} usable films are '{classes[0]}'; telling classes apart needs at "
-            "least two. Join another source, or say with --classes which folder means what."
+            "least two. Join another source, say with --classes which folder means what, or prepare "
+            "them with --outside to judge a network on them that was trained elsewhere."
         )
 
 

@@ -27,6 +27,12 @@ _RECORD_COLUMNS = (
 )  # fmt: skip
 
 
+_OUTSIDE = (
+    "This is an outside set: all films are sealed until 'cxresnet evaluate' judges a network on them "
+    "that was trained elsewhere."
+)
+
+
 @dataclass(frozen=True)
 class FilmPlan:
     """Where every film of a dataset goes. All in the order of the manifest's rows.
@@ -88,7 +94,10 @@ def plan_films(
     sources = [record.source for record in records]
     groups = join_groups([record.patient_id for record in records], clusters)
     notices: tuple[str, ...] = ()
-    if config.keep_given_split:
+    if config.outside:
+        splits = np.full(len(records), "test")
+        notices = (_OUTSIDE,)
+    elif config.keep_given_split:
         given = [record.given_split for record in records]
         splits, notices = keep_given_splits(given, groups, classes, sources, config=config)
     else:

@@ -13,7 +13,7 @@ from pathlib import Path
 from cxresnet.core.config.data import DataConfig
 from cxresnet.data.assemble import Materials, assemble_dataset
 from cxresnet.data.dataset_record import RECORD_NAME, DatasetRecord
-from cxresnet.data.decoded_films import require_two_classes
+from cxresnet.data.decoded_films import require_classes
 from cxresnet.data.decoded_folder import compute_decoded_bytes, decode_into
 from cxresnet.data.preprocess import build_preprocessing
 from cxresnet.data.record import ImageRecord
@@ -92,7 +92,7 @@ def run_prepare(
         StorageError: Disk full or read-only; what was decoded stands for the next try.
     """
     require_free_place(out, mark=RECORD_NAME, force=force)
-    scan = scan_source(source)
+    scan = scan_source(source, outside=config.outside)
     preprocessing = build_preprocessing(config)
     require_space(out, 2 * compute_decoded_bytes(scan.records, preprocessing))
     with working_beside(out) as partial:
@@ -109,12 +109,12 @@ def run_prepare(
         return finish_dataset(materials, config=config, out=out, partial=partial)
 
 
-def scan_source(source: AbstractSource) -> ScanResult:
+def scan_source(source: AbstractSource, *, outside: bool) -> ScanResult:
     """Scan, and reject all but the first of several films with the same id.
 
     Raises:
         EmptySourceError: There is no film.
-        ClassMapError: There are films of one class only.
+        ClassMapError: There are films of one class only, and they are no outside set.
     """
     scan = source.scan()
     first: dict[str, ImageRecord] = {}
@@ -131,7 +131,8 @@ def scan_source(source: AbstractSource) -> ScanResult:
                 )
             )
     rejections = (*scan.rejections, *twice)
-    require_two_classes([record.class_name for record in first.values()], rejections)
+    classes = [record.class_name for record in first.values()]
+    require_classes(classes, rejections, outside=outside)
     return ScanResult(tuple(first.values()), rejections, scan.notices)
 
 

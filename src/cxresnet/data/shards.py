@@ -90,7 +90,7 @@ def run_prepare_shard(
     if not 1 <= number <= count:
         raise ConfigError(f"There is no share {number} of {count}; count from 1 to {count}.")
     require_free_place(out, mark=_RECORD_NAME, force=force)
-    scan = scan_source(source)
+    scan = scan_source(source, outside=config.outside)
     records = scan.records[number - 1 :: count]
     if not records:
         raise EmptySourceError(

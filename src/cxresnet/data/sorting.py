@@ -15,7 +15,7 @@ from cxresnet.data.decoded_films import (
     FilmPlace,
     gather_films,
     gather_rejections,
-    require_two_classes,
+    require_classes,
 )
 from cxresnet.data.decoded_folder import DecodedFolder
 from cxresnet.data.duplicates import find_clusters
@@ -84,11 +84,12 @@ def sort_films(
     decoded = gather_films(folders)
     rejections = gather_rejections(scan_rejections, folders)
     classes = [place.record.class_name for place in decoded]
-    require_two_classes(classes, rejections)
+    require_classes(classes, rejections, outside=config.outside)
     clusters = _find_copies(decoded, folders, config=config)
     conflicts = find_label_conflicts(clusters, classes)
     kept = np.flatnonzero(~conflicts | (config.label_conflicts == "keep"))
-    require_two_classes([classes[row] for row in kept.tolist()], rejections)
+    left = [classes[row] for row in kept.tolist()]
+    require_classes(left, rejections, outside=config.outside)
     return SortedFilms(
         decoded=tuple(decoded),
         rejections=tuple(rejections),

@@ -118,12 +118,13 @@ def build_film_material(dataset: PreparedDataset) -> FilmMaterial:
     Raises:
         DatasetError: There is no training split, or a list beside the films is damaged.
     """
-    training = dataset.select("train")
+    training = None if dataset.record.config.outside else dataset.select("train")
     return FilmMaterial(
         class_names=dataset.class_names,
         manifest=dataset.manifest,
-        training=training.manifest,
-        training_films=training.films,
+        training=dataset.manifest.iloc[:0] if training is None else training.manifest,
+        training_films=[] if training is None else training.films,
+        side_px=dataset.preprocessing.side_px,
         rejected=_read_rejected(dataset.path / "rejected.csv"),
         findings=read_findings(dataset.path),
     )

@@ -31,6 +31,8 @@ class DataConfig(Section):
         keep_given_split: Keep the train/val/test folders of the source instead of splitting afresh.
         folds: Number of cross-validation folds written into the manifest; 0 for none.
         find_duplicates: Join films that are copies of each other before the split.
+        outside: Prepare films to judge networks on that were trained elsewhere: all of them go to
+            the sealed test split, and one class is enough.
         label_conflicts: What to do with copies under two classes: "drop" both or "keep" them.
         seed: Seed of the split.
         workers: Decoding processes; 0 means one a core.
@@ -48,6 +50,7 @@ class DataConfig(Section):
     keep_given_split: bool = False
     folds: int = Field(default=0, ge=0, le=50)
     find_duplicates: bool = True
+    outside: bool = False
     label_conflicts: Literal["drop", "keep"] = "drop"
     seed: int = Field(default=0, ge=0)
     workers: int = Field(default=0, ge=0, le=512)
@@ -59,6 +62,11 @@ class DataConfig(Section):
         if 0 < self.equalise_limit < 1:
             raise ValueError(
                 "equalise_limit below 1 lowers contrast; give 0 for off, or 1 and more"
+            )
+        if self.outside and (self.keep_given_split or self.folds):
+            raise ValueError(
+                "outside puts all films into the test split; "
+                "keep_given_split and folds do not go with it"
             )
         if self.folds == 1:
             raise ValueError("folds = 1 is no cross-validation; give 0 or at least 2")

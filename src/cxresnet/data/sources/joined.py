@@ -26,12 +26,14 @@ class JoinedSource(AbstractSource):
     which can only make the split stricter.
     """
 
-    def __init__(self, parts: Sequence[AbstractSource]) -> None:
+    def __init__(self, parts: Sequence[AbstractSource], *, alone: bool = True) -> None:
         """Keep the sources; nothing is opened.
 
         Args:
             parts: Made with `alone=False`, so that each may have a single class.
+            alone: False where all of them together may have a single class.
         """
+        self.alone = alone
         self.parts = tuple(parts)
 
     @property
@@ -78,7 +80,8 @@ class JoinedSource(AbstractSource):
             )
             notices += (f"{prefix}: {notice}" for notice in found.notices)
         records.sort(key=lambda record: record.image_id)
-        check_classes(tuple(records), self.class_map, name=self.name)
+        if self.alone:
+            check_classes(tuple(records), self.class_map, name=self.name)
         return ScanResult(
             tuple(records), tuple(rejections), (*notices, *_find_shared_patients(records))
         )

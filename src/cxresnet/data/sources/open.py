@@ -43,6 +43,7 @@ class SourceOptions:
         use_manifest: Take what a `manifest.csv` beside the films says.
         recipe: Name of a known set; None: tell by the look of it; `NO_RECIPE`: as it is.
         labels: A table that says which DICOM film shows what; see `DicomFolderSource`.
+        outside: Networks trained elsewhere are judged on the films: one class is enough.
         reading: Columns and labels of tables, where the guess would be wrong.
     """
 
@@ -50,6 +51,7 @@ class SourceOptions:
     use_manifest: bool = True
     recipe: str | None = None
     labels: Path | None = None
+    outside: bool = False
     reading: TableReading = field(default_factory=TableReading)
 
     def build_class_map(self) -> ClassMap:
@@ -76,8 +78,9 @@ def open_source(texts: str | Sequence[str], options: SourceOptions | None = None
     names = [name for text in given for name in _split_joined(text)]
     if not names:
         raise SourceError(f"No source was named. Give {_KINDS}.")
-    parts = [_open_one(name, options, alone=len(names) == 1) for name in names]
-    return parts[0] if len(parts) == 1 else JoinedSource(parts)
+    alone = len(names) == 1 and not options.outside
+    parts = [_open_one(name, options, alone=alone) for name in names]
+    return parts[0] if len(parts) == 1 else JoinedSource(parts, alone=not options.outside)
 
 
 def _split_joined(text: str) -> list[str]:

@@ -49,6 +49,7 @@ class FilmMaterial:
         manifest: All films.
         training: The rows of the training films, as drawn from; the test stays sealed.
         training_films: Row i belongs to row i of `training`.
+        side_px: Side of a prepared film.
         rejected: `rejected.csv`; empty where nothing was.
         findings: What was asked of the films before any training.
     """
@@ -57,6 +58,7 @@ class FilmMaterial:
     manifest: pd.DataFrame
     training: pd.DataFrame
     training_films: _Films
+    side_px: int
     rejected: pd.DataFrame
     findings: tuple[Finding, ...] = ()
 
@@ -125,6 +127,7 @@ class FilmsView:
         classes: One row a class.
         sources: One row a source.
         samples: For each class.
+        shown: Whether there is any sample.
         rejected: By reason.
         rejected_films: In all.
         copies: Films that have at least one copy among the others.
@@ -140,6 +143,7 @@ class FilmsView:
     classes: tuple[ClassRow, ...]
     sources: tuple[SourceRow, ...]
     samples: tuple[tuple[Sample, ...], ...]
+    shown: bool
     rejected: tuple[RejectedRow, ...]
     rejected_films: int
     copies: int
@@ -166,7 +170,7 @@ def build_films_view(material: FilmMaterial) -> FilmsView:
         class_names=material.class_names,
         films=len(manifest),
         groups=manifest["group_id"].nunique(),
-        side_px=_find_side_px(material),
+        side_px=material.side_px,
         classes=tuple(
             _count_class(manifest, name, sources=sources) for name in material.class_names
         ),
@@ -174,6 +178,7 @@ def build_films_view(material: FilmMaterial) -> FilmsView:
             _count_source(manifest, source, class_names=material.class_names) for source in sources
         ),
         samples=tuple(_draw_samples(material, name) for name in material.class_names),
+        shown=len(material.training) > 0,
         rejected=count_rejected(material.rejected),
         rejected_films=len(material.rejected),
         copies=int(sizes[sizes > 1].sum()),
@@ -196,10 +201,6 @@ def count_rejected(rejected: pd.DataFrame) -> tuple[RejectedRow, ...]:
         for code, films in rejected.groupby("code", sort=True)
     ]
     return tuple(sorted(rows, key=lambda row: (-row.films, row.code)))
-
-
-def _find_side_px(material: FilmMaterial) -> int:
-    return int(material.training_films[0].shape[0]) if len(material.training) else 0
 
 
 def _join_small_sources(manifest: pd.DataFrame) -> pd.DataFrame:
