@@ -13,6 +13,7 @@ __all__ = [
     "ConfigOption",
     "DatasetArgument",
     "ForceOption",
+    "LabelPatternOption",
     "LabelsOption",
     "ManifestOption",
     "OutsideOption",
@@ -63,6 +64,15 @@ ColumnsOption = Annotated[
         "--columns",
         help="Headings of a table where the guess is wrong: path=Image Index,class=Finding,"
         "patient=Patient ID; also source, view, age, sex, split, mask.",
+    ),
+]
+LabelPatternOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--label-pattern",
+        metavar="CLASS=REGEX",
+        help="Which labels of a table mean which class, as a regular expression: "
+        "'pneumonia=pneumon|consolidat'; 'ignore=REGEX' leaves some out. May be repeated.",
     ),
 ]
 LabelsOption = Annotated[

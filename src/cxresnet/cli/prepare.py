@@ -13,6 +13,7 @@ from cxresnet.cli.options import (
     ColumnsOption,
     ConfigOption,
     ForceOption,
+    LabelPatternOption,
     LabelsOption,
     ManifestOption,
     OutsideOption,
@@ -20,7 +21,7 @@ from cxresnet.cli.options import (
     SetOption,
     SourceArgument,
 )
-from cxresnet.cli.source import open_films
+from cxresnet.cli.source import SourceFlags, open_films
 from cxresnet.cli.terminal import say, say_wrote, show_finding, warn
 from cxresnet.core.config import DataConfig, read_config
 from cxresnet.core.errors import ConfigError
@@ -42,6 +43,7 @@ def prepare(  # noqa: PLR0913  each is a flag of the command
     set_: SetOption = None,
     classes: ClassesOption = None,
     columns: ColumnsOption = None,
+    label_pattern: LabelPatternOption = None,
     labels: LabelsOption = None,
     manifest: ManifestOption = None,
     recipe: RecipeOption = None,
@@ -54,16 +56,15 @@ def prepare(  # noqa: PLR0913  each is a flag of the command
 ) -> None:
     """Turn films into a dataset: decoded once, split by patient, the test split sealed."""
     settings = read_config(config, settings=[*(set_ or ()), *(["data.outside=true"] * outside)])
-    films = open_films(
-        source,
-        settings.source,
+    flags = SourceFlags(
         classes=classes,
         columns=columns,
+        patterns=label_pattern,
         labels=labels,
         manifest=manifest,
         recipe=recipe,
-        outside=settings.data.outside,
     )
+    films = open_films(source, settings.source, flags, outside=settings.data.outside)
     if shard is None:
         prepare_films(films, config=settings.data, out=out, force=force)
         return

@@ -14,6 +14,7 @@ from cxresnet.cli.options import (
     ColumnsOption,
     ConfigOption,
     ForceOption,
+    LabelPatternOption,
     LabelsOption,
     ManifestOption,
     RecipeOption,
@@ -23,7 +24,7 @@ from cxresnet.cli.options import (
 )
 from cxresnet.cli.prepare import prepare_films
 from cxresnet.cli.report import write_report
-from cxresnet.cli.source import open_films
+from cxresnet.cli.source import SourceFlags, open_films
 from cxresnet.cli.terminal import say
 from cxresnet.cli.train import train_network
 from cxresnet.core.config import read_config
@@ -40,6 +41,7 @@ def run(  # noqa: PLR0913  each is a flag of the command
     set_: SetOption = None,
     classes: ClassesOption = None,
     columns: ColumnsOption = None,
+    label_pattern: LabelPatternOption = None,
     labels: LabelsOption = None,
     manifest: ManifestOption = None,
     recipe: RecipeOption = None,
@@ -51,16 +53,15 @@ def run(  # noqa: PLR0913  each is a flag of the command
 
     settings = read_config(config, settings=set_ or ())
     dataset = out / "dataset"
-    films = open_films(
-        source,
-        settings.source,
+    flags = SourceFlags(
         classes=classes,
         columns=columns,
+        patterns=label_pattern,
         labels=labels,
         manifest=manifest,
         recipe=recipe,
-        outside=False,
     )
+    films = open_films(source, settings.source, flags)
     folder = claim_run_folder(out, dataset=dataset, force=force or resume)
     say(f"Run {out}: prepare, train, evaluate, explain, report")
     if not (resume and (dataset / "dataset.json").is_file()):

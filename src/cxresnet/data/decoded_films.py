@@ -98,8 +98,8 @@ def require_classes(
     if len(set(classes)) == 1 and not outside:
         raise ClassMapError(
             f"All {len(classes)} usable films are '{classes[0]}'; telling classes apart needs at "
-            "least two. Join another source, say with --classes which folder means what, or prepare "
-            "them with --outside to judge a network on them that was trained elsewhere."
+            "least two. Join another source, say with --classes which folder means what, or "
+            "prepare them with --outside to judge a network that was trained elsewhere."
         )
 
 

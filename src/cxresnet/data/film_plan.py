@@ -28,8 +28,8 @@ _RECORD_COLUMNS = (
 
 
 _OUTSIDE = (
-    "This is an outside set: all films are sealed until 'cxresnet evaluate' judges a network on them "
-    "that was trained elsewhere."
+    "This is an outside set: all films are sealed until 'cxresnet evaluate' judges a network on "
+    "them that was trained elsewhere."
 )
 
 

@@ -79,8 +79,8 @@ def check_classes(records: tuple[ImageRecord, ...], class_map: ClassMap, *, name
         raise ClassMapError(
             f"'{name}' has films of one class only: {', '.join(sorted(classes))}. "
             "Give a second source with other classes, or say with --classes which folder or label "
-            f"is which class ({', '.join(class_map.class_names)}), or prepare it with --outside, to judge "
-            "a network on it that was trained elsewhere."
+            f"is which class ({', '.join(class_map.class_names)}), or prepare it with --outside to "
+            "judge a network on it that was trained elsewhere."
         )
 
 
