@@ -15,6 +15,7 @@ from cxresnet.core.errors import ClassMapError, DatasetError, SealedTestError
 from cxresnet.data.dataset import open_dataset
 from cxresnet.data.manifest import read_manifest
 from cxresnet.data.prepare import run_prepare
+from cxresnet.data.sealed_test import Opener
 from cxresnet.data.sources.open import SourceOptions, open_source
 from cxresnet.data.verify import verify_dataset
 from cxresnet.report.data_report import render_data_report
@@ -47,7 +48,7 @@ def test_one_class_is_enough_and_all_films_are_sealed(hospital: Path, tmp_path: 
     dataset = open_dataset(out)
     with pytest.raises(SealedTestError):
         dataset.select("test")
-    assert len(dataset.open_sealed_test(reason="judge a network")) == 6
+    assert len(dataset.open_sealed_test(Opener(reason="judge a network"))) == 6
 
 
 def test_nothing_can_be_trained_on_it(hospital: Path, tmp_path: Path) -> None:
