@@ -48,7 +48,8 @@ def test_one_class_is_enough_and_all_films_are_sealed(hospital: Path, tmp_path: 
     dataset = open_dataset(out)
     with pytest.raises(SealedTestError):
         dataset.select("test")
-    assert len(dataset.open_sealed_test(Opener(reason="judge a network"))) == 6
+    opener = Opener(reason="judge a network", run="r", network="n", config="c")
+    assert len(dataset.open_sealed_test(opener)) == 6
 
 
 def test_nothing_can_be_trained_on_it(hospital: Path, tmp_path: Path) -> None:
