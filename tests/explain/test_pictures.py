@@ -27,6 +27,8 @@ def attributions() -> Attributions:
         true_class="../Covid 19",
         predicted_class="normal",
         probability=0.75,
+        explained_class="normal",
+        explained_probability=0.75,
         why="most confident wrong",
     )
     values = np.zeros((1, 16, 16), np.float32)

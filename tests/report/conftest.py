@@ -151,6 +151,8 @@ def attributions() -> Attributions:
         true_class="normal",
         predicted_class=HOSTILE,
         probability=0.75,
+        explained_class=HOSTILE,
+        explained_probability=0.75,
         why="most confident wrong",
         lung_area_share=0.25,
         lung_shares={"occlusion": 0.6},

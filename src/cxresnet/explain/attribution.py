@@ -8,13 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from cxresnet.core.config import ExplainConfig
 from cxresnet.core.errors import RunFolderError
-from cxresnet.core.progress import track
 from cxresnet.core.run_folder import RunFolder
 from cxresnet.data.dataset import FilmSet, open_dataset
 from cxresnet.evaluate.opener import describe_opener
@@ -23,14 +20,14 @@ from cxresnet.evaluate.record import Evaluation, read_evaluation
 from cxresnet.explain.calibrated import CalibratedNetwork
 from cxresnet.explain.choice import Choice, choose_films
 from cxresnet.explain.lungs import compute_lung_area_share, compute_lung_share
+from cxresnet.explain.maps import describe_method, explain_films, list_versions
 from cxresnet.explain.methods import AbstractMethod, build_methods
-from cxresnet.explain.overlay import compute_scale_limit
+from cxresnet.explain.overlay import compute_drawn_map, compute_scale_limit
 from cxresnet.explain.pictures import write_pictures
 from cxresnet.explain.record import (
     Attributions,
     ExplainedFilm,
     ExplanationIndex,
-    MethodRecord,
     write_attributions,
 )
 from cxresnet.metrics.classification import Judged
@@ -124,19 +121,25 @@ def compute_attributions(
     films = np.stack([test.films[row] for row in rows])
     now = predictor.predict_films(films, test_views=evaluation.provenance.test_views > 1)
     _require_same_logits(now, predictions.logits[[choice.row for choice in choices]])
-    methods = build_methods(config, side_px=films.shape[-1])
+    methods = build_methods(config.methods, config, side_px=films.shape[-1])
     network = CalibratedNetwork(predictor.model, temperature=evaluation.operating_point.temperature)
-    images = predictor.to_tensor(films)
-    maps = _compute_maps(network, images, methods, choices=choices)
     lung_masks = np.stack([_read_lung_mask(test, row) for row in rows])
+    found = explain_films(
+        network,
+        predictor.to_tensor(films),
+        methods=methods,
+        targets=[choice.explained for choice in choices],
+        lung_masks=lung_masks,
+    )
     described = tuple(
         _describe(predictions, judged, choice).model_copy(
-            update=_measure_lungs(lung_masks[row], _take_row(maps, row))
+            update=_measure_lungs(lung_masks[row], _take_row(found.maps, row))
+            | found.describe_sums(row)
         )
         for row, choice in enumerate(choices)
     )
-    index = _build_index(described, methods, maps=maps, evaluation=evaluation)
-    return Attributions(index=index, films=films, lung_masks=lung_masks, maps=maps)
+    index = _build_index(described, methods, maps=found.maps, evaluation=evaluation)
+    return Attributions(index=index, films=films, lung_masks=lung_masks, maps=found.maps)
 
 
 def _build_index(
@@ -146,14 +149,18 @@ def _build_index(
     maps: Mapping[str, NDArray[np.float32]],
     evaluation: Evaluation,
 ) -> ExplanationIndex:
+    records = tuple(describe_method(method, maps[method.name]) for method in methods)
+    shared = [
+        compute_drawn_map(maps[record.name], patch_px=record.drawn_patch_px)
+        for record in records
+        if record.own_scale_limit is None
+    ]
     return ExplanationIndex(
-        scale_limit=compute_scale_limit(np.stack(list(maps.values()))),
+        scale_limit=compute_scale_limit(np.concatenate(shared)) if shared else 1.0,
         class_names=evaluation.class_names,
         data_verdict=evaluation.data_verdict,
-        methods=tuple(
-            MethodRecord(name=method.name, title=method.title, reading=method.reading)
-            for method in methods
-        ),
+        versions=list_versions(),
+        methods=records,
         films=films,
     )
 
@@ -180,24 +187,6 @@ def _require_same_logits(now: NDArray[np.float32], before: NDArray[np.float32]) 
         )
 
 
-def _compute_maps(
-    network: CalibratedNetwork,
-    images: Tensor,
-    methods: Sequence[AbstractMethod],
-    *,
-    choices: Sequence[Choice],
-) -> dict[str, NDArray[np.float32]]:
-    """Compute every map of every film, film by film, so that memory does not grow with them."""
-    shape = (len(images), *images.shape[-2:])
-    maps = {method.name: np.zeros(shape, np.float32) for method in methods}
-    for row, choice in enumerate(track(choices, "Explaining films")):
-        target = torch.tensor([choice.predicted], device=images.device)
-        for method in methods:
-            found = method.attribute(network, images[row : row + 1], targets=target)
-            maps[method.name][row] = found[0].cpu().numpy()
-    return maps
-
-
 def _take_row(maps: Mapping[str, NDArray[np.float32]], row: int) -> dict[str, NDArray[np.float32]]:
     return {name: values[row] for name, values in maps.items()}
 
@@ -216,6 +205,8 @@ def _describe(predictions: Predictions, judged: Judged, choice: Choice) -> Expla
         true_class=names[predictions.truth[row]],
         predicted_class=names[choice.predicted],
         probability=float(judged.probabilities[row, choice.predicted]),
+        explained_class=names[choice.explained],
+        explained_probability=float(judged.probabilities[row, choice.explained]),
         why=choice.why,
     )
 

@@ -19,13 +19,15 @@ class Choice:
 
     Attributes:
         row: Of the predictions.
-        predicted: Class index; the class explained.
+        predicted: Class index: what was decided for.
         why: Why this film.
+        explained: Class index: whose probability is explained.
     """
 
     row: int
     predicted: int
     why: Why
+    explained: int
 
 
 def choose_films(
@@ -68,7 +70,11 @@ def choose_films(
         )
         for rows, why in kinds:
             chosen = rows[:films_per_class]
-            choices += [Choice(row, int(judged.predicted[row]), why) for row in chosen]
+            decided = [int(judged.predicted[row]) for row in chosen]
+            choices += [
+                Choice(row, predicted, why, explained=predicted)
+                for row, predicted in zip(chosen, decided, strict=True)
+            ]
     return tuple(choices)
 
 

@@ -6,12 +6,10 @@ import torch
 from captum.attr import Occlusion
 from torch import Tensor, nn
 
+from cxresnet.explain.method import GREY
 from cxresnet.explain.mode import require_evaluation_mode
 
 __all__ = ["GREY", "compute_occlusion"]
-
-GREY = 0.0
-"""What covers: after normalisation, 0 is the mean grey of the training films."""
 
 
 def compute_occlusion(

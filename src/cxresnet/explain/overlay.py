@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 __all__ = [
     "AGAINST_RGB",
     "FOR_RGB",
+    "compute_drawn_map",
     "compute_heatmap",
+    "compute_own_scale_limit",
     "compute_scale_limit",
     "draw_colour_bar",
     "draw_overlay",
@@ -41,6 +46,54 @@ def compute_scale_limit(maps: NDArray[np.float32]) -> float:
     """
     largest = float(np.abs(maps).max(initial=0.0))
     return next((limit for limit in _ROUND_LIMITS if largest <= limit), 1.0)
+
+
+def compute_own_scale_limit(maps: NDArray[np.float32]) -> float:
+    """Choose the ends of a scale for a method that has one of its own.
+
+    Gradients have a few pixels far beyond all others; the last half percent is drawn as the end.
+
+    Args:
+        maps: Signed, any shape and unit: all films of one method.
+
+    Returns:
+        1, 2 or 5 times a power of ten, above 0.
+
+    >>> compute_own_scale_limit(np.array([0.3, -0.03], np.float32))
+    0.5
+    """
+    strong = float(np.quantile(np.abs(maps), 0.995)) if maps.size else 0.0
+    if strong <= 0:
+        return 1.0
+    power = 10.0 ** math.floor(math.log10(strong))
+    step = next((step for step in (1, 2, 5) if strong <= step * power), 10)
+    return float(f"{step * power:.1g}")
+
+
+def compute_drawn_map(
+    attribution: NDArray[np.float32], *, patch_px: int | None
+) -> NDArray[np.float32]:
+    """Compute what is drawn of a map.
+
+    A pixel of a map that adds up holds next to nothing. Its sum over a patch is a change of
+    probability, on the scale of everything else, and noise cancels in it.
+
+    Args:
+        attribution: (…, row, column), signed.
+        patch_px: Side of the square around each pixel over which values are added up; outside of
+            the film there is nothing to add. None: the map as it is.
+
+    Returns:
+        The same shape.
+    """
+    if patch_px is None:
+        return attribution
+    axes = (attribution.ndim - 2, attribution.ndim - 1)
+    means = ndimage.uniform_filter(
+        attribution.astype(np.float64), size=patch_px, mode="constant", axes=axes
+    )
+    sums: NDArray[np.float32] = (means * patch_px**2).astype(np.float32)
+    return sums
 
 
 def compute_heatmap(attribution: NDArray[np.float32], *, scale_limit: float) -> NDArray[np.float32]:

@@ -15,18 +15,29 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from cxresnet import DISCLAIMER
 from cxresnet.core.errors import RunFolderError
 from cxresnet.core.files import read_json, write_json, written_whole
+from cxresnet.explain.overlay import compute_drawn_map
 
 __all__ = [
     "Attributions",
     "ExplainedFilm",
     "ExplanationIndex",
     "MethodRecord",
+    "Unit",
     "Why",
     "read_attributions",
     "write_attributions",
 ]
 
 Why = Literal["most confident right", "most confident wrong", "least confident right"]
+
+Unit = Literal[
+    "change of probability",
+    "probability per pixel",
+    "change of probability per sd of grey",
+    "no unit",
+]
+"""What a value of a map means. The first two lie on the shared scale, the second after its pixels
+are added up over a patch; the others each have a scale of their own."""
 
 _ARRAYS = "attributions.npz"
 _INDEX = "index.json"
@@ -45,13 +56,20 @@ class ExplainedFilm(_Record):
         patient_id: As in the manifest; "" where unknown.
         source: As in the manifest.
         true_class: What the film was labelled.
-        predicted_class: What the network says; this class is the one explained.
+        predicted_class: What the network says.
         probability: Of the predicted class, 0 to 1.
+        explained_class: The class whose probability the maps explain; the predicted one unless
+            another was asked for.
+        explained_probability: Of the explained class, 0 to 1.
         why: Why this film was chosen.
         lung_area_share: Share of the film that is lung, 0 to 1: what a map that knows nothing of
             lungs would score. None where there is no lung mask.
         lung_shares: For each method, the share of the map's weight that lies in the lungs, 0 to 1;
             empty without a lung mask, and without the methods whose map is zero everywhere.
+        baseline_probabilities: For each method that adds up, the explained class's probability
+            where it starts.
+        left_over: For each method that adds up, what its map does not explain: the film's
+            probability, less the baseline's, less the sum of the map.
     """
 
     image_id: str
@@ -60,9 +78,13 @@ class ExplainedFilm(_Record):
     true_class: str
     predicted_class: str
     probability: float = Field(ge=0, le=1)
+    explained_class: str
+    explained_probability: float = Field(ge=0, le=1)
     why: Why
     lung_area_share: float | None = Field(default=None, ge=0, le=1)
     lung_shares: dict[str, float] = Field(default_factory=dict)
+    baseline_probabilities: dict[str, float] = Field(default_factory=dict)
+    left_over: dict[str, float] = Field(default_factory=dict)
 
 
 class MethodRecord(_Record):
@@ -72,11 +94,25 @@ class MethodRecord(_Record):
         name: Key of its map.
         title: For people.
         reading: One sentence that says what a value means.
+        unit: Of a value.
+        parameters: Every choice of the method.
+        baseline: What the film is compared with, in words; "" for nothing.
+        layer: Whose output is looked at; "" for none, or for the network's last map.
+        drawn_patch_px: Side of the square over which values are added up before they are drawn;
+            None where they are drawn as they are.
+        own_scale_limit: The value at both ends of the method's own scale; None where it lies on
+            the scale that films and methods share.
     """
 
     name: str
     title: str
     reading: str
+    unit: Unit = "change of probability"
+    parameters: dict[str, str | int | float] = Field(default_factory=dict)
+    baseline: str = ""
+    layer: str = ""
+    drawn_patch_px: int | None = Field(default=None, ge=1)
+    own_scale_limit: float | None = Field(default=None, gt=0)
 
 
 class ExplanationIndex(_Record):
@@ -85,19 +121,21 @@ class ExplanationIndex(_Record):
     Attributes:
         format: Version of this file.
         disclaimer: What the pictures must not be used for.
-        unit: Of every map.
+        unit: Of the shared scale.
         data_verdict: What the training data betray, one sentence; "" if nobody asked.
-        scale_limit: Change of probability at both ends of the one colour scale, above 0.
+        scale_limit: Change of probability at both ends of the shared colour scale, above 0.
+        versions: Of what computed the maps.
         class_names: The classes in order.
         methods: In the order in which they are shown.
         films: In the order in which they are shown.
     """
 
-    format: Literal[1] = 1
+    format: Literal[2] = 2
     disclaimer: str = DISCLAIMER
     unit: Literal["change of probability"] = "change of probability"
     data_verdict: str = ""
     scale_limit: float = Field(gt=0, le=1)
+    versions: dict[str, str] = Field(default_factory=dict)
     class_names: tuple[str, ...]
     methods: tuple[MethodRecord, ...]
     films: tuple[ExplainedFilm, ...]
@@ -111,13 +149,21 @@ class Attributions:
         index: What the rows are.
         films: (film, row, column), uint8, as prepared for the network.
         lung_masks: (film, row, column), uint8, 255 in the lungs; all 0 where there is no mask.
-        maps: For each method (film, row, column), float32, signed change of probability.
+        maps: For each method (film, row, column), float32, signed, in the method's unit.
     """
 
     index: ExplanationIndex
     films: NDArray[np.uint8]
     lung_masks: NDArray[np.uint8]
     maps: Mapping[str, NDArray[np.float32]]
+
+    def compute_drawn(self, method: MethodRecord, row: int) -> NDArray[np.float32]:
+        """Compute what is drawn of one map, (row, column): added up over patches if it must be."""
+        return compute_drawn_map(self.maps[method.name][row], patch_px=method.drawn_patch_px)
+
+    def get_scale_limit(self, method: MethodRecord) -> float:
+        """Get the value at both ends of the colour scale that a method is drawn on."""
+        return method.own_scale_limit or self.index.scale_limit
 
 
 def write_attributions(folder: Path, attributions: Attributions) -> None:

@@ -2,29 +2,61 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
 from cxresnet.core.config.section import Section
 
-__all__ = ["ExplainConfig"]
+__all__ = ["ExplainConfig", "MethodName"]
+
+MethodName = Literal[
+    "occlusion",
+    "grad_cam",
+    "guided_grad_cam",
+    "guided_backprop",
+    "integrated_gradients",
+    "smooth_grad",
+    "gradient_shap",
+    "deep_lift",
+    "shapley_regions",
+    "kernel_shap",
+]
 
 
 class ExplainConfig(Section):
     """How the network is explained.
 
     Attributes:
+        methods: Which maps are computed, in the order in which they are shown.
         films_per_class: Most confident right, most confident wrong and least confident right
             films, each, of each class.
-        occlusion_window_share: Side of the grey patch, as a share of the film's side.
+        occlusion_window_share: Side of the covering patch, as a share of the film's side: 1/8 of
+            a film of 35 cm are about 4 cm.
         occlusion_stride_share: Step of the patch, likewise; at most the patch itself.
+        integrated_gradients_steps: Points on the way from grey to the film.
+        gradient_samples: Chance points of SmoothGrad and GradientSHAP.
+        noise_sd: Noise of SmoothGrad, in standard deviations of the training films' grey.
+        superpixels_along_side: Of KernelSHAP.
+        superpixel_sets: Sets of superpixels that KernelSHAP asks for.
+        grad_cam_layer: For example "stages.stage3"; "" is the network's last map.
+        seed: Of all chance in the methods.
         batch_size: Films, covered ones included, that go through the network at once.
     """
 
+    methods: tuple[MethodName, ...] = Field(
+        default=("occlusion", "grad_cam", "integrated_gradients"), min_length=1
+    )
     films_per_class: int = Field(default=2, ge=1, le=100)
     occlusion_window_share: float = Field(default=0.125, gt=0, le=0.5)
     occlusion_stride_share: float = Field(default=0.0625, gt=0, le=0.5)
+    integrated_gradients_steps: int = Field(default=32, ge=1, le=1000)
+    gradient_samples: int = Field(default=32, ge=1, le=1000)
+    noise_sd: float = Field(default=0.15, gt=0, le=2)
+    superpixels_along_side: int = Field(default=7, ge=2, le=16)
+    superpixel_sets: int = Field(default=500, ge=10, le=100_000)
+    grad_cam_layer: str = ""
+    seed: int = Field(default=0, ge=0)
     batch_size: int = Field(default=64, ge=1, le=65_536)
 
     @model_validator(mode="after")
@@ -34,4 +66,10 @@ class ExplainConfig(Section):
                 "occlusion_stride_share is larger than occlusion_window_share, "
                 "so that parts of the film would never be covered"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _each_method_once(self) -> Self:
+        if len(set(self.methods)) < len(self.methods):
+            raise ValueError("methods names a method twice")
         return self

@@ -1,0 +1,145 @@
+"""DeepLIFT through Captum, made to add up on our networks.
+
+DeepLIFT replaces the gradient of each nonlinearity by (change of output) / (change of input), so
+that the changes add up. Captum knows ReLUs, pools, gates and softmax, but not a product of two
+things that both change: gate × map. The change of a product is
+
+    x w - x0 w0 = (w + w0)/2 · (x - x0) + (x + x0)/2 · (w - w0)
+
+exactly, so the mean of film and baseline is the multiplier that a product needs. `_Product` hands
+it backwards; Captum puts film and baseline into one batch, first the films, then the baselines.
+
+Nor does its rule for max pools add up. max(a, b) = a + ReLU(b - a) puts such a
+pool together from ReLUs, for which the rule is exact.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import Any, ClassVar, final
+
+import torch
+from captum.attr import DeepLift
+from torch import Tensor, nn
+from torch.nn import functional
+
+from cxresnet.explain.gradients import AddsUpMap
+from cxresnet.explain.method import GREY
+from cxresnet.model.layers import SqueezeExcite
+
+__all__ = ["DeepLiftMap"]
+
+
+@final
+@dataclass(frozen=True)
+class DeepLiftMap(AddsUpMap):
+    """DeepLIFT (Shrikumar 2017), rescale rule, products shared out half and half."""
+
+    name: ClassVar[str] = "deep_lift"
+    title: ClassVar[str] = "DeepLIFT"
+
+    @property
+    def reading(self) -> str:
+        """One sentence that says what a value of the map means."""
+        return (
+            "How much probability each pixel adds in place of an even grey (the mean of the "
+            "training films), the change followed back layer by layer. " + self._end_reading()
+        )
+
+    def _explain(self, model: nn.Module, image: Tensor, target: int) -> Tensor:
+        # On a copy: products are exchanged, and Captum's hooks would outlive an error.
+        ours = _Probabilities(copy.deepcopy(model))
+        found: Tensor = DeepLift(ours).attribute(
+            image, baselines=torch.full_like(image, GREY), target=target
+        )
+        return found
+
+
+class _Probabilities(nn.Module):
+    """From images to probabilities, with a softmax that Captum sees.
+
+    Captum's rule for softmax adds up only if the changes of the logits sum to zero. Their mean is
+    taken off for that; softmax does not notice.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        _exchange_parts(model)
+        self.model = model
+        self.softmax = nn.Softmax(dim=1)
+        self.eval()
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Compute (batch, class), 0 to 1."""
+        logits = self.model(images)
+        probabilities: Tensor = self.softmax(logits - logits.mean(dim=1, keepdim=True))
+        return probabilities
+
+
+class _SharedSqueezeExcite(nn.Module):
+    """The same squeeze and excitation, whose product is shared out exactly."""
+
+    def __init__(self, original: SqueezeExcite) -> None:
+        super().__init__()
+        self.squeeze, self.activation = original.squeeze, original.activation
+        self.excite, self.gate = original.excite, original.gate
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Keep the shape (batch, width, h, w)."""
+        means = features.mean(dim=(2, 3), keepdim=True)
+        weights = self.gate(self.excite(self.activation(self.squeeze(means))))
+        product: Tensor = _Product.apply(features, weights)  # type: ignore[no-untyped-call]
+        return product
+
+
+class _Product(torch.autograd.Function):
+    """Features × weights; backwards, each factor is the mean of film and baseline."""
+
+    @staticmethod
+    def forward(ctx: Any, features: Tensor, weights: Tensor) -> Tensor:
+        ctx.save_for_backward(features, weights)
+        return features * weights
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor]:
+        features, weights = (_average_halves(factor) for factor in ctx.saved_tensors)
+        of_weights = (gradients[0] * features).sum(dim=(2, 3), keepdim=True)
+        return gradients[0] * weights, of_weights
+
+
+def _average_halves(batch: Tensor) -> Tensor:
+    """Give each film, and its baseline, the mean of the two."""
+    film, baseline = batch.chunk(2)
+    return ((film + baseline) / 2).repeat(2, 1, 1, 1)
+
+
+class _SharedMaxPool(nn.Module):
+    """The max pools of our networks, 3×3 with a border of 1 and 2×2, put together from ReLUs."""
+
+    def __init__(self, kernel_px: int, stride: int) -> None:
+        super().__init__()
+        self.kernel_px, self.stride = kernel_px, stride
+        self.steps = nn.ModuleList(nn.ReLU() for _ in range(2 * (kernel_px - 1)))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """From (batch, width, h, w) to (batch, width, ⌈h/stride⌉, ⌈w/stride⌉)."""
+        # Repeating the edge adds nothing to a window that the window does not hold already.
+        before, after = (self.kernel_px - 1) // 2, self.kernel_px // 2
+        padded = functional.pad(features, (before, after, before, after), mode="replicate")
+        dims = [2, 3] * (self.kernel_px - 1)
+        for step, dim in zip(self.steps, dims, strict=True):
+            length = padded.shape[dim] - 1
+            first, second = padded.narrow(dim, 0, length), padded.narrow(dim, 1, length)
+            padded = first + step(second - first)
+        return padded[:, :, :: self.stride, :: self.stride]
+
+
+def _exchange_parts(model: nn.Module) -> None:
+    for module in list(model.modules()):
+        for name, child in list(module.named_children()):
+            if isinstance(child, SqueezeExcite):
+                setattr(module, name, _SharedSqueezeExcite(child))
+            elif isinstance(child, nn.MaxPool2d):
+                pool = _SharedMaxPool(int(child.kernel_size), int(child.stride))
+                setattr(module, name, pool)
