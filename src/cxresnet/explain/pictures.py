@@ -71,8 +71,8 @@ def _draw_panels(attributions: Attributions, row: int) -> list[Image.Image]:
     film, mask = attributions.films[row], attributions.lung_masks[row]
     panels = [np.repeat(film[..., None], 3, axis=2)]
     for method in attributions.index.methods:
-        values = attributions.maps[method.name][row]
-        panels.append(draw_overlay(film, values, scale_limit=attributions.index.scale_limit))
+        values = attributions.compute_drawn(method, row)
+        panels.append(draw_overlay(film, values, scale_limit=attributions.get_scale_limit(method)))
     outline = find_outline(_enlarge_mask(mask))
     return [_enlarge(panel, outline) for panel in panels]
 

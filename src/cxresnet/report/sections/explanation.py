@@ -115,8 +115,8 @@ def _build_film(attributions: Attributions, row: int) -> FilmView:
     outline = find_outline(attributions.lung_masks[row])
     maps = []
     for method in attributions.index.methods:
-        values = attributions.maps[method.name][row]
-        overlay = draw_overlay(film, values, scale_limit=attributions.index.scale_limit)
+        values = attributions.compute_drawn(method, row)
+        overlay = draw_overlay(film, values, scale_limit=attributions.get_scale_limit(method))
         maps.append(
             MapView(
                 title=method.title,
