@@ -117,10 +117,10 @@ def _average_halves(batch: Tensor) -> Tensor:
 class _SharedMaxPool(nn.Module):
     """The max pools of our networks, 3×3 with a border of 1 and 2×2, put together from ReLUs."""
 
-    def __init__(self, kernel_px: int, stride: int) -> None:
+    def __init__(self, original: nn.MaxPool2d) -> None:
         super().__init__()
-        self.kernel_px, self.stride = kernel_px, stride
-        self.steps = nn.ModuleList(nn.ReLU() for _ in range(2 * (kernel_px - 1)))
+        self.kernel_px, self.stride = _to_side(original.kernel_size), _to_side(original.stride)
+        self.steps = nn.ModuleList(nn.ReLU() for _ in range(2 * (self.kernel_px - 1)))
 
     def forward(self, features: Tensor) -> Tensor:
         """From (batch, width, h, w) to (batch, width, ⌈h/stride⌉, ⌈w/stride⌉)."""
@@ -135,11 +135,14 @@ class _SharedMaxPool(nn.Module):
         return padded[:, :, :: self.stride, :: self.stride]
 
 
+def _to_side(size: int | tuple[int, ...]) -> int:
+    return size if isinstance(size, int) else size[0]
+
+
 def _exchange_parts(model: nn.Module) -> None:
     for module in list(model.modules()):
         for name, child in list(module.named_children()):
             if isinstance(child, SqueezeExcite):
                 setattr(module, name, _SharedSqueezeExcite(child))
             elif isinstance(child, nn.MaxPool2d):
-                pool = _SharedMaxPool(int(child.kernel_size), int(child.stride))
-                setattr(module, name, pool)
+                setattr(module, name, _SharedMaxPool(child))
