@@ -20,6 +20,7 @@ COMMANDS = (
     "explain",
     "report",
     "predict",
+    "compare",
     "model",
 )
 

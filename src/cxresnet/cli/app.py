@@ -14,6 +14,7 @@ from typer.exceptions import TyperException
 
 from cxresnet import DISCLAIMER, __version__
 from cxresnet.cli import terminal
+from cxresnet.cli.compare import compare
 from cxresnet.cli.evaluate import evaluate
 from cxresnet.cli.explain import explain
 from cxresnet.cli.model import model
@@ -48,7 +49,7 @@ app = typer.Typer(
     epilog=f"{DISCLAIMER} Start with: cxresnet run phantoms --out runs/first",
 )
 for _command in (
-    run, prepare, merge, verify, train, evaluate, explain, report, predict, model,
+    run, prepare, merge, verify, train, evaluate, compare, explain, report, predict, model,
 ):  # fmt: skip
     app.command()(_command)
 

@@ -106,7 +106,7 @@ def measure_gaps(
     Raises:
         ValueError: Two sides of a pair have no class in common.
     """
-    universe = _Universe(side for pair in pairs.values() for side in pair)
+    universe = _Universe(pairs.values())
     by_pair: dict[str, list[str]] = {}
     numbers: dict[str, Statistic] = {}
     for name, pair in pairs.items():
@@ -120,7 +120,7 @@ def measure_gaps(
             members = [numbers[f"{name}/{part}/{score}"] for name in pairs]
             numbers[f"mean of all/{part}/{score}"] = _build_mean(members)
     named = [replace(one, name=name) for name, one in numbers.items()]
-    estimates = estimate(named, group_ids=universe.group_ids, config=config)
+    estimates = estimate(named, group_ids=universe.group_ids, config=config, strata=universe.strata)
     return MeasuredGaps(
         by_name={
             name: tuple(_collect(estimates, name, score) for score in scores)
@@ -159,14 +159,24 @@ def describe_gap(score: GapScore, *, where: str) -> str:
 
 
 class _Universe:
-    """All films of all sides, each once."""
+    """All films of all sides, each once.
 
-    def __init__(self, sides: Iterable[JudgedSide]) -> None:
+    Attributes:
+        group_ids: One a film.
+        strata: One number a film for its class and the sides that it stands on, (films,).
+    """
+
+    def __init__(self, pairs: Iterable[tuple[JudgedSide, JudgedSide]]) -> None:
         groups: dict[str, str] = {}
-        for side in sides:
-            groups |= dict(zip(side.image_ids, side.group_ids, strict=True))
+        strata: dict[str, int] = {}
+        for pair in pairs:
+            for number, side in enumerate(pair):
+                groups |= dict(zip(side.image_ids, side.group_ids, strict=True))
+                for image_id, label in zip(side.image_ids, side.judged.truth.tolist(), strict=True):
+                    strata[image_id] = strata.get(image_id, 4 * label) | (1 << number)
         self._places = {image_id: place for place, image_id in enumerate(groups)}
         self.group_ids = tuple(groups.values())
+        self.strata = np.array([strata[image_id] for image_id in groups], dtype=np.int64)
 
     def place(self, side: JudgedSide, statistic: Statistic) -> Statistic:
         """Turn a number of the films of one side into one of all films."""

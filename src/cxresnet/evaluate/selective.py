@@ -152,7 +152,7 @@ def evaluate_selectively(
         *_list_set_statistics(sets, judged),
         build_risk_coverage_statistic(confidence, wrong),
     ]
-    found = estimate(statistics, group_ids=group_ids, config=config)
+    found = estimate(statistics, group_ids=group_ids, config=config, strata=judged.truth)
     counts = np.bincount(validation.truth, minlength=len(thresholds))
     classes = tuple(
         ClassCoverage(

@@ -1,0 +1,165 @@
+"""Two runs on the same films: differences, tests, verdict, refusals."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cxresnet.core.config import EvaluateConfig
+from cxresnet.core.errors import DatasetError, RunFolderError
+from cxresnet.core.run_folder import RunFolder
+from cxresnet.evaluate.comparison import Comparison, ScorePair, compare_runs
+from cxresnet.evaluate.evaluation import evaluate_predictions
+from cxresnet.evaluate.record import write_evaluation
+from cxresnet.predict import Predictions, write_predictions
+
+Draw = Callable[..., Predictions]
+
+
+def _write_run(path: Path, table: Predictions, config: EvaluateConfig) -> RunFolder:
+    run = RunFolder(path)
+    write_predictions(run.predictions, table)
+    write_evaluation(run.metrics, evaluate_predictions(table, config=config))
+    return run
+
+
+def _compare(
+    tmp_path: Path, first: Predictions, second: Predictions, config: EvaluateConfig
+) -> Comparison:
+    runs = [
+        _write_run(tmp_path / name, table, config)
+        for name, table in (("strong", first), ("weak", second))
+    ]
+    return compare_runs(*runs, config=config)
+
+
+def _by_name(found: Comparison) -> dict[str, ScorePair]:
+    return {score.name: score for score in found.scores}
+
+
+def _count_right(table: Predictions) -> np.ndarray:
+    return table.logits.argmax(axis=1) == table.truth
+
+
+def test_a_clearly_better_run_is_called_better_whichever_comes_first(
+    draw_predictions: Draw, config: EvaluateConfig, tmp_path: Path
+) -> None:
+    strong, weak = draw_predictions(300, skill=3.0), draw_predictions(300, skill=1.0, seed=1)
+    found = _compare(tmp_path, strong, weak, config)
+    scores = _by_name(found)
+    accuracy = scores["accuracy"]
+    right = [_count_right(table) for table in (strong, weak)]
+    assert accuracy.first.value == pytest.approx(right[0].mean())
+    assert accuracy.second.value == pytest.approx(right[1].mean())
+    assert accuracy.difference.value == pytest.approx(right[0].mean() - right[1].mean())
+    assert found.only_first_right == (right[0] & ~right[1]).sum()
+    assert found.only_second_right == (right[1] & ~right[0]).sum()
+    assert found.mcnemar_p_value < 1e-6
+    assert [test.class_name for test in found.auroc_tests] == list(found.class_names)
+    assert all(test.p_value < 0.01 for test in found.auroc_tests)
+    assert found.verdict.startswith("strong is better than weak on these films")
+    back = compare_runs(RunFolder(tmp_path / "weak"), RunFolder(tmp_path / "strong"), config=config)
+    assert back.verdict.startswith("strong is better than weak on these films")
+    difference = _by_name(back)["accuracy"].difference
+    assert difference.value == pytest.approx(-accuracy.difference.value)
+
+
+def test_two_runs_of_equal_skill_cannot_be_told_apart(
+    draw_predictions: Draw, config: EvaluateConfig, tmp_path: Path
+) -> None:
+    found = _compare(tmp_path, draw_predictions(300), draw_predictions(300, seed=1), config)
+    assert found.verdict.startswith("They cannot be told apart on these films")
+    assert "is not ruled out" in found.verdict
+
+
+def test_a_run_is_as_good_as_itself(
+    draw_predictions: Draw, config: EvaluateConfig, tmp_path: Path
+) -> None:
+    found = _compare(tmp_path, draw_predictions(), draw_predictions(), config)
+    assert (found.only_first_right, found.only_second_right) == (0, 0)
+    assert found.mcnemar_p_value == 1.0
+    assert {test.p_value for test in found.auroc_tests} == {1.0}
+    assert found.verdict == (
+        "They cannot be told apart: the difference in balanced accuracy is zero."
+    )
+
+
+def test_pairing_the_films_makes_the_interval_narrower_than_two_tests_apart(
+    draw_predictions: Draw, config: EvaluateConfig, tmp_path: Path
+) -> None:
+    table = draw_predictions(300, skill=1.0)
+    noise = np.random.default_rng(2).normal(0, 0.2, table.logits.shape)
+    alike = dataclasses.replace(table, logits=(table.logits + noise).astype(np.float32))
+    score = _by_name(_compare(tmp_path, table, alike, config))["macro_auroc"]
+    apart = np.hypot(*(one.high - one.low for one in (score.first, score.second)))
+    assert score.difference.high - score.difference.low < 0.6 * apart
+
+
+def test_films_and_classes_in_another_order_are_the_same_films(
+    draw_predictions: Draw, config: EvaluateConfig, tmp_path: Path
+) -> None:
+    table = draw_predictions()
+    order = np.random.default_rng(0).permutation(len(table))
+    columns = [2, 0, 1]
+
+    def take(column: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(column[row] for row in order)
+
+    turned = Predictions(
+        image_ids=take(table.image_ids),
+        patient_ids=take(table.patient_ids),
+        group_ids=take(table.group_ids),
+        sources=take(table.sources),
+        truth=np.argsort(columns)[table.truth[order]],
+        logits=table.logits[order][:, columns],
+        class_names=tuple(table.class_names[column] for column in columns),
+    )
+    found = _compare(tmp_path, table, turned, config)
+    assert (found.only_first_right, found.only_second_right) == (0, 0)
+    assert all(score.difference.value == pytest.approx(0) for score in found.scores)
+
+
+def test_other_films_are_refused_with_their_number(
+    draw_predictions: Draw, config: EvaluateConfig, tmp_path: Path
+) -> None:
+    table = draw_predictions()
+    with pytest.raises(DatasetError, match="20 films of 'strong' are not among those of 'weak'"):
+        _compare(tmp_path, table, table.select(np.arange(120) < 100), config)
+
+
+def test_other_labels_are_refused(
+    draw_predictions: Draw, config: EvaluateConfig, tmp_path: Path
+) -> None:
+    table = draw_predictions()
+    truth = table.truth.copy()
+    truth[:3] = 2
+    with pytest.raises(DatasetError, match=r"other labels in the two runs \(3 of 120\)"):
+        _compare(tmp_path, table, dataclasses.replace(table, truth=truth), config)
+
+
+def test_other_classes_are_refused(
+    draw_predictions: Draw, config: EvaluateConfig, tmp_path: Path
+) -> None:
+    table = draw_predictions()
+    renamed = dataclasses.replace(table, class_names=("normal", "pneumonia", "tuberculosis"))
+    with pytest.raises(DatasetError, match="tell apart other classes"):
+        _compare(tmp_path, table, renamed, config)
+
+
+def test_a_run_without_an_evaluation_is_refused_with_the_way_out(tmp_path: Path) -> None:
+    with pytest.raises(RunFolderError, match="cxresnet evaluate RUN"):
+        compare_runs(RunFolder(tmp_path), RunFolder(tmp_path), config=EvaluateConfig())
+
+
+def test_runs_of_the_same_folder_name_are_named_with_their_parents(
+    draw_predictions: Draw, config: EvaluateConfig, tmp_path: Path
+) -> None:
+    runs = [
+        _write_run(tmp_path / name / "run", draw_predictions(), config) for name in ("old", "new")
+    ]
+    found = compare_runs(*runs, config=config)
+    assert (found.first, found.second) == ("old/run", "new/run")
