@@ -40,6 +40,10 @@ class SquaresDataset:
     preprocessing: Preprocessing = PREPROCESSING
     verdict: str = "Verdict on the data: GREEN."
 
+    @property
+    def manifest(self) -> pd.DataFrame:
+        return self.films.manifest
+
     def select(self, split: str) -> FilmSet:
         return self._take((self.films.manifest["split"] == split).to_numpy())
 

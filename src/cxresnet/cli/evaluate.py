@@ -9,9 +9,11 @@ import typer
 from rich.box import SIMPLE
 from rich.table import Table
 
-from cxresnet.cli.options import ConfigOption, RunArgument, SetOption
+from cxresnet.cli.leave_one_source_out import leave_sources_out
+from cxresnet.cli.options import ConfigOption, ResumeOption, RunArgument, SetOption
 from cxresnet.cli.terminal import console, say, say_wrote, warn
 from cxresnet.core.config import EvaluateConfig, read_config
+from cxresnet.core.errors import ConfigError
 from cxresnet.core.run_folder import RunFolder, open_run_folder
 
 if TYPE_CHECKING:
@@ -28,12 +30,28 @@ def evaluate(
         Path | None,
         typer.Option("--data", "--dataset", help="Another prepared dataset: films from elsewhere."),
     ] = None,
+    leave_one_source_out: Annotated[
+        bool,
+        typer.Option(
+            "--leave-one-source-out",
+            help="Train once more for each source, without it, and judge it by that network.",
+        ),
+    ] = False,
+    resume: ResumeOption = False,
     config: ConfigOption = None,
     set_: SetOption = None,
 ) -> None:
     """Test the network on the sealed films; every number with its n and interval."""
     settings = read_config(config, settings=set_ or ())
-    evaluate_network(open_run_folder(run), config=settings.evaluate, data=data)
+    if not leave_one_source_out:
+        evaluate_network(open_run_folder(run), config=settings.evaluate, data=data)
+        return
+    if data is not None:
+        raise ConfigError(
+            "--leave-one-source-out is about the run's own films. "
+            "Leave out --data, or call evaluate twice."
+        )
+    leave_sources_out(open_run_folder(run), config=settings.evaluate, resume=resume)
 
 
 def evaluate_network(

@@ -74,6 +74,10 @@ class RunFolder:
         """The one self-contained page."""
         return self.path / "report.html"
 
+    def get_source_round(self, number: int) -> Path:
+        """Get the folder of the training without the source of this number, 0 and up."""
+        return self.path / "leave-one-source-out" / f"round-{number:02d}"
+
     def read_dataset_path(self) -> Path:
         """Read where the dataset of this run lies.
 

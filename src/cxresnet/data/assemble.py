@@ -32,7 +32,12 @@ from cxresnet.data.decoded_folder import DecodedFolder
 from cxresnet.data.film_file import open_film_file
 from cxresnet.data.film_plan import FilmPlan, plan_films
 from cxresnet.data.manifest import compute_row_hashes, write_manifest
-from cxresnet.data.preprocess import Preprocessing, build_preprocessing
+from cxresnet.data.preprocess import (
+    Preprocessing,
+    build_preprocessing,
+    complete_preprocessing,
+    count_levels,
+)
 from cxresnet.data.safe_csv import write_safe_csv
 from cxresnet.data.sealed_test import start_ledger
 from cxresnet.data.sorting import SortedFilms, sort_films
@@ -160,9 +165,5 @@ def _measure(folder: Path, manifest: pd.DataFrame, preprocessing: Preprocessing)
     with open_film_file(folder / IMAGES_NAME) as images:
         for start, films in images.read_chunks():
             chosen = films[in_training[start : start + len(films)]]
-            histogram += np.bincount(chosen.reshape(-1), minlength=256)
-    levels = np.arange(256) / 255
-    mean = float(np.average(levels, weights=histogram))
-    variance = float(np.average((levels - mean) ** 2, weights=histogram))
-    measured = {"mean": mean, "sd": variance**0.5}
-    return Preprocessing.model_validate(preprocessing.model_dump() | measured)
+            histogram += count_levels(chosen)
+    return complete_preprocessing(preprocessing, histogram)

@@ -25,7 +25,15 @@ from pydantic import BaseModel, ConfigDict, Field
 from cxresnet.core.config.data import DataConfig
 from cxresnet.core.errors import FilmError
 
-__all__ = ["Preprocessing", "build_preprocessing", "normalise", "prepare_film", "prepare_mask"]
+__all__ = [
+    "Preprocessing",
+    "build_preprocessing",
+    "complete_preprocessing",
+    "count_levels",
+    "normalise",
+    "prepare_film",
+    "prepare_mask",
+]
 
 _INTERPOLATION = Image.Resampling.BILINEAR
 _LEVELS = 256
@@ -103,6 +111,27 @@ def prepare_mask(pixels: NDArray[np.bool_], preprocessing: Preprocessing) -> NDA
     """
     content = _shrink(_crop_to_common(pixels.astype(np.float32), preprocessing), preprocessing)
     return _place(np.where(content >= 0.5, 255, 0).astype(np.uint8), preprocessing)
+
+
+def count_levels(films: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Count how often each grey level stands in films, (256,)."""
+    return np.bincount(films.reshape(-1), minlength=256).astype(np.int64)
+
+
+def complete_preprocessing(
+    preprocessing: Preprocessing, level_counts: NDArray[np.int64]
+) -> Preprocessing:
+    """Complete a road with mean and sd, exactly, from the grey levels of the training films.
+
+    Args:
+        preprocessing: The road; a mean and sd that it has are replaced.
+        level_counts: Of all training films, as `count_levels` gives them, (256,).
+    """
+    levels = np.arange(256) / 255
+    mean = float(np.average(levels, weights=level_counts))
+    variance = float(np.average((levels - mean) ** 2, weights=level_counts))
+    measured = {"mean": mean, "sd": variance**0.5}
+    return Preprocessing.model_validate(preprocessing.model_dump() | measured)
 
 
 def normalise(films: NDArray[np.uint8], preprocessing: Preprocessing) -> NDArray[np.float32]:

@@ -53,6 +53,7 @@ def run_train(
     run: RunFolder,
     resume: bool = False,
     fold: int | None = None,
+    without_source: str | None = None,
 ) -> TrainResult:
     """Train the network from scratch; validation chooses the epoch.
 
@@ -65,6 +66,7 @@ def run_train(
         run: Where `train/` is written.
         resume: Go on from the last state in `run`; begin if there is none.
         fold: Train one round of cross-validation with this fold held out.
+        without_source: Use nothing that has to do with this source.
 
     Raises:
         TrainingError: The loss is not finite, or memory ran out.
@@ -75,7 +77,7 @@ def run_train(
         KeyboardInterrupt: Ctrl-C; the state is saved.
         SystemExit: SIGTERM, with code 143; the state is saved.
     """
-    material = gather_material(dataset, fold=fold)
+    material = gather_material(dataset, fold=fold, without_source=without_source)
     state = _find_state(run) if resume else None
     if not resume and rank_zero_only.rank == 0:
         _clear(run)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from cxresnet.core.errors import SplitError
 from cxresnet.data.dataset import FilmSet, PreparedDataset
-from cxresnet.data.preprocess import Preprocessing
+from cxresnet.data.preprocess import Preprocessing, complete_preprocessing, count_levels
+from cxresnet.data.source_rounds import find_other_films, take_films
 
 __all__ = ["Material", "gather_material"]
 
@@ -34,13 +33,17 @@ class Material:
     data_verdict: str = ""
 
 
-def gather_material(dataset: PreparedDataset, *, fold: int | None = None) -> Material:
-    """Take the films of the splits, or of one round of cross-validation.
+def gather_material(
+    dataset: PreparedDataset, *, fold: int | None = None, without_source: str | None = None
+) -> Material:
+    """Take the films of the splits, or of one round of cross-validation, or without a source.
 
     Args:
         dataset: A prepared dataset.
         fold: None for the splits. Else this fold is held out altogether, the next one chooses the
             epoch, and the others are learned from: a fold that chose the epoch would flatter it.
+        without_source: Leave out every film that has to do with this source, its patients' films
+            elsewhere too; mean and sd are measured on what is left.
 
     Raises:
         DatasetError: There is no such split or fold.
@@ -50,16 +53,24 @@ def gather_material(dataset: PreparedDataset, *, fold: int | None = None) -> Mat
         train, val = dataset.select("train"), dataset.select("val")
     else:
         train, val = _take_round(dataset, fold)
+    preprocessing = dataset.preprocessing
+    if without_source is not None:
+        train, val = (
+            take_films(films, find_other_films(dataset.manifest, without_source, of=films.manifest))
+            for films in (train, val)
+        )
     if len(train) < 2:
         raise SplitError(
             "One film or none is left to train on. "
             "Give more films, or prepare again with smaller shares for validation and test."
         )
+    if without_source is not None:
+        preprocessing = complete_preprocessing(preprocessing, count_levels(train.films))
     return Material(
         train=train,
         val=val,
         class_names=dataset.class_names,
-        preprocessing=dataset.preprocessing,
+        preprocessing=preprocessing,
         dataset_hash=dataset.dataset_hash,
         data_verdict=dataset.verdict,
     )
@@ -75,12 +86,4 @@ def _take_round(dataset: PreparedDataset, fold: int) -> tuple[FilmSet, FilmSet]:
             "Cross-validation needs at least three folds: one held out, one that chooses the "
             "epoch, one to learn from. Prepare the dataset again with --set data.folds=5."
         )
-    return _take(others, np.flatnonzero(~is_val)), _take(others, np.flatnonzero(is_val))
-
-
-def _take(films: FilmSet, rows: np.ndarray[tuple[int], np.dtype[np.intp]]) -> FilmSet:
-    return FilmSet(
-        films=films.films[rows],
-        labels=films.labels[rows],
-        manifest=films.manifest.iloc[rows].reset_index(drop=True),
-    )
+    return take_films(others, ~is_val), take_films(others, is_val)

@@ -153,6 +153,26 @@ def test_a_shortcut_equals_the_class_at_degree_1_and_tells_nothing_at_0() -> Non
     assert outside == pytest.approx(0.25, abs=0.05)
 
 
+def test_a_shortcut_may_hold_in_some_hospitals_and_tell_nothing_in_the_others() -> None:
+    settings = parse_phantom_settings(
+        "films_per_class=1500,shortcut=marker:covid-19:1,shortcut_sources=bc"
+    )
+    rates = {}
+    for plan in plan_films(settings):
+        key = (plan.source, plan.class_name == "covid-19")
+        rates.setdefault(key, []).append(plan.has_shortcut)
+    for source in ("phantom-b", "phantom-c"):
+        assert np.mean(rates[source, True]) == 1.0
+        assert np.mean(rates[source, False]) == 0.0
+    for shows in (True, False):
+        assert np.mean(rates["phantom-a", shows]) == pytest.approx(0.5, abs=0.08)
+
+
+def test_a_shortcut_in_a_hospital_that_is_not_drawn_is_refused() -> None:
+    with pytest.raises(ConfigError, match="shortcut_sources = 'd' names other hospitals"):
+        parse_phantom_settings("sources=3,shortcut=marker,shortcut_sources=d")
+
+
 @pytest.mark.parametrize("kind", ["marker", "tone"])
 def test_a_planted_shortcut_changes_only_the_films_that_carry_it(kind: str) -> None:
     planted = PhantomSource(

@@ -1,6 +1,6 @@
 """One frozen config holds every choice and default: a section a room, one file a section."""
 
-from cxresnet.core.config.config import Config, read_config
+from cxresnet.core.config.config import Config, read_config, read_written_config
 from cxresnet.core.config.data import DataConfig
 from cxresnet.core.config.evaluate import EvaluateConfig
 from cxresnet.core.config.explain import ExplainConfig
@@ -17,4 +17,5 @@ __all__ = [
     "SourceConfig",
     "TrainConfig",
     "read_config",
+    "read_written_config",
 ]

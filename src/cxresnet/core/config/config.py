@@ -20,7 +20,7 @@ from cxresnet.core.config.source import SourceConfig
 from cxresnet.core.config.train import TrainConfig
 from cxresnet.core.errors import ConfigError
 
-__all__ = ["Config", "read_config"]
+__all__ = ["Config", "read_config", "read_written_config"]
 
 
 class Config(Section):
@@ -55,6 +55,24 @@ def read_config(path: Path | None = None, *, settings: Sequence[str] = ()) -> Co
     except ValidationError as error:
         where = "" if path is None else f" in '{path}'"
         raise ConfigError(_explain(error.errors()[0], where=where)) from error
+
+
+def read_written_config(path: Path) -> Config:
+    """Read the config that a training wrote beside its network.
+
+    Args:
+        path: `config.json` of a run.
+
+    Raises:
+        ConfigError: It is missing, or of another version.
+    """
+    try:
+        return Config.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise ConfigError(
+            f"'{path}' is not there or cannot be read by this version, so nobody knows how the "
+            "network was trained. Train again."
+        ) from error
 
 
 def _read_toml(path: Path) -> dict[str, Any]:

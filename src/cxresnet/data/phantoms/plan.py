@@ -105,7 +105,9 @@ def _add_film(
     generator: np.random.Generator,
 ) -> FilmPlan:
     sign = 1 if patient.class_name == settings.shortcut_class else -1
-    probability = (1 + sign * settings.shortcut_degree) / 2
+    letter = patient.source[-1]
+    tells = not settings.shortcut_sources or letter in settings.shortcut_sources
+    probability = (1 + sign * settings.shortcut_degree) / 2 if tells else 0.5
     drawn = generator.random() < probability
     return replace(
         patient,

@@ -33,6 +33,8 @@ class PhantomSettings:
         shortcut_class: The class that the shortcut tells.
         shortcut_degree: 0 to 1. A film of that class carries the shortcut with probability
             (1 + degree) / 2, any other with (1 - degree) / 2: 1 equals the class, 0 tells nothing.
+        shortcut_sources: Letters of the hospitals in which the shortcut tells the class, for
+            example "bc"; in the others it is drawn by lot and tells nothing. "" is all of them.
         near_duplicates: Copies of drawn films (re-encoded, resized, brightened) that are added
             under the ids of other patients.
         corrupt_films: Unreadable films that are added: truncated, empty, or text.
@@ -52,6 +54,7 @@ class PhantomSettings:
     shortcut: ShortcutKind = "none"
     shortcut_class: str = "covid-19"
     shortcut_degree: float = 1.0
+    shortcut_sources: str = ""
     near_duplicates: int = 0
     corrupt_films: int = 0
 
@@ -67,6 +70,12 @@ class PhantomSettings:
             )
         _require_one_of("shortcut", self.shortcut, SHORTCUT_KINDS)
         _require_one_of("shortcut_class", self.shortcut_class, DEFAULT_CLASS_NAMES)
+        letters = "abcdefghijklmnopqrstuvwxyz"[: self.sources]
+        if not set(self.shortcut_sources) <= set(letters):
+            raise ConfigError(
+                f"phantoms: shortcut_sources = '{self.shortcut_sources}' names other hospitals "
+                f"than those that are drawn: {letters}."
+            )
 
 
 _RANGES: tuple[tuple[str, float, float], ...] = (
