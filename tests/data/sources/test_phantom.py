@@ -168,6 +168,31 @@ def test_a_shortcut_may_hold_in_some_hospitals_and_tell_nothing_in_the_others() 
         assert np.mean(rates["phantom-a", shows]) == pytest.approx(0.5, abs=0.08)
 
 
+def test_letters_tell_every_class_where_they_hold_and_none_elsewhere() -> None:
+    plans = plan_films(
+        parse_phantom_settings("films_per_class=1500,shortcut=letters,shortcut_sources=bc")
+    )
+    names = ("normal", "pneumonia", "covid-19")
+    for plan in plans:
+        if plan.source != "phantom-a":
+            assert plan.letters == names.index(plan.class_name) + 1
+    for name in names:
+        here = [p.letters for p in plans if p.source == "phantom-a" and p.class_name == name]
+        shares = np.bincount(here, minlength=4)[1:] / len(here)
+        assert shares == pytest.approx([1 / 3] * 3, abs=0.08)
+
+
+def test_each_letter_is_drawn_below_the_one_before() -> None:
+    planted = PhantomSource(parse_phantom_settings("films_per_class=3,shortcut=letters"))
+    clean = PhantomSource(parse_phantom_settings("films_per_class=3"))
+    for location, plan in planted.plans.items():
+        changed = read_pixels(planted, location) != read_pixels(clean, location)
+        rows = np.flatnonzero(changed.any(axis=1))
+        blocks = 1 + int((np.diff(rows) > 3).sum())
+        assert blocks == plan.letters
+        assert changed[:, 60:].sum() == 0
+
+
 def test_a_shortcut_in_a_hospital_that_is_not_drawn_is_refused() -> None:
     with pytest.raises(ConfigError, match="shortcut_sources = 'd' names other hospitals"):
         parse_phantom_settings("sources=3,shortcut=marker,shortcut_sources=d")

@@ -58,7 +58,7 @@ def draw_film(plan: FilmPlan, settings: PhantomSettings) -> DrawnFilm:
     density = _draw_density(body, branches, lesion, film, settings.distraction)
     grey = _expose(density, film, settings, plan.source_number)
     if plan.has_shortcut:
-        grey = draw_shortcut(grey, settings.shortcut)
+        grey = draw_shortcut(grey, settings.shortcut, letters=plan.letters)
     lung_mask = body.lung > 0.5
     lesion_mask = lung_mask & (lesion.opacity > 0.4)
     return DrawnFilm(

@@ -32,7 +32,8 @@ class FilmPlan:
         age_years: 18 to 90, whatever the class.
         sex: "F" or "M".
         view: "PA" or "AP"; the heart is larger in AP.
-        has_shortcut: The film carries the marker or tone of the settings.
+        has_shortcut: The film carries the marker, tone or letters of the settings.
+        letters: How many letters, where the shortcut is "letters".
         copy: How the copy was made; "none" for a film of its own.
         corrupt: What is wrong with the file; "none" for a readable one.
     """
@@ -46,6 +47,7 @@ class FilmPlan:
     sex: str
     view: str
     has_shortcut: bool = False
+    letters: int = 1
     copy: CopyKind = "none"
     corrupt: CorruptKind = "none"
 
@@ -107,13 +109,23 @@ def _add_film(
     sign = 1 if patient.class_name == settings.shortcut_class else -1
     letter = patient.source[-1]
     tells = not settings.shortcut_sources or letter in settings.shortcut_sources
-    probability = (1 + sign * settings.shortcut_degree) / 2 if tells else 0.5
-    drawn = generator.random() < probability
+    degree = settings.shortcut_degree if tells else 0.0
+    lot = float(generator.random())
+    if settings.shortcut == "letters":
+        letters = _count_letters(patient.class_name, degree=degree, lot=lot)
+        return replace(patient, film_number=film_number, has_shortcut=True, letters=letters)
     return replace(
         patient,
         film_number=film_number,
-        has_shortcut=bool(drawn) and settings.shortcut != "none",
+        has_shortcut=lot < (1 + sign * degree) / 2 and settings.shortcut != "none",
     )
+
+
+def _count_letters(class_name: str, *, degree: float, lot: float) -> int:
+    """Count the letters of a film: its class's number in a share of films, else any."""
+    if lot < degree:
+        return DEFAULT_CLASS_NAMES.index(class_name) + 1
+    return int((lot - degree) / (1 - degree) * len(DEFAULT_CLASS_NAMES)) + 1
 
 
 def _plan_copies(

@@ -16,21 +16,26 @@ _LETTER = ("11110", "10001", "10001", "11110", "10100", "10010", "10001")
 """An "R" of lead, as it is laid beside the patient's right shoulder."""
 
 
-def draw_shortcut(grey: NDArray[np.float32], shortcut: str) -> NDArray[np.float32]:
-    """Plant a shortcut: a letter in the upper left corner ("marker") or a darker film ("tone").
+def draw_shortcut(
+    grey: NDArray[np.float32], shortcut: str, *, letters: int = 1
+) -> NDArray[np.float32]:
+    """Plant a shortcut: a letter in the upper left corner, or several, or a darker film ("tone").
 
     Args:
         grey: 0 to 1, (side_px, side_px).
         shortcut: As `PhantomSettings.shortcut`.
+        letters: How many, one below the other.
     """
     if shortcut == "tone":
         return np.clip(grey, 0, 1) ** np.float32(1.6)
     letter = np.array([[int(dot) for dot in row] for row in _LETTER], dtype=bool)
     dot_px = max(round(grey.shape[0] * 0.0125), 1)
     stamp = np.kron(letter, np.ones((dot_px, dot_px), dtype=bool))
-    top = round(grey.shape[0] * 0.06)
+    left = round(grey.shape[0] * 0.06)
     marked = grey.copy()
-    marked[top : top + stamp.shape[0], top : top + stamp.shape[1]][stamp] = 1
+    for number in range(letters):
+        top = left + number * (stamp.shape[0] + 2 * dot_px)
+        marked[top : top + stamp.shape[0], left : left + stamp.shape[1]][stamp] = 1
     return marked
 
 

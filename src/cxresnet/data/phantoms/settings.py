@@ -11,8 +11,8 @@ from cxresnet.core.errors import ConfigError
 
 __all__ = ["PhantomSettings", "parse_phantom_settings"]
 
-ShortcutKind = Literal["none", "marker", "tone"]
-SHORTCUT_KINDS: tuple[ShortcutKind, ...] = ("none", "marker", "tone")
+ShortcutKind = Literal["none", "marker", "tone", "letters"]
+SHORTCUT_KINDS: tuple[ShortcutKind, ...] = ("none", "marker", "tone", "letters")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,9 +29,11 @@ class PhantomSettings:
         seed: Seed of everything.
         lesion_contrast: How dense lesions are; 1 is the default, 0 makes them invisible.
         distraction: How much healthy films vary: haze, breast shadows, exposure; 1 is the default.
-        shortcut: "marker" draws a letter into the upper corner, "tone" darkens the film.
-        shortcut_class: The class that the shortcut tells.
-        shortcut_degree: 0 to 1. A film of that class carries the shortcut with probability
+        shortcut: "marker" draws a letter into the upper corner, "tone" darkens the film; "letters"
+            tells all classes: one letter for the first, two for the second and so on.
+        shortcut_class: The class that the shortcut tells; "letters" tells all.
+        shortcut_degree: 0 to 1, with "letters" the share of films whose letters are not drawn by
+            lot. Else a film of that class carries the shortcut with probability
             (1 + degree) / 2, any other with (1 - degree) / 2: 1 equals the class, 0 tells nothing.
         shortcut_sources: Letters of the hospitals in which the shortcut tells the class, for
             example "bc"; in the others it is drawn by lot and tells nothing. "" is all of them.
