@@ -14,6 +14,8 @@ from cxresnet.core.finding import Finding, Measure
 from cxresnet.data.dataset_record import DatasetRecord, FilmCounts, write_dataset_record
 from cxresnet.data.manifest import build_manifest, write_manifest
 from cxresnet.data.preprocess import build_preprocessing
+from cxresnet.evaluate.external import ExternalTest
+from cxresnet.evaluate.left_out_sources import LeaveOneSourceOut, LeftOutSource
 from cxresnet.evaluate.record import (
     Baseline,
     Calibration,
@@ -27,6 +29,8 @@ from cxresnet.evaluate.record import (
     RocCurve,
     Slice,
 )
+from cxresnet.evaluate.results import GapScore
+from cxresnet.evaluate.selective import ClassCoverage, RiskPoint, SelectiveResult
 from cxresnet.explain.record import (
     Attributions,
     ExplainedFilm,
@@ -139,6 +143,80 @@ def evaluation() -> Evaluation:
             test_views=1,
             openings=2,
         ),
+    )
+
+
+def _build_score(name: str) -> GapScore:
+    gap = Estimate(value=0.1, low=-0.05, high=0.25, n=1234, groups=17)
+    return GapScore(name=name, internal=build_estimate(), external=build_estimate(0.7), gap=gap)
+
+
+@pytest.fixture
+def selective() -> SelectiveResult:
+    estimate = build_estimate()
+    return SelectiveResult(
+        name="test",
+        class_names=CLASS_NAMES,
+        coverage=0.9,
+        classes=tuple(
+            ClassCoverage(class_name=name, threshold=0.25, fitted_on=50, covered=estimate)
+            for name in CLASS_NAMES
+        ),
+        answered=estimate,
+        empty=estimate,
+        several=estimate,
+        accuracy=estimate,
+        accuracy_answered=estimate,
+        aurc=estimate,
+        curve=(
+            RiskPoint(coverage=0.5, risk=0.1, confidence=0.9),
+            RiskPoint(coverage=1, risk=0.2, confidence=0.4),
+        ),
+        notes=(f"Beware of {HOSTILE}.",),
+    )
+
+
+@pytest.fixture
+def left_out() -> LeaveOneSourceOut:
+    scores = (_build_score("macro_auroc"), _build_score(f"sensitivity/{HOSTILE}"))
+    tested = LeftOutSource(
+        source=HOSTILE,
+        films=40,
+        patients=20,
+        classes=CLASS_NAMES,
+        compared=CLASS_NAMES,
+        reason="",
+        internal_films=50,
+        external_films=40,
+        scores=scores,
+        sentence="So it is.",
+    )
+    untested = tested.model_copy(
+        update={"source": "one", "reason": "Cannot be tested: one class.", "scores": ()}
+    )
+    return LeaveOneSourceOut(
+        dataset_hash="d" * 64,
+        class_names=CLASS_NAMES,
+        sources=(tested, untested),
+        mean=scores[:1],
+        sentence=f"At {HOSTILE} it is worse.",
+        seed=0,
+        resamples=2000,
+        confidence=0.95,
+    )
+
+
+@pytest.fixture
+def external() -> ExternalTest:
+    return ExternalTest(
+        name=HOSTILE,
+        classes=(HOSTILE,),
+        missing_classes=("normal", "covid-19"),
+        internal_films=50,
+        external_films=243,
+        external_patients=71,
+        scores=(_build_score(f"sensitivity/{HOSTILE}"),),
+        sentence=f"It is worse in {HOSTILE}.",
     )
 
 

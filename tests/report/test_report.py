@@ -12,7 +12,10 @@ from cxresnet import DISCLAIMER
 from cxresnet.core.config import ModelConfig
 from cxresnet.core.finding import Finding, write_findings
 from cxresnet.core.run_folder import RunFolder, claim_run_folder
+from cxresnet.evaluate.external import ExternalTest, write_external
+from cxresnet.evaluate.left_out_sources import LeaveOneSourceOut, write_leave_one_source_out
 from cxresnet.evaluate.record import Evaluation, write_evaluation
+from cxresnet.evaluate.selective import SelectiveResult, write_selective
 from cxresnet.explain.record import Attributions, write_attributions
 from cxresnet.model.checkpoint import CheckpointRecord, write_checkpoint
 from cxresnet.model.presets import build_model
@@ -35,7 +38,7 @@ def test_of_a_run_that_is_only_claimed_the_films_are_shown(run: RunFolder) -> No
     path = run_report(run)
     html = path.read_text()
     assert path == run.report
-    assert html.count('class="missing"') == 5
+    assert html.count('class="missing"') == 8
     assert "Films by class and split" in html
     assert DISCLAIMER in html
 
@@ -46,15 +49,24 @@ def test_of_a_finished_run_nothing_is_missing(
     checkpoint_record: CheckpointRecord,
     evaluation: Evaluation,
     attributions: Attributions,
+    selective: SelectiveResult,
+    left_out: LeaveOneSourceOut,
+    external: ExternalTest,
 ) -> None:
     _train(run, history, checkpoint_record)
     write_evaluation(run.metrics, evaluation)
     write_attributions(run.explain, attributions)
+    write_selective(run.evaluate / "selective.json", selective)
+    write_leave_one_source_out(run.evaluate / "leave_one_source_out.json", left_out)
+    write_external(run.path / "evaluate-clinic" / "external.json", external)
     finding = Finding(question="border_only", title="Border?", verdict="amber", sentence="Partly.")
     write_findings(run.audit, (finding,))
     html = run_report(run).read_text()
     assert 'class="missing"' not in html
-    for anchor in ("films", "architecture", "training", "test", "explanation", "audit"):
+    for anchor in (
+        "films", "architecture", "training", "test", "elsewhere", "answers", "explanation",
+        "gallery", "audit",
+    ):
         assert f'<section id="{anchor}"' in html
     assert "Validation films chose epoch 1" in html
     assert '<li class="notice amber"><strong>Border?</strong>' in html

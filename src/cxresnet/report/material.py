@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,11 +14,19 @@ from cxresnet.core.files import read_json
 from cxresnet.core.finding import FINDINGS_NAME, Finding, read_findings
 from cxresnet.core.run_folder import RunFolder
 from cxresnet.data.dataset import PreparedDataset, open_dataset
+from cxresnet.evaluate.external import EXTERNAL_NAME, list_external_folders, read_external
+from cxresnet.evaluate.left_out_sources import (
+    LEAVE_ONE_SOURCE_OUT_NAME,
+    LeaveOneSourceOut,
+    read_leave_one_source_out,
+)
 from cxresnet.evaluate.record import Evaluation, read_evaluation
+from cxresnet.evaluate.selective import SELECTIVE_NAME, SelectiveResult, read_selective
 from cxresnet.explain.record import Attributions, read_attributions
 from cxresnet.model.checkpoint import CheckpointRecord, read_model
 from cxresnet.model.resnet import CXResNet
 from cxresnet.report.section import Notice
+from cxresnet.report.sections.elsewhere import ExternalMaterial
 from cxresnet.report.sections.films import FilmMaterial
 
 __all__ = ["RunMaterial", "build_film_material", "read_run_material"]
@@ -41,6 +49,9 @@ class RunMaterial:
         evaluation: The numbers.
         attributions: The maps.
         findings: What was asked of the network.
+        selective: When it may answer.
+        left_out: Each source judged by a network that never saw it.
+        externals: Other datasets.
         damaged: One notice for each part that is there but cannot be read.
     """
 
@@ -54,6 +65,9 @@ class RunMaterial:
     evaluation: Evaluation | None = None
     attributions: Attributions | None = None
     findings: tuple[Finding, ...] = ()
+    selective: SelectiveResult | None = None
+    left_out: LeaveOneSourceOut | None = None
+    externals: tuple[ExternalMaterial, ...] = ()
     damaged: tuple[Notice, ...] = ()
 
 
@@ -78,6 +92,11 @@ def read_run_material(run: RunFolder) -> RunMaterial:
             "audit", run.audit / FINDINGS_NAME, lambda path: read_findings(path.parent)
         )
         or (),
+        selective=reader.read("sets of classes", run.evaluate / SELECTIVE_NAME, read_selective),
+        left_out=reader.read(
+            "sources left out", run.evaluate / LEAVE_ONE_SOURCE_OUT_NAME, read_leave_one_source_out
+        ),
+        externals=tuple(_read_externals(reader, run)),
         damaged=tuple(reader.damaged),
     )
 
@@ -88,6 +107,16 @@ def _open_dataset_if_there(run: RunFolder) -> PreparedDataset | None:
     except RunFolderError:
         return None
     return open_dataset(path)
+
+
+def _read_externals(reader: _Reader, run: RunFolder) -> Iterator[ExternalMaterial]:
+    for folder in list_external_folders(run):
+        test = reader.read("external test", folder / EXTERNAL_NAME, read_external)
+        evaluation = reader.read("external test", folder / run.metrics.name, read_evaluation)
+        if test is not None:
+            rows = evaluation.by_patient if evaluation else ()
+            there = tuple(row for row in rows if row.class_name in test.classes)
+            yield ExternalMaterial(test, there)
 
 
 class _Reader:

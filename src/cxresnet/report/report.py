@@ -17,11 +17,14 @@ from cxresnet.report.notices import (
 )
 from cxresnet.report.page import render_page
 from cxresnet.report.section import Notice, Section
+from cxresnet.report.sections.answers import build_answers_section
 from cxresnet.report.sections.architecture import build_architecture_section
 from cxresnet.report.sections.audit import build_audit_section
+from cxresnet.report.sections.elsewhere import build_elsewhere_section
 from cxresnet.report.sections.evaluation import build_evaluation_section
 from cxresnet.report.sections.explanation import build_explanation_section
 from cxresnet.report.sections.films import FilmMaterial, build_films_section
+from cxresnet.report.sections.gallery import build_gallery_section
 from cxresnet.report.sections.reproduction import build_reproduction_section
 from cxresnet.report.sections.summary import (
     build_headline_cards,
@@ -78,7 +81,10 @@ def _build_sections(material: RunMaterial, films: FilmMaterial | None) -> list[S
             environment=material.environment,
         ),
         build_evaluation_section(material.evaluation),
+        build_elsewhere_section(material.left_out, material.externals),
+        build_answers_section(material.selective),
         build_explanation_section(material.attributions),
+        build_gallery_section(material.attributions),
         build_reproduction_section(
             dataset_hash=material.dataset.dataset_hash if material.dataset else "",
             versions=record.versions if record else {},
