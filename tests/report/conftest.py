@@ -221,6 +221,14 @@ def external() -> ExternalTest:
 
 
 @pytest.fixture
+def beside(
+    selective: SelectiveResult, left_out: LeaveOneSourceOut, external: ExternalTest
+) -> tuple[SelectiveResult, LeaveOneSourceOut, ExternalTest]:
+    """What `evaluate` writes beside the numbers."""
+    return selective, left_out, external
+
+
+@pytest.fixture
 def attributions() -> Attributions:
     film = ExplainedFilm(
         image_id=HOSTILE,

@@ -9,13 +9,19 @@ import pandas as pd
 import pytest
 
 from cxresnet import DISCLAIMER
+from cxresnet.evaluate.external import ExternalTest
+from cxresnet.evaluate.left_out_sources import LeaveOneSourceOut
 from cxresnet.evaluate.record import Evaluation
+from cxresnet.evaluate.selective import SelectiveResult
 from cxresnet.explain.record import Attributions
 from cxresnet.report.notices import find_film_notices, find_test_notices
 from cxresnet.report.page import render_page
+from cxresnet.report.sections.answers import build_answers_section
+from cxresnet.report.sections.elsewhere import ExternalMaterial, build_elsewhere_section
 from cxresnet.report.sections.evaluation import build_evaluation_section
 from cxresnet.report.sections.explanation import build_explanation_section
 from cxresnet.report.sections.films import FilmMaterial, build_films_section
+from cxresnet.report.sections.gallery import build_gallery_section
 from cxresnet.report.sections.reproduction import build_reproduction_section
 from cxresnet.report.sections.summary import build_headline_cards, find_best_baseline
 from cxresnet.report.sections.training import build_training_section
@@ -52,6 +58,9 @@ class Reader(HTMLParser):
         return [attributes for name, attributes in self.elements if name == tag]
 
 
+Beside = tuple[SelectiveResult, LeaveOneSourceOut, ExternalTest]
+
+
 @pytest.fixture
 def html(
     film_material: FilmMaterial,
@@ -59,6 +68,7 @@ def html(
     history: pd.DataFrame,
     evaluation: Evaluation,
     attributions: Attributions,
+    beside: Beside,
 ) -> str:
     sections = [
         build_films_section(film_material),
@@ -69,7 +79,10 @@ def html(
             environment={"processor": HOSTILE},
         ),
         build_evaluation_section(evaluation),
+        build_elsewhere_section(beside[1], (ExternalMaterial(beside[2], evaluation.by_patient),)),
+        build_answers_section(beside[0]),
         build_explanation_section(attributions),
+        build_gallery_section(attributions),
         build_reproduction_section(
             dataset_hash="d" * 64,
             versions={"torch": HOSTILE},

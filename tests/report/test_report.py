@@ -49,13 +49,12 @@ def test_of_a_finished_run_nothing_is_missing(
     checkpoint_record: CheckpointRecord,
     evaluation: Evaluation,
     attributions: Attributions,
-    selective: SelectiveResult,
-    left_out: LeaveOneSourceOut,
-    external: ExternalTest,
+    beside: tuple[SelectiveResult, LeaveOneSourceOut, ExternalTest],
 ) -> None:
     _train(run, history, checkpoint_record)
     write_evaluation(run.metrics, evaluation)
     write_attributions(run.explain, attributions)
+    selective, left_out, external = beside
     write_selective(run.evaluate / "selective.json", selective)
     write_leave_one_source_out(run.evaluate / "leave_one_source_out.json", left_out)
     write_external(run.path / "evaluate-clinic" / "external.json", external)
@@ -64,8 +63,15 @@ def test_of_a_finished_run_nothing_is_missing(
     html = run_report(run).read_text()
     assert 'class="missing"' not in html
     for anchor in (
-        "films", "architecture", "training", "test", "elsewhere", "answers", "explanation",
-        "gallery", "audit",
+        "films",
+        "architecture",
+        "training",
+        "test",
+        "elsewhere",
+        "answers",
+        "explanation",
+        "gallery",
+        "audit",
     ):
         assert f'<section id="{anchor}"' in html
     assert "Validation films chose epoch 1" in html
