@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from cxresnet.core.errors import FilmError, MissingExtraError
-from cxresnet.data.duplicates import compute_fingerprint
+from cxresnet.data.blocks import average_blocks
+from cxresnet.data.duplicates.fingerprint import compute_fingerprint
 from cxresnet.data.image import DecodedFilm, decode_film, decode_mask
 from cxresnet.data.preprocess import Preprocessing, prepare_film, prepare_mask
 from cxresnet.data.record import ImageRecord
@@ -104,7 +104,11 @@ def _prepare(
     source: AbstractSource, record: ImageRecord, preprocessing: Preprocessing
 ) -> PreparedFilm:
     content = source.read(record.location)
-    decoded = decode_film(content) if isinstance(content, bytes) else _take_array(content)
+    decoded = (
+        decode_film(content, least_side_px=preprocessing.least_side_px)
+        if isinstance(content, bytes)
+        else _take_array(content)
+    )
     film = prepare_film(decoded.pixels, preprocessing)
     problems: list[str] = []
     lung_mask, lesion_mask = (
@@ -113,7 +117,9 @@ def _prepare(
     )
     return PreparedFilm(
         film=film,
-        fingerprint=compute_fingerprint(_reduce(decoded.pixels)),
+        fingerprint=compute_fingerprint(
+            average_blocks(decoded.pixels, least_side_px=_FINGERPRINT_SOURCE_PX)
+        ),
         facts=_compute_facts(decoded, content=content, film=film),
         lung_mask=lung_mask,
         lesion_mask=lesion_mask,
@@ -145,14 +151,6 @@ def _compute_facts(
         content_sha256=hashlib.sha256(stored).hexdigest(),
         film_sha256=hashlib.sha256(film.tobytes()).hexdigest(),
     )
-
-
-def _reduce(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Average blocks of pixels, as large as leave a fingerprint enough: ten times as fast."""
-    factor = min(pixels.shape) // _FINGERPRINT_SOURCE_PX
-    if factor < 2:
-        return pixels
-    return np.asarray(Image.fromarray(pixels).reduce(factor), dtype=np.float32)
 
 
 def _compute_border_grey(pixels: NDArray[np.float32]) -> float:

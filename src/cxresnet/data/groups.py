@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from cxresnet.data.forest import Forest
+
 __all__ = ["join_groups"]
 
 
@@ -26,30 +28,10 @@ def join_groups(patient_ids: Sequence[str], cluster_ids: NDArray[np.int64]) -> N
     >>> join_groups(["a", "b", "", "b"], np.array([0, 1, 1, 2])).tolist()
     [0, 1, 1, 1]
     """
-    forest = _Forest(len(patient_ids))
+    forest = Forest(len(patient_ids))
     first_of: dict[tuple[str, object], int] = {}
     for film, (patient, cluster) in enumerate(zip(patient_ids, cluster_ids.tolist(), strict=True)):
         forest.join(film, first_of.setdefault(("cluster", cluster), film))
         if patient:
             forest.join(film, first_of.setdefault(("patient", patient), film))
-    numbers: dict[int, int] = {}
-    roots = [forest.find_root(film) for film in range(len(patient_ids))]
-    return np.array([numbers.setdefault(root, len(numbers)) for root in roots], dtype=np.int64)
-
-
-class _Forest:
-    """Union-find over films, with path halving: near-linear in the number of joins."""
-
-    def __init__(self, size: int) -> None:
-        self._parents = list(range(size))
-
-    def find_root(self, film: int) -> int:
-        parents = self._parents
-        while parents[film] != film:
-            parents[film] = parents[parents[film]]
-            film = parents[film]
-        return film
-
-    def join(self, film: int, other: int) -> None:
-        low, high = sorted((self.find_root(film), self.find_root(other)))
-        self._parents[high] = low
+    return forest.number_groups()

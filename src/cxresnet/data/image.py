@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from cxresnet.core.errors import CXResnetError, FilmError
+from cxresnet.data.blocks import average_blocks
 from cxresnet.data.dicom import read_dicom_film
 from cxresnet.data.image_formats import sniff_format
 from cxresnet.data.image_grey import to_grey
@@ -30,7 +31,8 @@ class DecodedFilm:
     """One film's grey levels, and what its file said of itself.
 
     Attributes:
-        pixels: (height, width), 0 (black) to 1 (white), upright.
+        pixels: (height, width), 0 (black) to 1 (white), upright; of a large film means of blocks,
+            where that was asked for.
         width: As stored, in pixels, before any turning.
         height: As stored, in pixels, before any turning.
         format: One of `image_formats.ALLOWED_FORMATS`.
@@ -47,11 +49,13 @@ class DecodedFilm:
     size_bytes: int
 
 
-def decode_film(content: bytes) -> DecodedFilm:
+def decode_film(content: bytes, *, least_side_px: int = 0) -> DecodedFilm:
     """Decode a film from the bytes of its file.
 
     Args:
         content: PNG, JPEG, BMP, TIFF, WebP or DICOM, whatever the file was called.
+        least_side_px: A larger film is averaged over whole blocks of pixels while its shorter side
+            keeps at least so many; 0 keeps every pixel.
 
     Returns:
         The film, with at least two different grey levels.
@@ -61,7 +65,7 @@ def decode_film(content: bytes) -> DecodedFilm:
             "truncated", "damaged", "blank"; for DICOM also the codes of `read_dicom_film`.
         MissingExtraError: The file is DICOM and the extra `dicom` is not installed.
     """
-    film = _decode(content)
+    film = _decode(content, least_side_px=least_side_px)
     if float(film.pixels.min()) == float(film.pixels.max()):
         raise FilmError("blank", "The film is blank: every pixel has the same grey level.")
     return film
@@ -86,12 +90,14 @@ def decode_mask(content: bytes | NDArray[np.generic]) -> NDArray[np.bool_]:
     return levels > highest / 2 if highest > 0 else np.zeros(levels.shape, dtype=np.bool_)
 
 
-def _decode(content: bytes) -> DecodedFilm:
+def _decode(content: bytes, *, least_side_px: int = 0) -> DecodedFilm:
     kind = sniff_format(content)
-    return _decode_dicom(content) if kind == "DICOM" else _decode_picture(content, kind=kind)
+    if kind == "DICOM":
+        return _decode_dicom(content, least_side_px=least_side_px)
+    return _decode_picture(content, kind=kind, least_side_px=least_side_px)
 
 
-def _decode_picture(content: bytes, *, kind: str) -> DecodedFilm:
+def _decode_picture(content: bytes, *, kind: str, least_side_px: int) -> DecodedFilm:
     """Decode with Pillow; whatever goes wrong inside comes out as a `FilmError`."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -100,7 +106,7 @@ def _decode_picture(content: bytes, *, kind: str) -> DecodedFilm:
                 check_size(*image.size)
                 (width, height), mode = image.size, image.mode
                 image.load()
-                pixels = to_grey(image)
+                pixels = to_grey(image, least_side_px=least_side_px)
         except CXResnetError:
             raise
         except Image.DecompressionBombError as error:
@@ -123,7 +129,8 @@ def _explain_failure(error: Exception, *, kind: str) -> FilmError:
     )
 
 
-def _decode_dicom(content: bytes) -> DecodedFilm:
+def _decode_dicom(content: bytes, *, least_side_px: int) -> DecodedFilm:
     film = read_dicom_film(content)
     height, width = film.pixels.shape
-    return DecodedFilm(film.pixels, width, height, "DICOM", film.mode, len(content))
+    pixels = average_blocks(film.pixels, least_side_px=least_side_px)
+    return DecodedFilm(pixels, width, height, "DICOM", film.mode, len(content))

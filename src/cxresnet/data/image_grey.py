@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from cxresnet.data.blocks import average_blocks
+
 __all__ = ["to_grey"]
 
 _BITS_PER_SAMPLE_TAG = 258
@@ -23,11 +25,12 @@ _ORIENTATION_TAG = 274
 _DEEP_MODES = ("I;16", "I;16B", "I;16L", "I", "F")
 
 
-def to_grey(image: Image.Image) -> NDArray[np.float32]:
+def to_grey(image: Image.Image, *, least_side_px: int = 0) -> NDArray[np.float32]:
     """Turn a loaded picture into grey levels, upright.
 
     Args:
         image: Loaded, in any mode.
+        least_side_px: See `average_blocks`; 0 keeps every pixel.
 
     Returns:
         (height, width), 0 (black) to 1 (white), turned as its EXIF orientation says.
@@ -39,9 +42,12 @@ def to_grey(image: Image.Image) -> NDArray[np.float32]:
     elif image.has_transparency_data:
         pixels = _lay_on_black(image)
     else:
-        pixels = _scale_8_bits(_convert_to_luma(image))
+        levels = np.asarray(_convert_to_luma(image))
+        pixels = average_blocks(levels, least_side_px=least_side_px) / np.float32(255)
+        least_side_px = 0
     if image.mode in _DEEP_MODES and _is_white_zero(image):
         pixels = 1 - pixels
+    pixels = average_blocks(pixels, least_side_px=least_side_px)
     return _turn_upright(pixels, orientation=_read_orientation(image))
 
 

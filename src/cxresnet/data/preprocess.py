@@ -3,7 +3,8 @@
 1. Border: an equal share of each side is cut off (by default none).
 2. Fit: the longer side is cropped about its middle until the film is square.
 3. Common side: whatever the film's resolution was, it goes through this one, by one interpolation
-   (area-weighted triangle, so that reducing does not alias).
+   (area-weighted triangle, so that reducing does not alias). A large film is averaged over whole
+   blocks of pixels before, so that it comes with about as many pixels as a small one.
 4. Grey: percentiles of the film itself become black and white.
 5. Cache side: the same interpolation again.
 6. Grey again: the levels are spread evenly, as far as that raises no contrast by more than a limit;
@@ -24,6 +25,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from cxresnet.core.config.data import DataConfig
 from cxresnet.core.errors import FilmError
+from cxresnet.data.blocks import average_blocks
 
 __all__ = [
     "Preprocessing",
@@ -37,6 +39,12 @@ __all__ = [
 
 _INTERPOLATION = Image.Resampling.BILINEAR
 _LEVELS = 256
+_PIXELS_A_COMMON_PIXEL = 2
+"""A large film is first reduced by whole blocks of pixels, down to no less than this."""
+
+_LEAST_DECODED_SIDE_PX = 256
+"""Fingerprints are taken from films of this side and more."""
+
 _LEAST_CONTRAST = 1e-5
 """Of the full scale: less than one level of 16 bits is rounding, not a film."""
 
@@ -67,6 +75,11 @@ class Preprocessing(BaseModel):
     equalise_limit: float = Field(default=1.0, ge=1, le=100)
     mean: float | None = Field(default=None, ge=0, le=1)
     sd: float | None = Field(default=None, gt=0, le=1)
+
+    @property
+    def least_side_px(self) -> int:
+        """What a film must be decoded at: with more pixels nothing is gained on this road."""
+        return max(_PIXELS_A_COMMON_PIXEL * self.common_side_px, _LEAST_DECODED_SIDE_PX)
 
 
 def build_preprocessing(config: DataConfig) -> Preprocessing:
@@ -157,13 +170,14 @@ def _crop_to_common(
     pixels: NDArray[np.float32], preprocessing: Preprocessing
 ) -> NDArray[np.float32]:
     """Cut the border and what does not fit, and bring the rest to the common side."""
+    side = preprocessing.common_side_px
+    pixels = average_blocks(pixels, least_side_px=_PIXELS_A_COMMON_PIXEL * side)
     height, width = pixels.shape
     left, top = width * preprocessing.border_cut, height * preprocessing.border_cut
     if preprocessing.fit == "crop":
         square = min(width - 2 * left, height - 2 * top)
         left, top = (width - square) / 2, (height - square) / 2
     box = (left, top, width - left, height - top)
-    side = preprocessing.common_side_px
     if preprocessing.fit == "pad":
         return _resize(pixels, _fit_inside(box[2] - left, box[3] - top, side=side), box=box)
     return _resize(pixels, (side, side), box=box)

@@ -60,7 +60,8 @@ class Predictor:
             FilmError: The film cannot be used; `code` says why.
         """
         if isinstance(content, bytes):
-            return prepare_film(decode_film(content).pixels, self.preprocessing)
+            film = decode_film(content, least_side_px=self.preprocessing.least_side_px)
+            return prepare_film(film.pixels, self.preprocessing)
         if content.ndim != 2 or content.dtype != np.uint8 or not content.size:
             raise FilmError(
                 "not-an-image",

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from cxresnet.core.seeding import build_generator
 from cxresnet.data.duplicates.candidates import embed_thumbnails, find_near_pairs
 from cxresnet.data.duplicates.fingerprint import FINGERPRINT_SIDE_PX
 from cxresnet.data.duplicates.verification import measure_agreement
+from cxresnet.data.forest import Forest
 
 __all__ = ["LEAST_AGREEMENT", "CopyPairs", "find_clusters", "find_copies"]
 
@@ -53,12 +52,13 @@ def find_clusters(fingerprints: NDArray[np.uint8]) -> NDArray[np.int64]:
     Returns:
         (n,), the cluster of each film, numbered from 0 in the order of their first films.
     """
-    count = len(fingerprints)
-    pairs = find_copies(fingerprints).pairs
-    graph = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(count, count))
-    joined, clusters = connected_components(graph, directed=False)
-    _LOGGER.info("%d films form %d clusters of copies", count, joined)
-    return np.asarray(clusters, dtype=np.int64)
+    forest = Forest(len(fingerprints))
+    for film, copy in find_copies(fingerprints).pairs.tolist():
+        forest.join(film, copy)
+    clusters = forest.number_groups()
+    joined = int(clusters.max(initial=-1)) + 1
+    _LOGGER.info("%d films form %d clusters of copies", len(fingerprints), joined)
+    return clusters
 
 
 def find_copies(fingerprints: NDArray[np.uint8]) -> CopyPairs:

@@ -82,12 +82,23 @@ def _strip_padding(film: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def _find_padding(film: NDArray[np.float32]) -> tuple[int, int]:
     """Count the rows of one grey at the top and at the bottom."""
-    low, high = np.percentile(film, (2, 98), axis=1)
-    busy = np.flatnonzero(high - low > _EVEN_STEP)
-    most = int(_LARGEST_BORDER * len(film))
-    if len(busy) == 0:
+    top = _count_even_rows(film)
+    if top == len(film):
         return 0, 0
-    return min(int(busy[0]), most), min(len(film) - 1 - int(busy[-1]), most)
+    most = int(_LARGEST_BORDER * len(film))
+    return min(top, most), min(_count_even_rows(film[::-1]), most)
+
+
+def _count_even_rows(film: NDArray[np.float32]) -> int:
+    """Count the rows of one grey before the first busy one; few films have more than none."""
+    start, step = 0, 2
+    while start < len(film):
+        low, high = np.percentile(film[start : start + step], (2, 98), axis=1)
+        busy = np.flatnonzero(high - low > _EVEN_STEP)
+        if len(busy):
+            return start + int(busy[0])
+        start, step = start + step, 2 * step
+    return len(film)
 
 
 def _build_area_weights(length: int) -> NDArray[np.float32]:
