@@ -1,35 +1,56 @@
 """How fast is `prepare` against a bare decode loop, and does its memory stay bounded?
 
-Command:  python benchmarks/prepare.py --films 400 --side 1024
-          python benchmarks/prepare.py --films 2000 --films 20000 --side 256
-Time:     seconds for a few hundred films; about 20 minutes for 20,000
+Command:  python benchmarks/prepare.py --films 2000 --side 1024
+          python benchmarks/prepare.py --films 2000 --films 20000 --side 128 --bare none
+Time:     about 3 minutes for the first, of which one goes into drawing the films
 
-The films are phantoms, each drawn for itself and written as PNG or JPEG (quality 90), in turns:
-drawings, not patients. The bare loop reads and decodes each file with Pillow, on as many processes,
-and does nothing else. Prints a table in Markdown.
+The films are phantoms, each drawn for itself, enlarged, overlaid with noise and written as PNG or
+JPEG (quality 90), in turns (`--kind` takes one of them): drawings, not patients. Two bare loops, on
+as many processes as `prepare` has, each read every file, and then
+  pillow   decode it with Pillow to an array of bytes: the least that anybody must do;
+  road     decode it and bring it to a prepared film in memory, as `prepare` does with each film.
+`prepare` also takes fingerprints and hashes, finds copies, splits, and writes and hashes a dataset.
+The command line adds the data report to that. Ratios are given twice: of time on the clock, and of
+processor time (all processes, their start included), which a busy machine changes less. Peak memory is the largest resident set of the main
+process, and of its largest worker. Prints a table in Markdown.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import multiprocessing
 import os
 import resource
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from cxresnet.core.config import DataConfig
+from cxresnet.data.image import decode_film
 from cxresnet.data.prepare import run_prepare
+from cxresnet.data.preprocess import build_preprocessing, prepare_film
 from cxresnet.data.sources.class_folders import ClassFoldersSource
 from cxresnet.data.sources.phantom import PhantomSettings, PhantomSource
 
 DRAWN_SIDE_PX = 224
+KINDS = {"png": {"compress_level": 1}, "jpg": {"quality": 90}}
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Time of a piece of work, and the peak memory of the main process and the largest worker."""
+
+    clock_s: float
+    processor_s: float
+    main_mb: float
+    worker_mb: float
 
 
 def main() -> None:
@@ -37,27 +58,43 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--films", type=int, action="append")
     parser.add_argument("--side", type=int, default=1024)
+    parser.add_argument("--kind", choices=list(KINDS), action="append")
+    parser.add_argument("--workers", type=int, default=os.cpu_count())
+    parser.add_argument("--bare", choices=["both", "none"], default="both")
     arguments = parser.parse_args()
-    print("| films | side | workers | bare decode, films/s | prepare, films/s | ratio | peak MB |")
-    print("|---|---|---|---|---|---|---|")
+    print("| films | side | kinds | workers | pillow, films/s | road, films/s | prepare, films/s "
+          "| prepare / pillow: clock, processor | prepare / road: clock, processor "
+          "| peak MB, main | peak MB, worker |")  # fmt: skip
+    print("|---" * 11 + "|")
     for films in arguments.films or [400]:
-        with tempfile.TemporaryDirectory() as folder:
-            root = Path(folder)
-            write_films(root / "films", count=films, side_px=arguments.side)
-            context = multiprocessing.get_context("spawn")
-            with ProcessPoolExecutor(1, mp_context=context) as pool:
-                bare, _ = pool.submit(measure, decode_bare, root).result()
-            with ProcessPoolExecutor(1, mp_context=context) as pool:
-                full, peak = pool.submit(measure, prepare, root).result()
-        print(
-            f"| {films} | {arguments.side} | {os.cpu_count()} | {films / bare:.0f} | "
-            f"{films / full:.0f} | {full / bare:.2f} | {peak:.0f} |"
-        )
+        print_row(films, arguments, kinds=arguments.kind or list(KINDS))
 
 
-def write_films(folder: Path, *, count: int, side_px: int) -> None:
+def print_row(films: int, arguments: argparse.Namespace, *, kinds: Sequence[str]) -> None:
+    """Draw films, measure both loops and `prepare`, and print one row."""
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        write_films(root / "films", count=films, side_px=arguments.side, kinds=kinds)
+        loops = (decode_with_pillow, decode_on_the_road) if arguments.bare == "both" else ()
+        works = [functools.partial(decode_all, decode, arguments.workers) for decode in loops]
+        bare = [measure_apart(work, root) for work in works]
+        full = measure_apart(functools.partial(prepare, arguments.workers), root)
+    speeds = [f"{films / cost.clock_s:.0f}" for cost in bare] or ["–", "–"]
+    ratios = [
+        f"{full.clock_s / cost.clock_s:.2f}, {full.processor_s / cost.processor_s:.2f}"
+        for cost in bare
+    ] or ["–", "–"]
+    cells = [
+        f"{films:,}", str(arguments.side), "+".join(kinds), str(arguments.workers), *speeds,
+        f"{films / full.clock_s:.0f}", *ratios, f"{full.main_mb:.0f}", f"{full.worker_mb:.0f}",
+    ]  # fmt: skip
+    print(f"| {' | '.join(cells)} |", flush=True)
+
+
+def write_films(folder: Path, *, count: int, side_px: int, kinds: Sequence[str]) -> None:
     """Draw films, enlarge them, and lay noise over them as a detector does."""
-    source = PhantomSource(PhantomSettings(films_per_class=-(-count // 3), side_px=DRAWN_SIDE_PX))
+    drawn_side_px = min(DRAWN_SIDE_PX, side_px)
+    source = PhantomSource(PhantomSettings(films_per_class=-(-count // 3), side_px=drawn_side_px))
     noise = np.random.default_rng(0).integers(-6, 7, (side_px, side_px), dtype=np.int16)
     for number, record in enumerate(source.scan().records[:count]):
         drawn = Image.fromarray(np.asarray(source.read(record.location)))
@@ -65,38 +102,56 @@ def write_films(folder: Path, *, count: int, side_px: int) -> None:
         film = np.clip(large + np.roll(noise, number), 0, 255).astype(np.uint8)
         place = folder / record.class_name
         place.mkdir(parents=True, exist_ok=True)
-        kind, options = ("png", {"compress_level": 1}) if number % 2 else ("jpg", {"quality": 90})
-        Image.fromarray(film).save(place / f"{record.image_id}.{kind}", **options)
+        kind = kinds[number % len(kinds)]
+        Image.fromarray(film).save(place / f"{record.image_id}.{kind}", **KINDS[kind])
 
 
-def measure(work: Callable[[Path], None], root: Path) -> tuple[float, float]:
-    """Time a piece of work; returns seconds, and the peak memory of this process in MB."""
+def measure_apart(work: Callable[[Path], None], root: Path) -> Cost:
+    """Measure a piece of work in a process of its own."""
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=context) as pool:
+        return pool.submit(measure, work, root).result()
+
+
+def measure(work: Callable[[Path], None], root: Path) -> Cost:
+    """Measure a piece of work done here, by this process and its children."""
     started = time.perf_counter()
     work(root)
     seconds = time.perf_counter() - started
-    return seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    own, children = map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return Cost(
+        clock_s=seconds,
+        processor_s=sum(use.ru_utime + use.ru_stime for use in (own, children)),
+        main_mb=own.ru_maxrss / 1024,
+        worker_mb=children.ru_maxrss / 1024,
+    )
 
 
-def decode_bare(root: Path) -> None:
-    """Decode every film, and nothing else."""
+def decode_all(decode: Callable[[Path], int], workers: int, root: Path) -> None:
+    """Decode every film, and keep nothing."""
     paths = sorted((root / "films").rglob("*.*"))
-    with ProcessPoolExecutor(
-        os.cpu_count(), mp_context=multiprocessing.get_context("spawn")
-    ) as pool:
-        for _ in pool.map(decode_one, paths, chunksize=8):
+    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+        for _ in pool.map(decode, paths, chunksize=8):
             pass
 
 
-def decode_one(path: Path) -> int:
+def decode_with_pillow(path: Path) -> int:
     """Decode one film; returns its number of pixels."""
     with Image.open(path) as image:
         return int(np.asarray(image).size)
 
 
-def prepare(root: Path) -> None:
+def decode_on_the_road(path: Path) -> int:
+    """Decode and prepare one film; returns its number of pixels."""
+    road = build_preprocessing(DataConfig())
+    film = decode_film(path.read_bytes(), least_side_px=road.least_side_px)
+    return int(prepare_film(film.pixels, road).size)
+
+
+def prepare(workers: int, root: Path) -> None:
     """Prepare the same films, copies and all."""
     source = ClassFoldersSource(root / "films")
-    run_prepare(source, config=DataConfig(), out=root / "dataset")
+    run_prepare(source, config=DataConfig(workers=workers), out=root / "dataset")
 
 
 if __name__ == "__main__":
