@@ -11,8 +11,9 @@ as many processes as `prepare` has, each read every file, and then
   road     decode it and bring it to a prepared film in memory, as `prepare` does with each film.
 `prepare` also takes fingerprints and hashes, finds copies, splits, and writes and hashes a dataset.
 The command line adds the data report to that. Ratios are given twice: of time on the clock, and of
-processor time (all processes, their start included), which a busy machine changes less. Peak memory is the largest resident set of the main
-process, and of its largest worker. Prints a table in Markdown.
+processor time (all processes, their start included), which a busy machine changes less. Peak memory
+is the largest resident set of the main process, and of its largest worker. Prints a table in
+Markdown.
 """
 
 from __future__ import annotations

@@ -456,3 +456,30 @@ def test_a_film_that_kills_its_process_is_one_rejected_film(
     assert columns[names.index("image_id")] == ["film-00017", "film-00060"]
     assert set(columns[names.index("code")]) == {"decoder-crash"}
     assert result.record.films.kept == 88
+
+
+def test_two_at_once_into_one_folder_do_not_collide(tmp_path: Path) -> None:
+    class Nosy(ListedSource):
+        """Tries to prepare into the same folder while it is being prepared."""
+
+        def read(self, location: str) -> Content:
+            with pytest.raises(RunFolderError, match="Another command"):
+                run_prepare(make_source(), config=CONFIG, out=tmp_path / "d", force=True)
+            return super().read(location)
+
+    run_prepare(Nosy(make_source().films), config=CONFIG, out=tmp_path / "d")
+    assert list_files(tmp_path) == ["d"]
+
+
+def test_who_comes_second_does_not_write_over_what_the_first_just_made(tmp_path: Path) -> None:
+    class Slow(ListedSource):
+        """Is scanned while somebody else prepares the same folder to its end."""
+
+        def scan(self) -> ScanResult:
+            run_prepare(make_source(), config=CONFIG, out=tmp_path / "d")
+            return super().scan()
+
+    with pytest.raises(RunFolderError, match="already holds a dataset"):
+        run_prepare(Slow(make_source(30).films), config=CONFIG, out=tmp_path / "d")
+    assert len(read_manifest(tmp_path / "d" / "manifest.csv")) == 24
+    assert list_files(tmp_path) == ["d"]

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+import typer
+
 from cxresnet.cli.options import DatasetArgument
 from cxresnet.cli.terminal import say
 from cxresnet.core.errors import DatasetError
@@ -9,11 +13,17 @@ from cxresnet.core.errors import DatasetError
 __all__ = ["verify"]
 
 
-def verify(dataset: DatasetArgument) -> None:
+def verify(
+    dataset: DatasetArgument,
+    *,
+    copies: Annotated[
+        bool, typer.Option("--copies", help="Also look for copies anew, trusting no cluster.")
+    ] = False,
+) -> None:
     """Prove from disk that nothing leaks and nothing was altered."""
     from cxresnet.data.verify import verify_dataset
 
-    verification = verify_dataset(dataset)
+    verification = verify_dataset(dataset, find_copies_again=copies)
     for proof in verification.proofs:
         say(f"proved: {proof}")
     for problem in verification.problems:

@@ -88,14 +88,14 @@ def run_prepare(
         EmptySourceError: No usable film.
         ClassMapError: A label that no class claims, or one class only.
         SplitError: The films cannot be split as asked.
-        RunFolderError: `out` holds something else.
+        RunFolderError: `out` holds something else, or another process is writing it.
         StorageError: Disk full or read-only; what was decoded stands for the next try.
     """
     require_free_place(out, mark=RECORD_NAME, force=force)
     scan = scan_source(source, outside=config.outside)
     preprocessing = build_preprocessing(config)
     require_space(out, 2 * compute_decoded_bytes(scan.records, preprocessing))
-    with working_beside(out) as partial:
+    with working_beside(out, mark=RECORD_NAME, force=force) as partial:
         decoded = decode_into(
             partial / "decoded", source, scan.records, preprocessing, workers=config.workers
         )

@@ -98,7 +98,7 @@ def run_prepare_shard(
         )
     preprocessing = build_preprocessing(config)
     require_space(out, compute_decoded_bytes(records, preprocessing))
-    with working_beside(out) as partial:
+    with working_beside(out, mark=_RECORD_NAME, force=force) as partial:
         decoded = decode_into(
             partial / "decoded", source, records, preprocessing, workers=config.workers
         )
@@ -156,7 +156,7 @@ def merge_shards(
         rejections=tuple(Rejection(**rejection) for rejection in records[0].rejections),
         notices=records[0].notices,
     )
-    with working_beside(out) as partial:
+    with working_beside(out, mark=RECORD_NAME, force=force) as partial:
         return finish_dataset(materials, config=config, out=out, partial=partial)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from cxresnet.core.errors import CXResnetError, RunFolderError, StorageError
 from cxresnet.core.files import explain_storage_errors
+from cxresnet.core.lock import locked
 from cxresnet.data.dataset_record import LEDGER_NAME
 
 __all__ = ["put_in_place", "require_free_place", "require_space", "working_beside"]
@@ -63,21 +64,31 @@ def require_space(out: Path, needed_bytes: int) -> None:
 
 
 @contextlib.contextmanager
-def working_beside(out: Path) -> Iterator[Path]:
+def working_beside(out: Path, *, mark: str, force: bool) -> Iterator[Path]:
     """Work in `.NAME.partial`; it is kept after Ctrl-C, a full disk or an impossible split.
+
+    Args:
+        out: As `require_free_place`, which is asked once more when nobody else can be at work.
+        mark: As `require_free_place`.
+        force: As `require_free_place`.
 
     Yields:
         The folder; it may hold earlier work, or not be there yet.
+
+    Raises:
+        RunFolderError: Another process is at work on the same folder, or has just finished it.
     """
     partial = out.parent / f".{out.name}.partial"
-    try:
-        yield partial
-    except (KeyboardInterrupt, CXResnetError):
-        if partial.exists():
-            _logger.warning(
-                "What was decoded is kept in '%s'; the next try goes on from there.", partial
-            )
-        raise
+    with locked(out.parent / f".{out.name}.lock", what=f"'{out}'"):
+        require_free_place(out, mark=mark, force=force)
+        try:
+            yield partial
+        except (KeyboardInterrupt, CXResnetError):
+            if partial.exists():
+                _logger.warning(
+                    "What was decoded is kept in '%s'; the next try goes on from there.", partial
+                )
+            raise
 
 
 def put_in_place(fresh: Path, out: Path) -> None:

@@ -1,0 +1,42 @@
+"""`cxresnet verify`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cxresnet.cli.app import run_command_line
+from cxresnet.core.config import DataConfig
+from cxresnet.data.prepare import run_prepare
+from cxresnet.data.sources.phantom import PhantomSettings, PhantomSource
+
+ANEW = "looking for copies anew finds none in two splits"
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Path:
+    source = PhantomSource(PhantomSettings(films_per_class=12, side_px=48))
+    config = DataConfig(side_px=32, common_side_px=48, workers=1)
+    return run_prepare(source, config=config, out=tmp_path / "d").path
+
+
+def test_copies_are_looked_for_anew_on_request(
+    dataset: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert run_command_line(["verify", str(dataset)]) == 0
+    assert ANEW not in " ".join(capfd.readouterr().out.split())
+    assert run_command_line(["verify", str(dataset), "--copies"]) == 0
+    assert ANEW in " ".join(capfd.readouterr().out.split())
+
+
+def test_a_row_moved_by_hand_is_named(dataset: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    manifest = dataset / "manifest.csv"
+    lines = manifest.read_text().splitlines()
+    row = next(number for number, line in enumerate(lines) if ',"train",' in line)
+    lines[row] = lines[row].replace(',"train",', ',"test",')
+    manifest.write_text("\n".join(lines) + "\n")
+    assert run_command_line(["verify", str(dataset)]) == 2
+    shown = " ".join(capfd.readouterr().out.split())
+    image_id = lines[row].split('"')[1]
+    assert f"The row of the image '{image_id}' was altered" in shown
