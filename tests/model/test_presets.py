@@ -39,7 +39,7 @@ def test_every_preset_keeps_within_its_size(name: str, most: float) -> None:
 
 def test_the_config_and_the_architecture_speak_of_the_same_choices() -> None:
     choices = {field.name for field in dataclasses.fields(Architecture)}
-    assert set(ModelConfig.model_fields) == choices | {"preset"}
+    assert set(ModelConfig.model_fields) == choices | {"preset", "members"}
 
 
 def test_what_the_config_says_goes_before_the_preset_and_the_rest_stays() -> None:

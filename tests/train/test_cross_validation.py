@@ -37,6 +37,26 @@ def test_every_film_gets_one_answer_a_seed_and_the_spread_is_written(
     written = json.loads((run.train / "cross_validation.json").read_text())
     assert len(written["rounds"]) == 8
     assert "±" in result.describe()
+    pooled = [written["pooled"][seed]["accuracy"] for seed in ("0", "1")]
+    assert written["pooled_spread"]["accuracy"]["mean"] == pytest.approx(sum(pooled) / 2)
+    assert written["pooled_spread"]["accuracy"]["n"] == 2
+
+
+@pytest.mark.slow
+def test_all_seeds_together_are_the_mean_of_their_logits_with_an_interval(
+    squares: Any, tiny_config: Callable[..., Config], run: RunFolder
+) -> None:
+    result = run_cross_validation(
+        squares, config=tiny_config(epochs=1), run=run, folds=2, seeds=(0, 1)
+    )
+
+    first, second = (read_predictions(path) for path in result.predictions)
+    assert first.image_ids == second.image_ids
+    mean = (first.logits + second.logits) / 2
+    together = result.together["accuracy"]
+    assert together.value == pytest.approx((mean.argmax(axis=1) == first.truth).mean())
+    assert together.low is not None
+    assert together.n == len(first)
 
 
 @pytest.mark.parametrize("fold", [0, 1, 2, 3])
@@ -53,17 +73,31 @@ def test_held_out_choosing_and_learning_films_are_three_different_sets(
     assert not held_out & train
     assert not val & train
     assert held_out | val | train == set(squares.films.manifest["image_id"])
-    assert set(material.val.manifest["fold"]) == {(fold + 1) % 4}
+    assert not set(material.val.manifest["group_id"]) & set(material.train.manifest["group_id"])
+    assert 0.05 < len(val) / (len(val) + len(train)) < 0.25
     assert material.train.films.shape[0] == len(material.train.labels) == len(train)
 
 
-def test_two_folds_are_too_few(
+def test_the_films_that_choose_are_the_same_at_every_call(squares: Any) -> None:
+    first, second = (gather_material(squares, fold=1) for _ in range(2))
+
+    assert list(first.val.manifest["image_id"]) == list(second.val.manifest["image_id"])
+
+
+def test_where_nothing_is_chosen_all_other_folds_are_learned_from(squares: Any) -> None:
+    material = gather_material(squares, fold=2, val_chooses=False)
+
+    assert set(material.train.manifest["fold"]) == {0, 1, 3}
+    assert set(material.val.manifest["fold"]) == {2}
+
+
+def test_one_fold_or_too_few_patients_are_refused(
     squares: Any, tiny_config: Callable[..., Config], run: RunFolder
 ) -> None:
-    with pytest.raises(ConfigError, match="at least 3 folds, not 2"):
-        run_cross_validation(squares, config=tiny_config(), run=run, folds=2)
-    squares.films.manifest["fold"] %= 2
-    with pytest.raises(SplitError, match="at least three folds"):
+    with pytest.raises(ConfigError, match="at least 2 folds, not 1"):
+        run_cross_validation(squares, config=tiny_config(), run=run, folds=1)
+    squares.films.manifest["group_id"] = "one patient"
+    with pytest.raises(SplitError, match=r"train\.monitor=last"):
         gather_material(squares, fold=0)
 
 

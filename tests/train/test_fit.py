@@ -200,3 +200,15 @@ def test_outside_of_the_main_thread_training_works_without_signals(
     thread.join(60)
 
     assert results == [1]
+
+
+def test_last_keeps_the_last_epoch_whatever_validation_says(
+    squares: Any, tiny_config: Callable[..., Config], run: RunFolder
+) -> None:
+    # A learning rate that ruins the network at once: the first epoch is better than the last.
+    config = tiny_config(epochs=3, monitor="last", learning_rate=3.0, average_decay=0.0)
+
+    result = run_train(squares, config=config, run=run)
+
+    assert result.best_epoch == 3
+    assert "the config asks for the last, epoch 3" in result.describe()

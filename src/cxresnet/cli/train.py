@@ -35,7 +35,12 @@ def train(  # noqa: PLR0913  each is a flag of the command
         int, typer.Option("--folds", help="Cross-validate over so many folds, grouped by patient.")
     ] = 0,
     seeds: Annotated[
-        str, typer.Option("--seeds", help="With --folds: one round for each, as 0,1,2.")
+        str,
+        typer.Option(
+            "--seeds",
+            help="Train once for each, as 0,1,2: they answer together. With --folds: one round "
+            "for each.",
+        ),
     ] = "",
     sweep: Annotated[
         bool,
@@ -46,20 +51,52 @@ def train(  # noqa: PLR0913  each is a flag of the command
 ) -> None:
     """Train the network from scratch; validation chooses the epoch."""
     from cxresnet.data.dataset import open_dataset
+    from cxresnet.train.spread import reseed
 
     settings = read_config(config, settings=set_ or ())
     films = open_dataset(dataset)
     run = claim_run_folder(out, dataset=dataset, force=force or resume)
     if sweep:
         settings = _sweep(films, settings)
-    if not folds:
+    several = _parse_seeds(seeds)
+    if folds:
+        _cross_validate(films, settings, run=run, folds=folds, seeds=several, resume=resume)
+    elif len(several) > 1:
+        _train_seeds(films, settings, run=run, seeds=several, resume=resume)
+    else:
+        settings = reseed(settings, several[0]) if several else settings
         train_network(films, config=settings, run=run, resume=resume)
-        return
+
+
+def _cross_validate(
+    films: PreparedDataset,
+    config: Config,
+    *,
+    run: RunFolder,
+    folds: int,
+    seeds: tuple[int, ...],
+    resume: bool,
+) -> None:
     from cxresnet.train.cross_validation import run_cross_validation
 
     result = run_cross_validation(
-        films, config=settings, run=run, folds=folds, seeds=_parse_seeds(seeds), resume=resume
+        films, config=config, run=run, folds=folds, seeds=seeds, resume=resume
     )
+    say(result.describe())
+    say_wrote(run.train)
+
+
+def _train_seeds(
+    films: PreparedDataset,
+    config: Config,
+    *,
+    run: RunFolder,
+    seeds: tuple[int, ...],
+    resume: bool,
+) -> None:
+    from cxresnet.train.seeds import run_seeds
+
+    result = run_seeds(films, config=config, run=run, seeds=seeds, resume=resume)
     say(result.describe())
     say_wrote(run.train)
 

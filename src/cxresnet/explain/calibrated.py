@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from cxresnet.explain.mode import require_evaluation_mode
-from cxresnet.model.resnet import CXResNet
+from cxresnet.model.ensemble import Network
 
 __all__ = ["CalibratedNetwork"]
 
@@ -18,7 +18,7 @@ class CalibratedNetwork(nn.Module):
         temperature: Above 0.
     """
 
-    def __init__(self, network: CXResNet, *, temperature: float) -> None:
+    def __init__(self, network: Network, *, temperature: float) -> None:
         """Wrap a network.
 
         Raises:

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from cxresnet import DISCLAIMER
 from cxresnet.core.config.model import ModelConfig
 from cxresnet.core.errors import CheckpointError, ConfigError
-from cxresnet.model.presets import build_model, complete_config
-from cxresnet.model.resnet import CXResNet
+from cxresnet.model.ensemble import Network
+from cxresnet.model.presets import build_network, complete_config
 from cxresnet.model.sealed_folder import find_sealed_folder
 from cxresnet.model.tensor_folder import read_tensor_folder, write_tensor_folder
 
@@ -110,7 +110,7 @@ def read_checkpoint(folder: Path) -> tuple[dict[str, Tensor], CheckpointRecord]:
     return content.tensors[_WEIGHTS], _parse_record(content.documents[_RECORD], folder=folder)
 
 
-def read_model(folder: Path) -> tuple[CXResNet, CheckpointRecord]:
+def read_model(folder: Path) -> tuple[Network, CheckpointRecord]:
     """Read a network ready to predict: on the CPU, in evaluation mode.
 
     Raises:
@@ -118,7 +118,7 @@ def read_model(folder: Path) -> tuple[CXResNet, CheckpointRecord]:
     """
     weights, record = read_checkpoint(folder)
     try:
-        network = build_model(record.model, class_count=len(record.class_names))
+        network = build_network(record.model, class_count=len(record.class_names))
     except ConfigError as error:
         raise CheckpointError(f"'{folder}' names a network that is not known: {error}") from error
     load_weights(network, weights)

@@ -9,9 +9,17 @@ from dataclasses import dataclass
 from cxresnet.core.config.model import ModelConfig
 from cxresnet.core.errors import ConfigError
 from cxresnet.model.architecture import Architecture
+from cxresnet.model.ensemble import CXResNetEnsemble, Network
 from cxresnet.model.resnet import CXResNet
 
-__all__ = ["Preset", "build_model", "complete_config", "list_presets", "resolve_architecture"]
+__all__ = [
+    "Preset",
+    "build_model",
+    "build_network",
+    "complete_config",
+    "list_presets",
+    "resolve_architecture",
+]
 
 
 @dataclass(frozen=True)
@@ -150,18 +158,30 @@ def resolve_architecture(config: ModelConfig) -> Architecture:
         ConfigError: No preset has the name, or widths and depths do not fit each other.
     """
     preset = _find_preset(config.preset)
-    changes = config.model_dump(exclude={"preset"}, exclude_none=True)
+    changes = config.model_dump(exclude={"preset", "members"}, exclude_none=True)
     return dataclasses.replace(preset.architecture, **changes)
 
 
 def complete_config(config: ModelConfig) -> ModelConfig:
     """Write out everything that the preset says, for a checkpoint that outlives its preset."""
     architecture = resolve_architecture(config)
-    return ModelConfig(preset=config.preset, **dataclasses.asdict(architecture))
+    return ModelConfig(
+        preset=config.preset, members=config.members, **dataclasses.asdict(architecture)
+    )
+
+
+def build_network(config: ModelConfig, *, class_count: int) -> Network:
+    """Build what a checkpoint of this config holds: one network, or several that answer together.
+
+    Raises:
+        ConfigError: As of `build_model`.
+    """
+    members = [build_model(config, class_count=class_count) for _ in range(config.members)]
+    return members[0] if len(members) == 1 else CXResNetEnsemble(members)
 
 
 def build_model(config: ModelConfig, *, class_count: int) -> CXResNet:
-    """Build a network with fresh weights, drawn from torch's current random state.
+    """Build one network with fresh weights, drawn from torch's current random state.
 
     Args:
         config: A preset and what differs from it.

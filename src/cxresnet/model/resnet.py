@@ -160,11 +160,15 @@ class CXResNet(nn.Module):
         last_map: Tensor = self.stages(self.stem(images))
         return last_map
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Compute logits, (batch, class_count), of images as `features` takes them."""
-        pooled = self.pool(self.features(images)).flatten(1)
+    def classify(self, last_map: Tensor) -> Tensor:
+        """Compute logits, (batch, class_count), of what `features` gives."""
+        pooled = self.pool(last_map).flatten(1)
         logits: Tensor = self.head(self.dropout(pooled))
         return logits
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Compute logits, (batch, class_count), of images as `features` takes them."""
+        return self.classify(self.features(images))
 
 
 def _build_stages(architecture: Architecture) -> OrderedDict[str, nn.Module]:

@@ -19,7 +19,7 @@ from cxresnet.data.augment import build_test_views
 from cxresnet.data.image import decode_film
 from cxresnet.data.preprocess import Preprocessing, normalise, prepare_film
 from cxresnet.model.checkpoint import CheckpointRecord, read_model
-from cxresnet.model.resnet import CXResNet
+from cxresnet.model.ensemble import Network
 from cxresnet.predict.predictions import Predictions
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class Predictor:
         preprocessing: The road that every film takes, with mean and sd.
     """
 
-    model: CXResNet
+    model: Network
     record: CheckpointRecord
     preprocessing: Preprocessing
 

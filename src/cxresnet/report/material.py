@@ -24,7 +24,7 @@ from cxresnet.evaluate.record import Evaluation, read_evaluation
 from cxresnet.evaluate.selective import SELECTIVE_NAME, SelectiveResult, read_selective
 from cxresnet.explain.record import Attributions, read_attributions
 from cxresnet.model.checkpoint import CheckpointRecord, read_model
-from cxresnet.model.resnet import CXResNet
+from cxresnet.model.ensemble import Network
 from cxresnet.report.section import Notice
 from cxresnet.report.sections.elsewhere import ExternalMaterial
 from cxresnet.report.sections.films import FilmMaterial
@@ -57,7 +57,7 @@ class RunMaterial:
 
     name: str
     dataset: PreparedDataset | None = None
-    model: CXResNet | None = None
+    model: Network | None = None
     record: CheckpointRecord | None = None
     history: pd.DataFrame | None = None
     config: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)

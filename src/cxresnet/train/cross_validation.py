@@ -3,16 +3,17 @@
 train/
   rounds/seed-0-fold-0/train/   each round's own training
   predictions_seed-0.csv        what each film was called by the network that never saw it
-  cross_validation.json         every round, and mean and spread
+  cross_validation.json         every round, mean and spread, and all seeds together
 """
 
 from __future__ import annotations
 
 import logging
-import statistics
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+
+import numpy as np
 
 from cxresnet import DISCLAIMER
 from cxresnet.core.config import Config
@@ -20,8 +21,8 @@ from cxresnet.core.errors import ConfigError
 from cxresnet.core.files import write_json
 from cxresnet.core.run_folder import RunFolder
 from cxresnet.data.dataset import PreparedDataset
-from cxresnet.metrics.classification import Judged, build_headline_statistics
-from cxresnet.metrics.statistic import compute_value
+from cxresnet.metrics.bootstrap import compute_estimates
+from cxresnet.metrics.estimate import Estimate
 from cxresnet.predict.predictions import (
     Predictions,
     concatenate_predictions,
@@ -29,8 +30,16 @@ from cxresnet.predict.predictions import (
 )
 from cxresnet.predict.predictor import load_predictor
 from cxresnet.train.fit import run_train
+from cxresnet.train.spread import (
+    Scores,
+    Spread,
+    build_statistics,
+    compute_scores,
+    compute_spread,
+    reseed,
+)
 
-__all__ = ["CrossValidation", "Round", "Spread", "run_cross_validation"]
+__all__ = ["CrossValidation", "Round", "run_cross_validation"]
 
 _logger = logging.getLogger(__name__)
 
@@ -51,16 +60,7 @@ class Round:
     fold: int
     best_epoch: int
     films: int
-    scores: dict[str, float | None]
-
-
-@dataclass(frozen=True)
-class Spread:
-    """Mean and sample standard deviation over `n` rounds; sd is None for a single one."""
-
-    mean: float
-    sd: float | None
-    n: int
+    scores: Scores
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,14 +69,19 @@ class CrossValidation:
 
     Attributes:
         rounds: In the order of training.
-        spread: From score to its mean and spread over rounds.
+        spread: From score to its mean and spread over rounds: folds and seeds.
         pooled: From seed to the scores over all films at once, each from its own round.
+        pooled_spread: From score to mean and spread of `pooled` over seeds.
+        together: From score to its estimate, where the networks of all seeds answer together (their
+            logits averaged), each film by those that never saw it.
         predictions: The tables, one a seed.
     """
 
     rounds: tuple[Round, ...]
     spread: dict[str, Spread]
-    pooled: dict[int, dict[str, float | None]]
+    pooled: dict[int, Scores]
+    pooled_spread: dict[str, Spread]
+    together: dict[str, Estimate]
     predictions: tuple[Path, ...]
 
     def describe(self) -> str:
@@ -104,44 +109,49 @@ def run_cross_validation(
         dataset: Prepared with `data.folds`; the sealed test split is in no fold.
         config: Of every round, but for the seed.
         run: Where `train/` is written.
-        folds: As many as the dataset has, at least 3.
+        folds: As many as the dataset has, at least 2.
         seeds: One or more; empty takes the config's.
         resume: Go on where an earlier call stopped; rounds that are done stay.
 
     Raises:
-        ConfigError: Fewer than three folds, or several devices.
+        ConfigError: Fewer than two folds, or several devices.
         DatasetError: The dataset has no such folds.
         TrainingError: As of `run_train`.
     """
     _require_rounds(config, folds=folds)
     rounds: list[Round] = []
-    pooled: dict[int, dict[str, float | None]] = {}
-    paths: list[Path] = []
+    tables: dict[int, Predictions] = {}
     for seed in seeds or (config.train.seed,):
-        seeded = _reseed(config, seed)
+        seeded = reseed(config, seed)
         done = [
             _run_round(dataset, config=seeded, run=run, fold=fold, resume=resume)
             for fold in range(folds)
         ]
-        whole = concatenate_predictions([table for _, table in done])
         rounds += [one for one, _ in done]
-        pooled[seed] = _score(whole)
-        paths.append(write_predictions(run.train / f"predictions_seed-{seed}.csv", whole))
+        tables[seed] = concatenate_predictions([table for _, table in done])
+        write_predictions(_get_table_path(run, seed), tables[seed])
+    pooled = {seed: compute_scores(table) for seed, table in tables.items()}
     result = CrossValidation(
         rounds=tuple(rounds),
-        spread=_compute_spread(rounds),
+        spread=compute_spread([one.scores for one in rounds]),
         pooled=pooled,
-        predictions=tuple(paths),
+        pooled_spread=compute_spread(list(pooled.values())),
+        together=_judge_together(list(tables.values()), config=config),
+        predictions=tuple(_get_table_path(run, seed) for seed in tables),
     )
     _write_summary(run.train / "cross_validation.json", result)
     return result
 
 
+def _get_table_path(run: RunFolder, seed: int) -> Path:
+    return run.train / f"predictions_seed-{seed}.csv"
+
+
 def _require_rounds(config: Config, *, folds: int) -> None:
-    if folds < 3:
+    if folds < 2:
         raise ConfigError(
-            f"Cross-validation needs at least 3 folds, not {folds}: one is held out, one chooses "
-            "the epoch, the others are learned from."
+            f"Cross-validation needs at least 2 folds, not {folds}: one is held out, the others "
+            "are learned from."
         )
     if config.train.devices not in {1, "auto"}:
         raise ConfigError("Cross-validation trains on one device: --set train.devices=1.")
@@ -155,40 +165,31 @@ def _run_round(
     folder = RunFolder(run.train / "rounds" / f"seed-{seed}-fold-{fold}")
     result = run_train(dataset, config=config, run=folder, resume=resume, fold=fold)
     held_out = dataset.select_fold(fold, "val")
-    table = load_predictor(result.checkpoint).predict_film_set(held_out)
+    table = load_predictor(result.checkpoint).predict_film_set(
+        held_out, test_views=config.evaluate.test_views
+    )
     done = Round(
         seed=seed,
         fold=fold,
         best_epoch=result.best_epoch,
         films=len(table),
-        scores=_score(table),
+        scores=compute_scores(table),
     )
     return done, table
 
 
-def _reseed(config: Config, seed: int) -> Config:
-    return config.model_copy(update={"train": config.train.model_copy(update={"seed": seed})})
-
-
-def _score(table: Predictions) -> dict[str, float | None]:
-    judged = Judged(
-        class_names=table.class_names,
-        truth=table.truth,
-        predicted=table.logits.argmax(axis=1),
-        probabilities=table.probabilities,
+def _judge_together(tables: Sequence[Predictions], *, config: Config) -> dict[str, Estimate]:
+    """Judge the mean of the logits of all seeds; every table holds the same films in one order."""
+    first = tables[0]
+    mean = np.stack([table.logits for table in tables]).mean(axis=0)
+    settings = config.evaluate
+    return compute_estimates(
+        build_statistics(replace(first, logits=mean)),
+        groups=np.array(first.group_ids),
+        resamples=settings.bootstrap_resamples,
+        confidence=settings.confidence,
+        generator=np.random.default_rng(settings.seed),
     )
-    return {one.name: compute_value(one) for one in build_headline_statistics(judged)}
-
-
-def _compute_spread(rounds: Sequence[Round]) -> dict[str, Spread]:
-    """Compute mean and spread of each score that is defined in every round."""
-    spread = {}
-    for name in rounds[0].scores:
-        values = [value for one in rounds if (value := one.scores[name]) is not None]
-        if len(values) == len(rounds):
-            sd = statistics.stdev(values) if len(values) > 1 else None
-            spread[name] = Spread(statistics.fmean(values), sd, len(values))
-    return spread
 
 
 def _write_summary(path: Path, result: CrossValidation) -> None:
@@ -199,5 +200,7 @@ def _write_summary(path: Path, result: CrossValidation) -> None:
             "rounds": [asdict(one) for one in result.rounds],
             "spread": {name: asdict(one) for name, one in result.spread.items()},
             "pooled": {str(seed): scores for seed, scores in result.pooled.items()},
+            "pooled_spread": {name: asdict(one) for name, one in result.pooled_spread.items()},
+            "together": {name: asdict(one) for name, one in result.together.items()},
         },
     )

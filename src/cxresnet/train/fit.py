@@ -77,7 +77,12 @@ def run_train(
         KeyboardInterrupt: Ctrl-C; the state is saved.
         SystemExit: SIGTERM, with code 143; the state is saved.
     """
-    material = gather_material(dataset, fold=fold, without_source=without_source)
+    material = gather_material(
+        dataset,
+        fold=fold,
+        without_source=without_source,
+        val_chooses=config.train.monitor != "last",
+    )
     state = _find_state(run) if resume else None
     if not resume and rank_zero_only.rank == 0:
         _clear(run)
@@ -92,6 +97,7 @@ def run_train(
         metrics=session.selection.best_metrics,
         val_films=len(material.val),
         seconds=sum(row["seconds"] for row in session.history.rows),
+        chosen=config.train.monitor != "last",
     )
 
 

@@ -27,7 +27,7 @@ class History(Callback):  # type: ignore[misc]  # mypy does not follow Lightning
     Args:
         path: Of `history.csv`.
         epochs: At most so many, for the log line.
-        monitor: The column by which the epoch is chosen; the log line shows it.
+        monitor: The column by which the epoch is chosen, shown in the log line; or "last".
     """
 
     def __init__(self, path: Path, *, epochs: int, monitor: str) -> None:
@@ -74,7 +74,9 @@ class History(Callback):  # type: ignore[misc]  # mypy does not follow Lightning
 
     def _describe(self, row: dict[str, float]) -> str:
         shown = dict.fromkeys(["train_loss", "val_loss", "val_balanced_accuracy", self._monitor])
-        numbers = ", ".join(f"{name.replace('_', ' ')} {row[name]:.3f}" for name in shown)
+        numbers = ", ".join(
+            f"{name.replace('_', ' ')} {row[name]:.3f}" for name in shown if name in row
+        )
         return f"Epoch {row['epoch']}/{self._epochs}: {numbers}, {row['seconds']:.1f} s"
 
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
+
+import numpy as np
+from sklearn.model_selection import StratifiedGroupKFold
 
 from cxresnet.core.errors import SplitError
 from cxresnet.data.dataset import FilmSet, PreparedDataset
@@ -10,6 +14,8 @@ from cxresnet.data.preprocess import Preprocessing, complete_preprocessing, coun
 from cxresnet.data.source_rounds import find_other_films, take_films
 
 __all__ = ["Material", "gather_material"]
+
+_CHOOSING_PARTS = 7
 
 
 @dataclass(frozen=True)
@@ -34,16 +40,23 @@ class Material:
 
 
 def gather_material(
-    dataset: PreparedDataset, *, fold: int | None = None, without_source: str | None = None
+    dataset: PreparedDataset,
+    *,
+    fold: int | None = None,
+    without_source: str | None = None,
+    val_chooses: bool = True,
 ) -> Material:
     """Take the films of the splits, or of one round of cross-validation, or without a source.
 
     Args:
         dataset: A prepared dataset.
-        fold: None for the splits. Else this fold is held out altogether, the next one chooses the
-            epoch, and the others are learned from: a fold that chose the epoch would flatter it.
+        fold: None for the splits. Else this fold is held out altogether, a share of the others
+            chooses the epoch, patients and copies kept together, and the rest is learned from: a
+            fold that chose the epoch would flatter it.
         without_source: Leave out every film that has to do with this source, its patients' films
             elsewhere too; mean and sd are measured on what is left.
+        val_chooses: Whether validation chooses anything. Where it does not, all folds but the one
+            held out are learned from, and that one only watches.
 
     Raises:
         DatasetError: There is no such split or fold.
@@ -51,8 +64,10 @@ def gather_material(
     """
     if fold is None:
         train, val = dataset.select("train"), dataset.select("val")
-    else:
+    elif val_chooses:
         train, val = _take_round(dataset, fold)
+    else:
+        train, val = dataset.select_fold(fold, "train"), dataset.select_fold(fold, "val")
     preprocessing = dataset.preprocessing
     if without_source is not None:
         train, val = (
@@ -77,13 +92,19 @@ def gather_material(
 
 
 def _take_round(dataset: PreparedDataset, fold: int) -> tuple[FilmSet, FilmSet]:
+    """Split what is not held out: one part in `_CHOOSING_PARTS` of its groups chooses the epoch."""
     others = dataset.select_fold(fold, "train")
-    folds = others.manifest["fold"].to_numpy()
-    following = min(folds[folds > fold], default=folds.min())
-    is_val = folds == following
-    if is_val.all():
+    groups = others.manifest["group_id"].to_numpy()
+    if len(np.unique(groups)) < _CHOOSING_PARTS:
         raise SplitError(
-            "Cross-validation needs at least three folds: one held out, one that chooses the "
-            "epoch, one to learn from. Prepare the dataset again with --set data.folds=5."
+            f"Fewer than {_CHOOSING_PARTS} patients are left beside fold {fold}: none can be put "
+            "aside to choose the epoch. Give more films, or take the last epoch: "
+            "--set train.monitor=last."
         )
-    return take_films(others, ~is_val), take_films(others, is_val)
+    splitter = StratifiedGroupKFold(_CHOOSING_PARTS, shuffle=True, random_state=fold)
+    with warnings.catch_warnings():
+        # A class with fewer films than parts is no fault here: it is learned from where it lies.
+        warnings.simplefilter("ignore", UserWarning)
+        _, choosing = next(iter(splitter.split(others.labels, others.labels, groups)))
+    is_choosing = np.isin(np.arange(len(others.labels)), choosing)
+    return take_films(others, ~is_choosing), take_films(others, is_choosing)

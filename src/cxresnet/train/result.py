@@ -19,6 +19,7 @@ class TrainResult:
         best_epoch: The chosen one, 1 and up.
         metrics: Of that epoch: train loss and all of `VALIDATION_NAMES`.
         val_films: How many films the validation numbers rest on.
+        chosen: Whether those films chose the epoch.
         seconds: Of all epochs together.
     """
 
@@ -28,6 +29,7 @@ class TrainResult:
     metrics: dict[str, float]
     val_films: int
     seconds: float
+    chosen: bool = True
 
     def describe(self) -> str:
         """Say in one sentence how it went."""
@@ -35,8 +37,10 @@ class TrainResult:
             self.metrics[name] for name in ("val_balanced_accuracy", "val_macro_auroc")
         )
         area = "not defined" if math.isnan(auroc) else f"{auroc:.3f}"
+        how = "validation chose" if self.chosen else "the config asks for the last,"
+        note = "chosen on these very films; " if self.chosen else ""
         return (
-            f"Trained {self.epochs} epochs in {self.seconds:.0f} s; validation chose epoch "
+            f"Trained {self.epochs} epochs in {self.seconds:.0f} s; {how} epoch "
             f"{self.best_epoch}: balanced accuracy {balanced:.3f}, macro AUROC {area} "
-            f"(n={self.val_films} films, chosen on these very films; 'evaluate' says how good)."
+            f"(n={self.val_films} films, {note}'evaluate' says how good)."
         )

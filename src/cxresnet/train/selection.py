@@ -76,6 +76,8 @@ class Selection(Callback):  # type: ignore[misc]  # mypy does not follow Lightni
 
     def _is_better(self, metrics: dict[str, float]) -> bool:
         """Compare by the monitor, then by the loss: an AUROC of few films often ties at 1."""
+        if self._config.monitor == "last":
+            return True
         return self.best_epoch == 0 or self._rate(metrics) > self._rate(self.best_metrics)
 
     def _rate(self, metrics: dict[str, float]) -> tuple[float, float]:

@@ -42,6 +42,7 @@ class ModelConfig(Section):
         stochastic_depth: Share of films for which the last block is left out of a training step;
             earlier blocks less, in proportion.
         dropout: Share of pooled features left out of a training step, before the head.
+        members: Networks whose logits are averaged; `cxresnet train --seeds` sets it.
     """
 
     preset: str = Field(default="nano", min_length=1)
@@ -57,6 +58,7 @@ class ModelConfig(Section):
     norm: NormName | None = None
     stochastic_depth: float | None = Field(default=None, ge=0, lt=1)
     dropout: float | None = Field(default=None, ge=0, lt=1)
+    members: int = Field(default=1, ge=1, le=100)
 
     @model_validator(mode="after")
     def _each_stage_has_a_width_and_a_depth(self) -> Self:

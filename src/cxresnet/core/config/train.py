@@ -64,7 +64,8 @@ class TrainConfig(Section):
         swa_share: Over this last share of the epochs, the network that is judged is the plain mean
             of the weights instead (SWA), and the learning rate stays level; 0 does not.
         gradient_clip: Longest gradient; longer ones are shortened. 0 does not.
-        monitor: What chooses the epoch, on validation films.
+        monitor: What chooses the epoch, on validation films; "last" takes the last one, whatever
+            they say, and they only watch.
         patience_epochs: Stop when that has not improved for so long; 0 never stops early.
         seed: Of weights, order and augmentation.
         accelerator: "auto" takes a GPU if there is one.
@@ -89,7 +90,9 @@ class TrainConfig(Section):
     average_decay: float = Field(default=0.99, ge=0, lt=1)
     swa_share: float = Field(default=0.0, ge=0, le=0.9)
     gradient_clip: float = Field(default=5.0, ge=0)
-    monitor: Literal["val_loss", "val_macro_auroc", "val_balanced_accuracy"] = "val_macro_auroc"
+    monitor: Literal["val_loss", "val_macro_auroc", "val_balanced_accuracy", "last"] = (
+        "val_macro_auroc"
+    )
     patience_epochs: int = Field(default=0, ge=0)
     seed: int = Field(default=0, ge=0)
     accelerator: str = "auto"

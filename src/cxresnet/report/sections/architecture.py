@@ -6,8 +6,8 @@ import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from cxresnet.model.ensemble import CXResNetEnsemble, Network
 from cxresnet.model.picture import draw_architecture
-from cxresnet.model.resnet import CXResNet
 from cxresnet.model.summary import LayerRow, Totals, compute_totals, summarise_model
 from cxresnet.report.section import Section
 
@@ -25,6 +25,7 @@ class ArchitectureView:
             nor a class's name can reach out of it.
         rows: Its parts in order.
         totals: Sums of the rows.
+        members: Networks of this kind whose answers are averaged; 1 is a single network.
     """
 
     preset: str
@@ -32,10 +33,11 @@ class ArchitectureView:
     address: str
     rows: tuple[LayerRow, ...]
     totals: Totals
+    members: int = 1
 
 
 def build_architecture_section(
-    model: CXResNet | None, *, preset: str, side_px: int, class_names: Sequence[str]
+    model: Network | None, *, preset: str, side_px: int, class_names: Sequence[str]
 ) -> Section:
     """Build the section; without a network it says how to get one.
 
@@ -49,13 +51,15 @@ def build_architecture_section(
     if model is None:
         missing = "Not trained yet. 'cxresnet train DATASET --out RUN' builds and trains a network."
         return Section(anchor, title, short, view=None, missing=missing)
-    picture = draw_architecture(model, side_px=side_px, class_names=class_names)
-    rows = tuple(summarise_model(model, side_px=side_px))
+    networks = model.networks if isinstance(model, CXResNetEnsemble) else (model,)
+    picture = draw_architecture(networks[0], side_px=side_px, class_names=class_names)
+    rows = tuple(summarise_model(networks[0], side_px=side_px))
     view = ArchitectureView(
         preset=preset,
         side_px=side_px,
         address="data:image/svg+xml;base64," + base64.b64encode(picture.encode()).decode("ascii"),
         rows=rows,
         totals=compute_totals(rows),
+        members=len(networks),
     )
     return Section(anchor, title, short, view=view)
