@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +11,12 @@ import torch
 
 from cxresnet.core.config import Config
 from cxresnet.core.errors import ConfigError
-from cxresnet.train.learning_rate import choose_learning_rate, find_learning_rate
+from cxresnet.train.learning_rate import (
+    LearningRateCurve,
+    choose_learning_rate,
+    find_learning_rate,
+    write_learning_rates,
+)
 
 
 def test_the_choice_by_hand() -> None:
@@ -42,3 +48,16 @@ def test_a_range_that_leaves_nothing_to_sweep_is_refused(
 ) -> None:
     with pytest.raises(ConfigError, match="0 < lowest < highest"):
         find_learning_rate(squares, config=tiny_config(), **wrong)
+
+
+def test_the_curve_is_written_with_the_chosen_rate_marked(tmp_path: Path) -> None:
+    curve = LearningRateCurve(rates=(0.001, 0.01, 0.1), losses=(1.0, 0.5, 2.0), suggestion=0.01)
+
+    path = write_learning_rates(tmp_path / "learning_rates.csv", curve)
+
+    assert path.read_text().splitlines() == [
+        "learning_rate,train_loss,chosen",
+        "0.001,1,0",
+        "0.01,0.5,1",
+        "0.1,2,0",
+    ]

@@ -57,7 +57,9 @@ def train(  # noqa: PLR0913  each is a flag of the command
     films = open_dataset(dataset)
     run = claim_run_folder(out, dataset=dataset, force=force or resume)
     if sweep:
-        settings = _sweep(films, settings)
+        settings = _sweep(films, settings, run=run)
+    elif not resume:
+        run.learning_rates.unlink(missing_ok=True)
     several = _parse_seeds(seeds)
     if folds:
         _cross_validate(films, settings, run=run, folds=folds, seeds=several, resume=resume)
@@ -110,10 +112,11 @@ def train_network(films: PreparedDataset, *, config: Config, run: RunFolder, res
     say_wrote(run.train)
 
 
-def _sweep(films: PreparedDataset, config: Config) -> Config:
-    from cxresnet.train.learning_rate import find_learning_rate
+def _sweep(films: PreparedDataset, config: Config, *, run: RunFolder) -> Config:
+    from cxresnet.train.learning_rate import find_learning_rate, write_learning_rates
 
     curve = find_learning_rate(films, config=config)
+    say_wrote(write_learning_rates(run.learning_rates, curve))
     say(f"Learning rate {curve.suggestion:.2g}: there the loss fell fastest.")
     train = config.train.model_copy(update={"learning_rate": curve.suggestion})
     return config.model_copy(update={"train": train})

@@ -45,6 +45,11 @@ class RunFolder:
         return self.train / "history.csv"
 
     @property
+    def learning_rates(self) -> Path:
+        """`learning_rates.csv`: how the loss ran while the rate rose; only after a sweep."""
+        return self.train / "learning_rates.csv"
+
+    @property
     def evaluate(self) -> Path:
         """What `evaluate` found."""
         return self.path / "evaluate"

@@ -44,6 +44,7 @@ class RunMaterial:
         model: The network that validation chose.
         record: What came with its weights.
         history: One row an epoch.
+        learning_rates: The sweep for the learning rate, one row a rate.
         config: By section and key.
         environment: Of the training, by name.
         evaluation: The numbers.
@@ -60,6 +61,7 @@ class RunMaterial:
     model: Network | None = None
     record: CheckpointRecord | None = None
     history: pd.DataFrame | None = None
+    learning_rates: pd.DataFrame | None = None
     config: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     environment: Mapping[str, Any] = field(default_factory=dict)
     evaluation: Evaluation | None = None
@@ -82,6 +84,7 @@ def read_run_material(run: RunFolder) -> RunMaterial:
         model=model,
         record=record,
         history=reader.read("history", run.history, pd.read_csv),
+        learning_rates=reader.read("learning rates", run.learning_rates, pd.read_csv),
         config=reader.read("config", run.train / "config.json", read_json) or {},
         environment=reader.read("environment", run.train / "environment.json", read_json) or {},
         evaluation=reader.read("test", run.metrics, read_evaluation),

@@ -79,6 +79,7 @@ def _build_sections(material: RunMaterial, films: FilmMaterial | None) -> list[S
             chosen_epoch=_find_chosen_epoch(material),
             settings=config.get("train", {}),
             environment=material.environment,
+            learning_rates=material.learning_rates,
         ),
         build_evaluation_section(material.evaluation),
         build_elsewhere_section(material.left_out, material.externals),

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 
 from cxresnet.core.config import Config
 from cxresnet.core.errors import ConfigError
+from cxresnet.core.files import write_text
 from cxresnet.core.progress import track
 from cxresnet.core.seeding import derive_seed
 from cxresnet.data.dataset import PreparedDataset
@@ -23,7 +25,12 @@ from cxresnet.train.sampling import build_sampler
 from cxresnet.train.surroundings import reproducible
 from cxresnet.train.variation import vary_batch
 
-__all__ = ["LearningRateCurve", "choose_learning_rate", "find_learning_rate"]
+__all__ = [
+    "LearningRateCurve",
+    "choose_learning_rate",
+    "find_learning_rate",
+    "write_learning_rates",
+]
 
 _SMOOTHING = 0.9
 _HOPELESS = 4.0
@@ -83,6 +90,20 @@ def find_learning_rate(
         losses=tuple(losses),
         suggestion=choose_learning_rate(rates, losses),
     )
+
+
+def write_learning_rates(path: Path, curve: LearningRateCurve) -> Path:
+    """Write the curve as a table, whole or not at all; the chosen rate is marked. Returns the path.
+
+    Raises:
+        StorageError: The file cannot be written.
+    """
+    lines = ["learning_rate,train_loss,chosen"]
+    lines += [
+        f"{rate:.6g},{loss:.6g},{int(rate == curve.suggestion)}"
+        for rate, loss in zip(curve.rates, curve.losses, strict=True)
+    ]
+    return write_text(path, "\n".join(lines) + "\n")
 
 
 def choose_learning_rate(rates: list[float], losses: list[float]) -> float:

@@ -44,3 +44,16 @@ def test_before_training_the_section_says_how_to_train() -> None:
     for history in (None, pd.DataFrame()):
         section = build_training_section(history, chosen_epoch=None, settings={}, environment={})
         assert "cxresnet train" in section.missing
+
+
+def test_a_sweep_for_the_learning_rate_is_drawn_where_there_was_one(history: pd.DataFrame) -> None:
+    rates = pd.DataFrame(
+        {"learning_rate": [1e-3, 1e-2, 1e-1], "train_loss": [1.0, 0.5, 2.0], "chosen": [0, 1, 0]}
+    )
+    section = build_training_section(
+        history, chosen_epoch=1, settings={}, environment={}, learning_rates=rates
+    )
+    assert isinstance(section.view, TrainingView)
+    curve = section.view.curves[-1]
+    assert curve.title == "Loss while the learning rate rose"
+    assert "from 0.001 to 0.1" in curve.drawing.words

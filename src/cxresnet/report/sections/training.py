@@ -71,6 +71,7 @@ def build_training_section(
     chosen_epoch: int | None,
     settings: Mapping[str, object],
     environment: Mapping[str, object],
+    learning_rates: pd.DataFrame | None = None,
 ) -> Section:
     """Build the section; without a history it says how to get one.
 
@@ -79,6 +80,7 @@ def build_training_section(
         chosen_epoch: The epoch that validation chose.
         settings: Of the training, by name.
         environment: Of the training, by name.
+        learning_rates: `learning_rates.csv`, where the rate was swept for.
     """
     anchor, title, short = "training", "How it was trained", "Training"
     if history is None or history.empty:
@@ -87,6 +89,7 @@ def build_training_section(
     curves = (
         _draw_curve(history, "Loss", _LOSSES, chosen_epoch=chosen_epoch),
         _draw_curve(history, "Scores on validation films", _SCORES, chosen_epoch=chosen_epoch),
+        _draw_sweep(learning_rates),
     )
     view = TrainingView(
         epochs=len(history),
@@ -135,6 +138,25 @@ def _draw_curve(
     names = tuple(columns[name] for name in present)
     words = f"{title} over {len(epochs)} epochs: {', '.join(names)}."
     return Curve(title, draw_svg(f"history-{present[0]}", draw, words=words), names)
+
+
+def _draw_sweep(learning_rates: pd.DataFrame | None) -> Curve | None:
+    """Draw how the loss ran while the learning rate rose; None where nobody swept."""
+    if learning_rates is None or learning_rates.empty:
+        return None
+    rates = learning_rates["learning_rate"].to_numpy()
+    losses = learning_rates["train_loss"].to_numpy()
+    chosen = learning_rates["chosen"].to_numpy() == 1
+
+    def draw(axes: Axes) -> None:
+        axes.set_xscale("log")
+        axes.plot(rates, losses, color=SERIES[0])
+        axes.plot(rates[chosen], losses[chosen], "o", color=SERIES[0], markersize=5)
+        axes.set_xlabel("learning rate")
+
+    words = f"Training loss while the learning rate rose from {rates[0]:.2g} to {rates[-1]:.2g}."
+    title = "Loss while the learning rate rose"
+    return Curve(title, draw_svg("learning-rates", draw, words=words), ("training",))
 
 
 def _mark(
