@@ -51,7 +51,7 @@ def train(  # noqa: PLR0913  each is a flag of the command
 ) -> None:
     """Train the network from scratch; validation chooses the epoch."""
     from cxresnet.data.dataset import open_dataset
-    from cxresnet.train.spread import reseed
+    from cxresnet.train.rounds import reseed
 
     settings = read_config(config, settings=set_ or ())
     films = open_dataset(dataset)

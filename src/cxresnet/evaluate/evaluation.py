@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +18,16 @@ from cxresnet.evaluate.baselines import BaselineAnswer, ask_baselines
 from cxresnet.evaluate.external import EXTERNAL_NAME, compare_with_internal, write_external
 from cxresnet.evaluate.from_predictions import Background, evaluate_predictions
 from cxresnet.evaluate.judged_films import JudgedFilms, open_other_films, open_test_films
+from cxresnet.evaluate.members import (
+    MEMBERS_NAME,
+    describe_spread,
+    judge_members,
+    list_members,
+    write_members,
+)
 from cxresnet.evaluate.opener import compute_network_hash, describe_opener
 from cxresnet.evaluate.operating_point import choose_operating_point, judge
-from cxresnet.evaluate.record import Evaluation, write_evaluation
+from cxresnet.evaluate.record import Evaluation, OperatingPoint, write_evaluation
 from cxresnet.evaluate.selective import (
     SELECTIVE_NAME,
     SelectiveResult,
@@ -45,7 +53,8 @@ def run_evaluate(
 
     Validation comes first and chooses the operating point; then the test is opened. Writes
     `predictions_val.csv`, `predictions.csv`, `selective.json` and, last, `metrics.json` into
-    `run.evaluate`; for another dataset into `evaluate-NAME` beside it, with `external.json`.
+    `run.evaluate`; for another dataset into `evaluate-NAME` beside it, with `external.json`. Where
+    several networks answer together, `members.json` says what each reaches by itself.
 
     Args:
         run: Trained.
@@ -62,15 +71,8 @@ def run_evaluate(
     predictor = load_predictor(run.checkpoint)
     home = open_dataset(run.read_dataset_path())
     _require_home(predictor, home, run=run)
-    validation = predictor.predict_film_set(
-        home.select("val"), batch_size=config.batch_size, test_views=config.test_views
-    )
-    point = choose_operating_point(
-        validation,
-        class_shares=_compute_class_shares(home),
-        rule=config.operating_point,
-        seed=config.seed,
-    )
+    validation = _predict_validation(predictor, home, config=config)
+    point = _choose_point(validation, home, config=config)
     opener = describe_opener(run, reason="evaluate", config=config)
     judged = (
         open_test_films(home, opener)
@@ -92,9 +94,37 @@ def run_evaluate(
     if dataset is not None:
         external = compare_with_internal(run, predictions, evaluation, config=config)
         write_external(folder / EXTERNAL_NAME, external)
+    if members := list_members(predictor):
+        scores = judge_members(
+            members,
+            predict_validation=partial(_predict_validation, home=home, config=config),
+            predict=partial(_predict, judged=judged, config=config),
+            choose=partial(_choose_point, home=home, config=config),
+        )
+        spread = describe_spread(write_members(folder / MEMBERS_NAME, scores))
+        _LOGGER.info("Each of %d networks by itself, mean ± sd: %s", len(members), spread)
     write_evaluation(folder / "metrics.json", evaluation)
     _LOGGER.info("judged %d films of %s", evaluation.films, evaluation.name)
     return evaluation
+
+
+def _predict_validation(
+    predictor: Predictor, home: PreparedDataset, *, config: EvaluateConfig
+) -> Predictions:
+    return predictor.predict_film_set(
+        home.select("val"), batch_size=config.batch_size, test_views=config.test_views
+    )
+
+
+def _choose_point(
+    validation: Predictions, home: PreparedDataset, *, config: EvaluateConfig
+) -> OperatingPoint:
+    return choose_operating_point(
+        validation,
+        class_shares=_compute_class_shares(home),
+        rule=config.operating_point,
+        seed=config.seed,
+    )
 
 
 def _evaluate_selectively(

@@ -23,6 +23,7 @@ from cxresnet.core.run_folder import RunFolder
 from cxresnet.data.dataset import PreparedDataset
 from cxresnet.metrics.bootstrap import compute_estimates
 from cxresnet.metrics.estimate import Estimate
+from cxresnet.metrics.spread import Scores, Spread, compute_spread
 from cxresnet.predict.predictions import (
     Predictions,
     concatenate_predictions,
@@ -30,14 +31,7 @@ from cxresnet.predict.predictions import (
 )
 from cxresnet.predict.predictor import load_predictor
 from cxresnet.train.fit import run_train
-from cxresnet.train.spread import (
-    Scores,
-    Spread,
-    build_statistics,
-    compute_scores,
-    compute_spread,
-    reseed,
-)
+from cxresnet.train.rounds import build_statistics, compute_scores, reseed
 
 __all__ = ["CrossValidation", "Round", "run_cross_validation"]
 

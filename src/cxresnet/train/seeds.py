@@ -22,11 +22,12 @@ from cxresnet.core.errors import ConfigError
 from cxresnet.core.files import read_json, write_json, write_text
 from cxresnet.core.run_folder import RunFolder
 from cxresnet.data.dataset import PreparedDataset
+from cxresnet.metrics.spread import Spread, compute_spread
 from cxresnet.model.checkpoint import read_checkpoint, write_checkpoint
 from cxresnet.model.ensemble import gather_member_weights
 from cxresnet.train.fit import run_train
 from cxresnet.train.result import TrainResult
-from cxresnet.train.spread import Spread, compute_spread, reseed
+from cxresnet.train.rounds import reseed
 from cxresnet.train.validation import VALIDATION_NAMES
 
 __all__ = ["SeedsResult", "run_seeds"]

@@ -1,0 +1,93 @@
+"""What each network of an ensemble reaches by itself: how much of the number is luck?
+
+`members.json` beside `metrics.json`. Every member gets an operating point of its own, chosen on
+validation films like that of the whole; the test is opened once for all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from cxresnet import DISCLAIMER
+from cxresnet.core.files import write_json
+from cxresnet.evaluate.operating_point import judge
+from cxresnet.evaluate.record import OperatingPoint
+from cxresnet.metrics.classification import build_headline_statistics
+from cxresnet.metrics.spread import Scores, Spread, compute_spread
+from cxresnet.metrics.statistic import compute_value
+from cxresnet.model.ensemble import CXResNetEnsemble
+from cxresnet.predict.predictions import Predictions
+from cxresnet.predict.predictor import Predictor
+
+__all__ = ["MEMBERS_NAME", "describe_spread", "judge_members", "list_members", "write_members"]
+
+MEMBERS_NAME = "members.json"
+"""Name of the file in a folder that `evaluate` writes."""
+
+
+def list_members(predictor: Predictor) -> dict[str, Predictor]:
+    """List the networks of an ensemble by the seed of their training; empty for a single one."""
+    model = predictor.model
+    if not isinstance(model, CXResNetEnsemble):
+        return {}
+    seeds = predictor.record.notes.get("seeds")
+    names = seeds if isinstance(seeds, list) else range(len(model.networks))
+    return {
+        str(name): replace(predictor, model=network)
+        for name, network in zip(names, model.networks, strict=True)
+    }
+
+
+def judge_members(
+    members: dict[str, Predictor],
+    *,
+    predict_validation: Callable[[Predictor], Predictions],
+    predict: Callable[[Predictor], Predictions],
+    choose: Callable[[Predictions], OperatingPoint],
+) -> dict[str, Scores]:
+    """Judge every member by itself.
+
+    Args:
+        members: By seed.
+        predict_validation: From a network to its table of validation films.
+        predict: From a network to its table of the judged films.
+        choose: From a table of validation films to an operating point.
+
+    Returns:
+        From seed to the headline numbers; None where one is not defined.
+    """
+    scores: dict[str, Scores] = {}
+    for seed, member in members.items():
+        point = choose(predict_validation(member))
+        table = predict(member)
+        judged = judge(table.select(table.truth >= 0), point)
+        scores[seed] = {one.name: compute_value(one) for one in build_headline_statistics(judged)}
+    return scores
+
+
+def write_members(path: Path, scores: dict[str, Scores]) -> dict[str, Spread]:
+    """Write the members' scores with mean and spread, whole or not at all; returns the spread.
+
+    Raises:
+        StorageError: The file cannot be written.
+    """
+    spread = compute_spread(list(scores.values()))
+    content: dict[str, Any] = {
+        "disclaimer": DISCLAIMER,
+        "seeds": scores,
+        "spread": {name: asdict(one) for name, one in spread.items()},
+    }
+    write_json(path, content)
+    return spread
+
+
+def describe_spread(spread: dict[str, Spread]) -> str:
+    """Say in one line what a single network reaches."""
+    return ", ".join(
+        f"{name.replace('_', ' ')} {one.mean:.3f} ± {one.sd:.3f}"
+        for name, one in spread.items()
+        if one.sd is not None
+    )

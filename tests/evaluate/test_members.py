@@ -1,0 +1,70 @@
+"""What each network of an ensemble reaches by itself, from one opening of the test."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from pathlib import Path
+
+import pytest
+import torch
+
+from cxresnet.core.config import EvaluateConfig
+from cxresnet.core.run_folder import RunFolder
+from cxresnet.data.sealed_test import read_ledger
+from cxresnet.evaluate.evaluation import run_evaluate
+from cxresnet.evaluate.members import MEMBERS_NAME, list_members
+from cxresnet.model.checkpoint import read_checkpoint, write_checkpoint
+from cxresnet.model.ensemble import gather_member_weights
+from cxresnet.predict import load_predictor
+
+
+@pytest.fixture
+def ensemble_run(run: RunFolder) -> RunFolder:
+    """The run's network, and the same with a head turned round, as seeds 4 and 7."""
+    weights, record = read_checkpoint(run.checkpoint)
+    turned = {name: tensor.clone() for name, tensor in weights.items()}
+    turned["head.weight"] = torch.flip(weights["head.weight"], dims=(0,)) * 0.5
+    together = record.model_copy(
+        update={
+            "model": record.model.model_copy(update={"members": 2}),
+            "notes": record.notes | {"seeds": [4, 7]},
+        }
+    )
+    write_checkpoint(
+        run.checkpoint, tensors=gather_member_weights([weights, turned]), record=together
+    )
+    return run
+
+
+def test_each_member_is_judged_by_itself_from_one_opening(
+    ensemble_run: RunFolder, config: EvaluateConfig
+) -> None:
+    run_evaluate(ensemble_run, config=config)
+
+    written = json.loads((ensemble_run.evaluate / MEMBERS_NAME).read_text())
+    assert list(written["seeds"]) == ["4", "7"]
+    values = [one["accuracy"] for one in written["seeds"].values()]
+    assert values[0] != values[1]
+    assert written["spread"]["accuracy"]["mean"] == pytest.approx(statistics.fmean(values))
+    assert written["spread"]["accuracy"]["sd"] == pytest.approx(statistics.stdev(values))
+    assert len(read_ledger(ensemble_run.read_dataset_path() / "test_openings.csv")) == 1
+
+
+def test_a_member_judged_alone_is_the_network_it_was(
+    ensemble_run: RunFolder, config: EvaluateConfig, tmp_path: Path
+) -> None:
+    members = list_members(load_predictor(ensemble_run.checkpoint))
+    images = torch.randn(2, 1, 32, 32)
+
+    together = load_predictor(ensemble_run.checkpoint).model(images)
+
+    mean = (members["4"].model(images) + members["7"].model(images)) / 2
+    torch.testing.assert_close(together, mean)
+
+
+def test_a_single_network_has_no_members(run: RunFolder, config: EvaluateConfig) -> None:
+    run_evaluate(run, config=config)
+
+    assert list_members(load_predictor(run.checkpoint)) == {}
+    assert not (run.evaluate / MEMBERS_NAME).exists()
