@@ -9,7 +9,15 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Compute", "Remembered", "Scale", "Statistic", "compute_value", "divide"]
+__all__ = [
+    "Compute",
+    "Remembered",
+    "Scale",
+    "Statistic",
+    "build_mean",
+    "compute_value",
+    "divide",
+]
 
 Compute = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 """From weights (resamples, films), how often each film stands in each resample, to the number in
@@ -61,6 +69,25 @@ class Statistic:
         """The films that the number rests on, (films,)."""
         support: NDArray[np.bool_] = np.logical_or.reduce(self.parts)
         return support
+
+
+def build_mean(name: str, values: NDArray[np.float64], *, scale: Scale = "share") -> Statistic:
+    """Build the mean of one value a film; films whose value is NaN are left out.
+
+    Args:
+        name: Of the number.
+        values: (films,).
+        scale: Where a value can lie.
+    """
+    known = ~np.isnan(values)
+    filled = np.where(known, values, 0.0)
+
+    def compute(weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        return divide(weights @ filled, weights @ known.astype(np.float64))
+
+    return Statistic(
+        name=name, compute=compute, parts=(known,), undefined="No film has a value.", scale=scale
+    )
 
 
 def compute_value(statistic: Statistic) -> float | None:
