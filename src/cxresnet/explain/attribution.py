@@ -19,6 +19,8 @@ from cxresnet.evaluate.operating_point import judge
 from cxresnet.evaluate.record import Evaluation, read_evaluation
 from cxresnet.explain.calibrated import CalibratedNetwork
 from cxresnet.explain.choice import Choice, choose_films
+from cxresnet.explain.film_lungs import choose_lungs
+from cxresnet.explain.insights import JudgedMaterial, compute_insights, write_insights
 from cxresnet.explain.lungs import compute_lung_area_share, compute_lung_share
 from cxresnet.explain.maps import describe_method, explain_films, list_versions
 from cxresnet.explain.methods import AbstractMethod, build_methods
@@ -80,6 +82,18 @@ def run_explain(run: RunFolder, *, config: ExplainConfig) -> ExplainResult:
     )
     write_attributions(run.explain, attributions)
     pictures = write_pictures(run.explain, attributions)
+    point = evaluation.operating_point
+    material = JudgedMaterial(
+        predictor=predictor,
+        network=CalibratedNetwork(predictor.model, temperature=point.temperature),
+        judged=judge(predictions, point),
+        image_ids=predictions.image_ids,
+        group_ids=predictions.group_ids,
+        test=test,
+        training=home.select("train"),
+    )
+    insights = compute_insights(material, attributions, config=config)
+    write_insights(run.explain, insights)
     _LOGGER.info("explained %d films in %s", len(pictures), run.explain)
     return ExplainResult(path=run.explain, pictures=pictures)
 
@@ -123,7 +137,8 @@ def compute_attributions(
     _require_same_logits(now, predictions.logits[[choice.row for choice in choices]])
     methods = build_methods(config.methods, config, side_px=films.shape[-1])
     network = CalibratedNetwork(predictor.model, temperature=evaluation.operating_point.temperature)
-    lung_masks = np.stack([_read_lung_mask(test, row) for row in rows])
+    lungs = [choose_lungs(film, test.lung_mask(row)) for film, row in zip(films, rows, strict=True)]
+    lung_masks = np.stack([one.mask for one in lungs])
     found = explain_films(
         network,
         predictor.to_tensor(films),
@@ -133,7 +148,8 @@ def compute_attributions(
     )
     described = tuple(
         _describe(predictions, judged, choice).model_copy(
-            update=_measure_lungs(lung_masks[row], _take_row(found.maps, row))
+            update={"lung_source": lungs[row].source, "lung_note": lungs[row].note}
+            | _measure_lungs(lung_masks[row], _take_row(found.maps, row))
             | found.describe_sums(row)
         )
         for row, choice in enumerate(choices)
@@ -189,11 +205,6 @@ def _require_same_logits(now: NDArray[np.float32], before: NDArray[np.float32]) 
 
 def _take_row(maps: Mapping[str, NDArray[np.float32]], row: int) -> dict[str, NDArray[np.float32]]:
     return {name: values[row] for name, values in maps.items()}
-
-
-def _read_lung_mask(test: FilmSet, row: int) -> NDArray[np.uint8]:
-    mask = test.lung_mask(row)
-    return np.zeros_like(test.films[row]) if mask is None else mask
 
 
 def _describe(predictions: Predictions, judged: Judged, choice: Choice) -> ExplainedFilm:

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from cxresnet import DISCLAIMER
 from cxresnet.core.errors import RunFolderError
 from cxresnet.core.files import read_json, write_json, written_whole
+from cxresnet.explain.film_lungs import LungSource
 from cxresnet.explain.overlay import compute_drawn_map
 
 __all__ = [
@@ -62,6 +63,8 @@ class ExplainedFilm(_Record):
             another was asked for.
         explained_probability: Of the explained class, 0 to 1.
         why: Why this film was chosen.
+        lung_source: Where its lungs come from.
+        lung_note: What must be known of them, one sentence; "" if nothing.
         lung_area_share: Share of the film that is lung, 0 to 1: what a map that knows nothing of
             lungs would score. None where there is no lung mask.
         lung_shares: For each method, the share of the map's weight that lies in the lungs, 0 to 1;
@@ -81,6 +84,8 @@ class ExplainedFilm(_Record):
     explained_class: str
     explained_probability: float = Field(ge=0, le=1)
     why: Why
+    lung_source: LungSource = "none"
+    lung_note: str = ""
     lung_area_share: float | None = Field(default=None, ge=0, le=1)
     lung_shares: dict[str, float] = Field(default_factory=dict)
     baseline_probabilities: dict[str, float] = Field(default_factory=dict)

@@ -41,6 +41,9 @@ class ExplainConfig(Section):
         superpixel_sets: Sets of superpixels that KernelSHAP asks for.
         grad_cam_layer: For example "stages.stage3"; "" is the network's last map.
         seed: Of all chance in the methods.
+        neighbours: Training films shown as the most alike, for each explained film; 0 for none.
+        concept_films: Films of each class, one a patient, whose maps are averaged zone by zone of
+            the lungs; 0 for none.
         batch_size: Films, covered ones included, that go through the network at once.
     """
 
@@ -57,6 +60,8 @@ class ExplainConfig(Section):
     superpixel_sets: int = Field(default=500, ge=10, le=100_000)
     grad_cam_layer: str = ""
     seed: int = Field(default=0, ge=0)
+    neighbours: int = Field(default=4, ge=0, le=20)
+    concept_films: int = Field(default=12, ge=0, le=1000)
     batch_size: int = Field(default=64, ge=1, le=65_536)
 
     @model_validator(mode="after")
