@@ -22,6 +22,7 @@ from cxresnet.evaluate.left_out_sources import (
 )
 from cxresnet.evaluate.record import Evaluation, read_evaluation
 from cxresnet.evaluate.selective import SELECTIVE_NAME, SelectiveResult, read_selective
+from cxresnet.explain.insights import INSIGHTS_NAME, Insights, read_insights
 from cxresnet.explain.record import Attributions, read_attributions
 from cxresnet.model.checkpoint import CheckpointRecord, read_model
 from cxresnet.model.ensemble import Network
@@ -49,6 +50,7 @@ class RunMaterial:
         environment: Of the training, by name.
         evaluation: The numbers.
         attributions: The maps.
+        insights: Films in words, films alike, zones class by class.
         findings: What was asked of the network.
         selective: When it may answer.
         left_out: Each source judged by a network that never saw it.
@@ -66,6 +68,7 @@ class RunMaterial:
     environment: Mapping[str, Any] = field(default_factory=dict)
     evaluation: Evaluation | None = None
     attributions: Attributions | None = None
+    insights: Insights | None = None
     findings: tuple[Finding, ...] = ()
     selective: SelectiveResult | None = None
     left_out: LeaveOneSourceOut | None = None
@@ -90,6 +93,9 @@ def read_run_material(run: RunFolder) -> RunMaterial:
         evaluation=reader.read("test", run.metrics, read_evaluation),
         attributions=reader.read(
             "explanation", run.explain / "index.json", lambda path: read_attributions(path.parent)
+        ),
+        insights=reader.read(
+            "films in words", run.explain / INSIGHTS_NAME, lambda path: read_insights(path.parent)
         ),
         findings=reader.read(
             "audit", run.audit / FINDINGS_NAME, lambda path: read_findings(path.parent)

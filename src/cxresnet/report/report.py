@@ -20,12 +20,14 @@ from cxresnet.report.section import Notice, Section
 from cxresnet.report.sections.answers import build_answers_section
 from cxresnet.report.sections.architecture import build_architecture_section
 from cxresnet.report.sections.audit import build_audit_section
+from cxresnet.report.sections.concept import build_concept_section
 from cxresnet.report.sections.elsewhere import build_elsewhere_section
 from cxresnet.report.sections.evaluation import build_evaluation_section
 from cxresnet.report.sections.explanation import build_explanation_section
 from cxresnet.report.sections.films import FilmMaterial, build_films_section
 from cxresnet.report.sections.gallery import build_gallery_section
 from cxresnet.report.sections.reproduction import build_reproduction_section
+from cxresnet.report.sections.story import build_story_section
 from cxresnet.report.sections.summary import (
     build_headline_cards,
     describe_run,
@@ -84,6 +86,7 @@ def _build_sections(material: RunMaterial, films: FilmMaterial | None) -> list[S
         build_evaluation_section(material.evaluation),
         build_elsewhere_section(material.left_out, material.externals),
         build_answers_section(material.selective),
+        *_build_insight_sections(material),
         build_explanation_section(material.attributions),
         build_gallery_section(material.attributions),
         build_reproduction_section(
@@ -95,6 +98,16 @@ def _build_sections(material: RunMaterial, films: FilmMaterial | None) -> list[S
     ]
     if material.findings:
         sections.insert(-1, build_audit_section(material.findings))
+    return sections
+
+
+def _build_insight_sections(material: RunMaterial) -> list[Section]:
+    """Build what stands before the maps, where it is known; the maps say how to get it."""
+    if material.attributions is None or material.insights is None:
+        return []
+    sections = [build_story_section(material.attributions, material.insights)]
+    if material.insights.index.concept is not None:
+        sections.append(build_concept_section(material.insights.index.concept))
     return sections
 
 
