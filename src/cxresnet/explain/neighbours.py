@@ -81,7 +81,7 @@ def compute_features(predictor: Predictor, films: NDArray[np.uint8]) -> NDArray[
     with torch.inference_mode():
         for start in track(range(0, len(films), 64), "Comparing films"):
             images = predictor.to_tensor(np.asarray(films[start : start + 64]))
-            means = predictor.model.pool(predictor.model.features(images)).flatten(1)
+            means = predictor.model.features(images).mean(dim=(2, 3))
             rows.append(torch.nn.functional.normalize(means, dim=1).cpu().numpy())
     return np.concatenate(rows).astype(np.float32)
 
