@@ -33,3 +33,14 @@ def test_an_option_of_the_network_changes_the_table(
         assert run_command_line(["model", "nano", "--out", out, *words]) == 0
         shown.append(capsys.readouterr().out)
     assert shown[0] != shown[1]
+
+
+def test_the_table_of_the_largest_network_fits_eighty_columns(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_command_line(["model", "base", "--out", str(tmp_path / "a.svg")]) == 0
+
+    lines = capsys.readouterr().out.splitlines()
+
+    assert not any("…" in line for line in lines)
+    assert sum("stage4.block2" in line for line in lines) == 1

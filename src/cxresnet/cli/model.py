@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.box import SIMPLE
@@ -49,7 +49,7 @@ def model(
     console.print(
         _build_table(summarise_model(network, side_px=side_px), f"{preset}, {side_px} px")
     )
-    picture = draw_architecture(network, side_px=side_px)
+    picture = draw_architecture(network, side_px=side_px, class_names=DEFAULT_CLASS_NAMES)
     say_wrote(write_text(out or Path(f"{preset}.svg"), picture))
 
 
@@ -62,20 +62,30 @@ def _build_table(rows: list[LayerRow], title: str) -> Table:
     from cxresnet.model.summary import compute_totals
 
     table = Table(
-        title=title, box=SIMPLE, title_justify="left", title_style="bold", show_footer=True
+        title=title,
+        box=SIMPLE,
+        title_justify="left",
+        title_style="bold",
+        show_footer=True,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
     )
     totals = compute_totals(rows)
     table.add_column("layer", footer="all", no_wrap=True)
-    table.add_column("kind")
-    table.add_column("output", justify="right")
-    table.add_column("parameters", justify="right", footer=f"{totals.parameters:,}")
-    table.add_column(
-        "multiply-adds", justify="right", no_wrap=True, footer=f"{totals.multiply_adds:,}"
-    )
-    table.add_column("sees px", justify="right")
+    table.add_column("kind", no_wrap=True)
+    # Narrow enough for a terminal of 80 columns: a shape broken over two lines cannot be read.
+    right: dict[str, Any] = {"justify": "right", "no_wrap": True}
+    table.add_column("output", **right)
+    table.add_column("parameters", footer=f"{totals.parameters:,}", **right)
+    table.add_column("multiply-adds", footer=_show_millions(totals.multiply_adds), **right)
+    table.add_column("sees px", **right)
     for row in rows:
         window = "all" if row.receptive_field_px is None else str(row.receptive_field_px)
         shape = " × ".join(str(length) for length in row.output_shape)
-        numbers = (f"{row.parameters:,}", f"{row.multiply_adds:,}", window)
+        numbers = (f"{row.parameters:,}", _show_millions(row.multiply_adds), window)
         table.add_row(row.layer, row.kind, shape, *numbers)
     return table
+
+
+def _show_millions(count: int) -> str:
+    return f"{count / 1e6:,.1f} M"
