@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,7 @@ def test_every_rule_gives_probabilities(
     write_dataset: Callable[..., PreparedDataset], tmp_path: Path
 ) -> None:
     answers, labels = _ask(write_dataset(tmp_path / "d"))
-    assert list(answers) == ["majority", "source", "metadata", "thumbnail"]
+    assert list(answers) == ["majority", "source", "metadata", "border", "thumbnail"]
     for answer in answers.values():
         assert answer.probabilities is not None
         assert answer.probabilities.shape == (len(labels), 3)
@@ -40,6 +41,33 @@ def test_the_thumbnail_rule_sees_brightness_and_the_others_do_not(
     assert _score(answers["thumbnail"], labels) == 1.0
     assert _score(answers["majority"], labels) == pytest.approx(1 / 3)
     assert _score(answers["metadata"], labels) < 0.7
+
+
+def test_the_border_rule_sees_the_border_and_nothing_within(
+    write_dataset: Callable[..., PreparedDataset], tmp_path: Path
+) -> None:
+    dataset = write_dataset(tmp_path / "d")
+    films = dataset.select("train").films
+    generator = np.random.default_rng(0)
+
+    def score(inside: bool) -> float:
+        sets = []
+        for split in ("train", "val"):
+            chosen = dataset.select(split)
+            marked = generator.integers(0, 256, chosen.films.shape, dtype=np.uint8)
+            brightness = (60 + 60 * chosen.labels).astype(np.uint8)[:, None, None]
+            if inside:
+                marked[:, 8:-8, 8:-8] = brightness
+            else:
+                marked[:, :2] = brightness
+            sets.append(replace(chosen, films=marked))
+        answers = ask_baselines(sets[0], sets[1:], class_count=3, seed=0)
+        border = next(answer for answer in answers if answer.rule.name == "border")
+        return _score(border, sets[1].labels)
+
+    assert films.shape[1:] == (32, 32)
+    assert score(inside=False) == 1.0
+    assert score(inside=True) < 0.75
 
 
 def test_the_source_rule_finds_a_class_that_has_a_source_of_its_own(

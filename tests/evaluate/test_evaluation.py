@@ -32,6 +32,7 @@ def test_the_sealed_test_is_judged_and_written(run: RunFolder, config: EvaluateC
         "majority",
         "source",
         "metadata",
+        "border",
         "thumbnail",
     ]
     assert {item.factor for item in found.slices} == {"source", "view", "age"}
@@ -65,7 +66,7 @@ def test_the_operating_point_is_chosen_before_the_seal_is_broken(
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError
 
-    monkeypatch.setattr(evaluation_module, "choose_operating_point", fail)
+    monkeypatch.setattr(evaluation_module, "settle", fail)
     with pytest.raises(RuntimeError):
         run_evaluate(run, config=config)
     assert _read_openings(run) == []
@@ -76,11 +77,11 @@ def test_test_films_do_not_move_the_operating_point(
 ) -> None:
     before = run_evaluate(run, config=config).operating_point
     seen = []
-    choose = evaluation_module.choose_operating_point
+    settle = evaluation_module.settle
     monkeypatch.setattr(
         evaluation_module,
-        "choose_operating_point",
-        lambda films, **rest: (seen.append(films.image_ids), choose(films, **rest))[1],
+        "settle",
+        lambda films, **rest: (seen.append(films.image_ids), settle(films, **rest))[1],
     )
     assert run_evaluate(run, config=config).operating_point == before
     manifest = open_dataset(run.read_dataset_path()).manifest

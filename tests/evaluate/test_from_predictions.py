@@ -189,16 +189,23 @@ def test_unknown_patients_and_repeated_openings_are_said_aloud(
     assert "opened 2 times for numbers" in _warn(predictions, config, openings=2)
 
 
-def test_a_baseline_that_is_as_good_is_said_aloud(
+def test_a_baseline_that_is_as_good_sounds_an_alarm(
     draw_predictions: Draw, config: EvaluateConfig
 ) -> None:
     predictions = draw_predictions(120, skill=1.0)
+
+    def sound(answer: BaselineAnswer) -> list[str]:
+        background = Background(baselines=(answer,))
+        found = evaluate_predictions(predictions, config=config, background=background)
+        return [alarm.rule for alarm in found.alarms]
+
     good, bad = (_answer(predictions, "thumbnail", skill=skill) for skill in (2.0, 0.0))
-    assert "is not clearly above it" in _warn(predictions, config, baselines=(good,))
-    assert "is not clearly above it" not in _warn(predictions, config, baselines=(bad,))
+    assert sound(good) == ["baseline_nearly_as_good"]
+    assert sound(bad) == []
     # The very same answers: the difference is 0 in every resample, so that it has no interval.
-    same = BaselineAnswer(BASELINES[0], predictions.probabilities)
-    assert "is not clearly above it" in _warn(predictions, config, baselines=(same,))
+    assert sound(BaselineAnswer(BASELINES[0], predictions.probabilities)) == [
+        "baseline_nearly_as_good"
+    ]
 
 
 def test_an_empty_table_gives_an_evaluation_without_numbers(

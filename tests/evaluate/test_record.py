@@ -38,7 +38,7 @@ def test_the_record_is_frozen(evaluation: Evaluation) -> None:
         evaluation.films = 1
 
 
-@pytest.mark.parametrize("content", ["", "{}", "[]", '{"format": 2}'])
+@pytest.mark.parametrize("content", ["", "{}", "[]", '{"format": 1}'])
 def test_a_file_of_another_version_is_refused(tmp_path: Path, content: str) -> None:
     path = tmp_path / "metrics.json"
     path.write_text(content)

@@ -14,12 +14,21 @@ from cxresnet.core.finding import Finding, Measure
 from cxresnet.data.dataset_record import DatasetRecord, FilmCounts, write_dataset_record
 from cxresnet.data.manifest import build_manifest, write_manifest
 from cxresnet.data.preprocess import build_preprocessing
+from cxresnet.evaluate.alarm_record import Alarm
+from cxresnet.evaluate.clinical_records import (
+    BinaryScores,
+    ClassThreshold,
+    DecisionCurve,
+    PredictiveValues,
+    PrevalenceCurve,
+)
 from cxresnet.evaluate.external import ExternalTest
 from cxresnet.evaluate.left_out_sources import LeaveOneSourceOut, LeftOutSource
 from cxresnet.evaluate.record import (
     Baseline,
     Calibration,
     CalibrationBin,
+    ClassCalibration,
     ClassResult,
     Evaluation,
     Headline,
@@ -37,6 +46,7 @@ from cxresnet.explain.record import (
     ExplanationIndex,
     MethodRecord,
 )
+from cxresnet.metrics.calibration_noise import CalibrationNoise
 from cxresnet.metrics.estimate import Estimate
 from cxresnet.model.checkpoint import CheckpointRecord
 from cxresnet.report.sections.films import FilmMaterial
@@ -77,6 +87,57 @@ def _build_class(class_name: str) -> ClassResult:
     )
 
 
+def _build_predictive_values(prevalence: float, class_name: str = HOSTILE) -> PredictiveValues:
+    estimate = build_estimate()
+    return PredictiveValues(
+        class_name=class_name, prevalence=prevalence, ppv=estimate, npv=estimate
+    )
+
+
+def _build_thresholds() -> tuple[ClassThreshold, ...]:
+    estimate = build_estimate()
+    scores = BinaryScores(sensitivity=estimate, specificity=estimate, ppv=estimate, npv=estimate)
+    return tuple(
+        ClassThreshold(
+            class_name=name,
+            aim="sensitivity",
+            goal="sensitivity at least 95 %",
+            threshold=0.3,
+            chosen_on="100 validation films",
+            on_validation=scores,
+            reached=scores,
+            at_prevalence=_build_predictive_values(0.02) if name == HOSTILE else None,
+        )
+        for name in CLASS_NAMES
+    )
+
+
+def _build_prevalence_curves() -> tuple[PrevalenceCurve, ...]:
+    estimate = build_estimate()
+    return tuple(
+        PrevalenceCurve(
+            class_name=name,
+            positive_likelihood_ratio=build_estimate(None, None),
+            negative_likelihood_ratio=estimate,
+            points=tuple(_build_predictive_values(share, name) for share in (0.001, 0.1, 0.5)),
+        )
+        for name in CLASS_NAMES
+    )
+
+
+def _build_decision_curves() -> tuple[DecisionCurve, ...]:
+    return tuple(
+        DecisionCurve(
+            class_name=name,
+            prevalence=0.3,
+            thresholds=(0.1, 0.5),
+            net_benefit=(build_estimate(0.2, 0.1), build_estimate(0.1, None)),
+            act_on_all=(0.2, -0.4),
+        )
+        for name in CLASS_NAMES
+    )
+
+
 @pytest.fixture
 def evaluation() -> Evaluation:
     estimate, headline = build_estimate(), _build_headline()
@@ -89,7 +150,17 @@ def evaluation() -> Evaluation:
         class_names=CLASS_NAMES,
         films=1234,
         patients=17,
+        alarms=(
+            Alarm(rule="perfect_score", title=f"Perfect {HOSTILE}", sentence=f"Look: {HOSTILE}."),
+        ),
         headline=headline,
+        validation=headline,
+        cohens_kappa=estimate,
+        confusion_rates=((estimate,) * 3,) * 3,
+        class_thresholds=_build_thresholds(),
+        prevalence_curves=_build_prevalence_curves(),
+        at_prevalence=(_build_predictive_values(0.02),),
+        decision_curves=_build_decision_curves(),
         confusion=((30, 8, 2), (1, 39, 0), (0, 0, 0)),
         classes=tuple(_build_class(name) for name in CLASS_NAMES),
         operating_point=OperatingPoint(
@@ -101,6 +172,14 @@ def evaluation() -> Evaluation:
         ),
         calibration=Calibration(
             bins=bins,
+            bins_before=bins,
+            noise=CalibrationNoise(0.02, 0.05),
+            brier_before=estimate,
+            negative_log_likelihood_before=estimate,
+            by_class=tuple(
+                ClassCalibration(class_name=name, slope=estimate, intercept=estimate)
+                for name in CLASS_NAMES
+            ),
             expected_calibration_error=estimate,
             expected_calibration_error_before=estimate,
             brier=estimate,

@@ -171,6 +171,11 @@ def test_the_warnings_stand_before_the_numbers(html: str) -> None:
     assert html.index('class="notice red"') < html.index('class="cards"')
 
 
+def test_what_is_too_good_to_be_true_stands_before_everything_else(html: str) -> None:
+    assert html.index("Too good to be true") < html.index('class="notice red"')
+    assert "Look: &#34;&gt;&lt;script&gt;" in html
+
+
 def test_no_share_or_score_stands_without_its_interval(html: str) -> None:
     cards = html[html.index('class="cards"') : html.index('class="key"')]
     assert cards.count("1\u202f234 films, 17 patients") == 4

@@ -11,7 +11,8 @@ from rich.table import Table
 
 from cxresnet.cli.leave_one_source_out import leave_sources_out
 from cxresnet.cli.options import ConfigOption, ResumeOption, RunArgument, SetOption
-from cxresnet.cli.terminal import console, say, say_wrote, warn
+from cxresnet.cli.prevalence import PrevalenceOption, add_prevalences, describe_prevalences
+from cxresnet.cli.terminal import console, say, say_wrote, sound_alarm, warn
 from cxresnet.core.config import EvaluateConfig, read_config
 from cxresnet.core.errors import ConfigError
 from cxresnet.core.run_folder import RunFolder, open_run_folder
@@ -38,20 +39,21 @@ def evaluate(
         ),
     ] = False,
     resume: ResumeOption = False,
+    prevalence: PrevalenceOption = None,
     config: ConfigOption = None,
     set_: SetOption = None,
 ) -> None:
     """Test the network on the sealed films; every number with its n and interval."""
-    settings = read_config(config, settings=set_ or ())
+    settings = add_prevalences(read_config(config, settings=set_ or ()).evaluate, prevalence)
     if not leave_one_source_out:
-        evaluate_network(open_run_folder(run), config=settings.evaluate, data=data)
+        evaluate_network(open_run_folder(run), config=settings, data=data)
         return
     if data is not None:
         raise ConfigError(
             "--leave-one-source-out is about the run's own films. "
             "Leave out --data, or call evaluate twice."
         )
-    leave_sources_out(open_run_folder(run), config=settings.evaluate, resume=resume)
+    leave_sources_out(open_run_folder(run), config=settings, resume=resume)
 
 
 def evaluate_network(
@@ -81,15 +83,34 @@ def describe_headline(evaluation: Evaluation) -> str:
     for name, estimate in named:
         value, low, high, _ = _format(estimate)
         shown.append(f"{name} {value} ({low} to {high})")
-    return (
+    line = (
         f"{evaluation.name}: {', '.join(shown)}; "
         f"n = {evaluation.films} films of {evaluation.patients} patients."
+    )
+    return f"{line} {describe_best_baseline(evaluation)}".rstrip()
+
+
+def describe_best_baseline(evaluation: Evaluation) -> str:
+    """Say how far the network is above the best rule without lungs; "" where none was tried."""
+    best = next((one for one in evaluation.baselines if one.name == evaluation.best_baseline), None)
+    if best is None or best.lift is None or best.lift.value is None:
+        return ""
+    value, low, high, _ = _format(best.lift)
+    return (
+        f"Balanced accuracy less that of the best rule without lungs ({best.title}): {value} "
+        f"({low} to {high})."
     )
 
 
 def show_headline(evaluation: Evaluation) -> None:
     """Print the headline numbers with their intervals."""
+    for alarm in evaluation.alarms:
+        sound_alarm(alarm.title, alarm.sentence)
     console.print(_build_table(evaluation))
+    if above := describe_best_baseline(evaluation):
+        say(above)
+    for line in describe_prevalences(evaluation):
+        say(line)
     if evaluation.data_verdict:
         warn(evaluation.data_verdict)
     for warning in evaluation.warnings:

@@ -32,6 +32,7 @@ __all__ = [
     "say_wrote",
     "show_finding",
     "show_log_lines",
+    "sound_alarm",
     "warn",
 ]
 
@@ -57,6 +58,11 @@ def say_wrote(path: Path) -> None:
 def warn(text: str) -> None:
     """Print one line that the user should notice."""
     error_console.print(f"Note: {text}", markup=False, style="yellow")
+
+
+def sound_alarm(title: str, sentence: str) -> None:
+    """Print one reason not to believe a number."""
+    error_console.print(f"ALARM: {title}. {sentence}", markup=False, style="bold red")
 
 
 def show_finding(finding: Finding) -> None:

@@ -26,6 +26,8 @@ from cxresnet.data.dataset import FilmSet
 __all__ = ["BASELINES", "BaselineAnswer", "BaselineRule", "ask_baselines"]
 
 _THUMBNAIL_SIDE_PX = 16
+_BORDER_OF_SIDE_PX = 30
+_BORDER_PX = 3
 _MOST_TRAINING_FILMS = 5000
 _SIZES = ("file_width", "file_height", "file_bytes")
 _KINDS = ("file_format", "file_mode")
@@ -41,11 +43,13 @@ class _Films:
         facts: Rows of the manifest.
         labels: (films,).
         thumbnails: (films, 256), 0 to 255.
+        borders: The outermost ring of the film, (films, pixels), 0 to 255.
     """
 
     facts: pd.DataFrame
     labels: NDArray[np.int64]
     thumbnails: _Array
+    borders: _Array
 
 
 @dataclass(frozen=True)
@@ -140,12 +144,20 @@ def _ask_metadata(learnt: _Films, asked: _Films, class_count: int, seed: int) ->
 
 
 def _ask_thumbnail(learnt: _Films, asked: _Films, class_count: int, seed: int) -> _Array | str:
+    return _regress(learnt, learnt.thumbnails, asked.thumbnails, class_count, seed)
+
+
+def _ask_border(learnt: _Films, asked: _Films, class_count: int, seed: int) -> _Array | str:
+    return _regress(learnt, learnt.borders, asked.borders, class_count, seed)
+
+
+def _regress(learnt: _Films, inputs: _Array, asked: _Array, class_count: int, seed: int) -> _Array:
     regression = make_pipeline(
         StandardScaler(),
         LogisticRegression(C=0.1, class_weight="balanced", max_iter=1000, random_state=seed),
     )
-    regression.fit(learnt.thumbnails, learnt.labels)
-    return _predict(regression, asked.thumbnails, class_count)
+    regression.fit(inputs, learnt.labels)
+    return _predict(regression, asked, class_count)
 
 
 BASELINES: tuple[BaselineRule, ...] = (
@@ -156,6 +168,13 @@ BASELINES: tuple[BaselineRule, ...] = (
         "File alone",
         "Width, height, bytes, format and grey mode of the file as it came (random forest).",
         _ask_metadata,
+    ),
+    BaselineRule(
+        "border",
+        "Border alone",
+        "The outermost tenth of the prepared film on each side, without the chest within "
+        "(logistic regression).",
+        _ask_border,
     ),
     BaselineRule(
         "thumbnail",
@@ -192,15 +211,19 @@ def _gather(film_sets: Sequence[FilmSet], *, most: int | None = None, seed: int 
     rows = np.arange(len(labels))
     if most is not None and len(rows) > most:
         rows = np.sort(build_generator(seed, "baseline films").choice(rows, most, replace=False))
-    thumbnails = [_make_thumbnail(places[row][0].films[places[row][1]]) for row in rows]
+    films = [np.asarray(places[row][0].films[places[row][1]]) for row in rows]
+    thumbnails = [_reduce(film, _THUMBNAIL_SIDE_PX).ravel() for film in films]
+    ring = np.ones((_BORDER_OF_SIDE_PX, _BORDER_OF_SIDE_PX), dtype=bool)
+    ring[_BORDER_PX:-_BORDER_PX, _BORDER_PX:-_BORDER_PX] = False
+    borders = [_reduce(film, _BORDER_OF_SIDE_PX)[ring] for film in films]
     return _Films(
         facts=facts.iloc[rows].reset_index(drop=True),
         labels=labels[rows],
         thumbnails=np.array(thumbnails).reshape(len(rows), _THUMBNAIL_SIDE_PX**2),
+        borders=np.array(borders).reshape(len(rows), int(ring.sum())),
     )
 
 
-def _make_thumbnail(film: NDArray[np.uint8]) -> _Array:
-    side = (_THUMBNAIL_SIDE_PX, _THUMBNAIL_SIDE_PX)
-    small = Image.fromarray(np.asarray(film)).resize(side, Image.Resampling.BOX)
-    return np.asarray(small, dtype=np.float64).ravel()
+def _reduce(film: NDArray[np.uint8], side_px: int) -> _Array:
+    small = Image.fromarray(film).resize((side_px, side_px), Image.Resampling.BOX)
+    return np.asarray(small, dtype=np.float64)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cxresnet.core.config.evaluate import EvaluateConfig
-from cxresnet.evaluate.record import Baseline, ClassResult
+from cxresnet.evaluate.record import ClassResult
 from cxresnet.predict.predictions import Predictions
 
 __all__ = ["find_caveats"]
@@ -15,7 +15,6 @@ def find_caveats(
     predictions: Predictions,
     *,
     classes: Sequence[ClassResult],
-    best: Baseline | None,
     config: EvaluateConfig,
     openings: int | None,
 ) -> tuple[str, ...]:
@@ -24,13 +23,11 @@ def find_caveats(
     Args:
         predictions: The films that were judged, all with a known class.
         classes: Their results.
-        best: The best rule without lungs, if one could be tried.
         config: Says how many patients are few.
         openings: How often the sealed test was opened for numbers; None without a seal.
     """
     found = [
         _describe_source_confusion(predictions),
-        _describe_best_baseline(best),
         _describe_few_patients(classes, few_patients=config.few_patients),
         _describe_unknown_patients(predictions),
         _describe_openings(openings),
@@ -57,18 +54,6 @@ def _describe_source_confusion(predictions: Predictions) -> str:
     return (
         f"Every film of {' and of '.join(apart)} comes from a source that holds no other class: "
         "these numbers cannot tell the disease from the source."
-    )
-
-
-def _describe_best_baseline(best: Baseline | None) -> str:
-    if best is None or best.lift is None or best.lift.value is None:
-        return ""
-    surely = best.lift.value if best.lift.low is None else best.lift.low
-    if surely > 0:
-        return ""
-    return (
-        f"The rule '{best.title}' cannot know a disease, and the network's balanced accuracy is "
-        "not clearly above it."
     )
 
 

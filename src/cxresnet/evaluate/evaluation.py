@@ -7,17 +7,22 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
 from cxresnet.core.config.evaluate import EvaluateConfig
 from cxresnet.core.errors import DatasetError
+from cxresnet.core.finding import read_findings
 from cxresnet.core.run_folder import RunFolder
 from cxresnet.data.augment import build_test_views
 from cxresnet.data.dataset import PreparedDataset, open_dataset
 from cxresnet.evaluate.baselines import BaselineAnswer, ask_baselines
+from cxresnet.evaluate.before_opening import Settled, choose_point, settle
+from cxresnet.evaluate.clinical import resolve_prevalences
 from cxresnet.evaluate.external import EXTERNAL_NAME, compare_with_internal, write_external
 from cxresnet.evaluate.from_predictions import Background, evaluate_predictions
 from cxresnet.evaluate.judged_films import JudgedFilms, open_other_films, open_test_films
+from cxresnet.evaluate.left_out_sources import (
+    LEAVE_ONE_SOURCE_OUT_NAME,
+    read_leave_one_source_out,
+)
 from cxresnet.evaluate.members import (
     MEMBERS_NAME,
     describe_spread,
@@ -26,8 +31,9 @@ from cxresnet.evaluate.members import (
     write_members,
 )
 from cxresnet.evaluate.opener import compute_network_hash, describe_opener
-from cxresnet.evaluate.operating_point import choose_operating_point, judge
-from cxresnet.evaluate.record import Evaluation, OperatingPoint, write_evaluation
+from cxresnet.evaluate.operating_point import judge
+from cxresnet.evaluate.record import Evaluation, write_evaluation
+from cxresnet.evaluate.results import GapScore
 from cxresnet.evaluate.selective import (
     SELECTIVE_NAME,
     SelectiveResult,
@@ -71,8 +77,9 @@ def run_evaluate(
     predictor = load_predictor(run.checkpoint)
     home = open_dataset(run.read_dataset_path())
     _require_home(predictor, home, run=run)
+    resolve_prevalences(config.prevalence, predictor.class_names)
     validation = _predict_validation(predictor, home, config=config)
-    point = _choose_point(validation, home, config=config)
+    settled = settle(validation, home=home, config=config)
     opener = describe_opener(run, reason="evaluate", config=config)
     judged = (
         open_test_films(home, opener)
@@ -83,8 +90,8 @@ def run_evaluate(
     evaluation = evaluate_predictions(
         predictions,
         config=config,
-        operating_point=point,
-        background=_gather_background(run, judged, home=home, config=config),
+        operating_point=settled.point,
+        background=_gather_background(run, judged, home=home, settled=settled, config=config),
     )
     folder = run.evaluate if dataset is None else run.path / f"evaluate-{judged.name}"
     write_predictions(folder / "predictions_val.csv", validation)
@@ -99,7 +106,7 @@ def run_evaluate(
             members,
             predict_validation=partial(_predict_validation, home=home, config=config),
             predict=partial(_predict, judged=judged, config=config),
-            choose=partial(_choose_point, home=home, config=config),
+            choose=partial(choose_point, home=home, config=config),
         )
         spread = describe_spread(write_members(folder / MEMBERS_NAME, scores))
         _LOGGER.info("Each of %d networks by itself, mean ± sd: %s", len(members), spread)
@@ -113,17 +120,6 @@ def _predict_validation(
 ) -> Predictions:
     return predictor.predict_film_set(
         home.select("val"), batch_size=config.batch_size, test_views=config.test_views
-    )
-
-
-def _choose_point(
-    validation: Predictions, home: PreparedDataset, *, config: EvaluateConfig
-) -> OperatingPoint:
-    return choose_operating_point(
-        validation,
-        class_shares=_compute_class_shares(home),
-        rule=config.operating_point,
-        seed=config.seed,
     )
 
 
@@ -153,11 +149,6 @@ def _require_home(predictor: Predictor, home: PreparedDataset, *, run: RunFolder
         )
 
 
-def _compute_class_shares(home: PreparedDataset) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    labels = home.select("train").labels
-    return np.bincount(labels, minlength=len(home.class_names)) / len(labels)
-
-
 def _predict(predictor: Predictor, judged: JudgedFilms, *, config: EvaluateConfig) -> Predictions:
     tables = [
         predictor.predict_film_set(
@@ -169,7 +160,12 @@ def _predict(predictor: Predictor, judged: JudgedFilms, *, config: EvaluateConfi
 
 
 def _gather_background(
-    run: RunFolder, judged: JudgedFilms, *, home: PreparedDataset, config: EvaluateConfig
+    run: RunFolder,
+    judged: JudgedFilms,
+    *,
+    home: PreparedDataset,
+    settled: Settled,
+    config: EvaluateConfig,
 ) -> Background:
     return Background(
         name=judged.name,
@@ -183,7 +179,26 @@ def _gather_background(
         openings=judged.openings,
         notes=judged.notes,
         data_verdict=home.verdict,
+        findings=read_findings(home.path),
+        thresholds=settled.thresholds,
+        validation=settled.headline,
+        crossing_films=judged.crossing_films,
+        ledger=judged.ledger,
+        source_gap=_read_source_gap(run, home) if judged.openings is not None else None,
     )
+
+
+def _read_source_gap(run: RunFolder, home: PreparedDataset) -> GapScore | None:
+    """Read how much worse networks were on a source left out; None if nobody tried on these films.
+
+    Raises:
+        RunFolderError: It was tried, but cannot be read.
+    """
+    path = run.evaluate / LEAVE_ONE_SOURCE_OUT_NAME
+    if not path.is_file():
+        return None
+    found = read_leave_one_source_out(path)
+    return found.headline if found.dataset_hash == home.dataset_hash else None
 
 
 def _ask_baselines(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -12,17 +11,34 @@ from numpy.typing import NDArray
 
 from cxresnet import __version__
 from cxresnet.core.config.evaluate import EvaluateConfig
+from cxresnet.core.finding import Finding
+from cxresnet.evaluate.alarms import Suspicion, find_alarms
 from cxresnet.evaluate.baselines import BaselineAnswer
+from cxresnet.evaluate.calibration_scores import build_calibration
 from cxresnet.evaluate.caveats import find_caveats
+from cxresnet.evaluate.clinical import (
+    build_at_prevalence,
+    build_class_thresholds,
+    build_decision_curves,
+    build_prevalence_curves,
+    list_clinical_statistics,
+    resolve_prevalences,
+)
+from cxresnet.evaluate.counts import collect_confusion_rates, count_confusion, count_sources
 from cxresnet.evaluate.lift import (
     build_baseline_records,
     find_best_baseline,
     list_baseline_statistics,
 )
 from cxresnet.evaluate.operating_point import build_plain_operating_point, judge
-from cxresnet.evaluate.record import Evaluation, OperatingPoint, Provenance, SourceCount
+from cxresnet.evaluate.record import (
+    Evaluation,
+    LedgerRow,
+    OperatingPoint,
+    Provenance,
+)
+from cxresnet.evaluate.results import GapScore, Headline
 from cxresnet.evaluate.scores import (
-    build_calibration,
     build_class_results,
     build_headline,
     build_patient_results,
@@ -30,8 +46,9 @@ from cxresnet.evaluate.scores import (
     list_statistics,
 )
 from cxresnet.evaluate.slices import build_slices, find_worst_slice
+from cxresnet.evaluate.thresholds import ChosenThreshold
 from cxresnet.metrics.bootstrap import INTERVAL_METHOD
-from cxresnet.metrics.classification import Judged, compute_confusion
+from cxresnet.metrics.classification import Judged
 from cxresnet.metrics.estimate import Estimate
 from cxresnet.predict.predictions import Predictions
 
@@ -55,6 +72,12 @@ class Background:
         openings: How often the sealed test was opened for numbers; None without a seal.
         notes: Sentences for the reader.
         data_verdict: What the training data betray, one sentence; "" if nobody asked.
+        findings: What was asked of the training data.
+        thresholds: As validation chose them.
+        validation: The headline of the validation films.
+        crossing_films: Test films that have a copy or their patient outside of the test.
+        source_gap: How much worse networks are on a source that they had not seen.
+        ledger: Every opening of the sealed test.
     """
 
     name: str = "predictions"
@@ -68,6 +91,12 @@ class Background:
     openings: int | None = None
     notes: tuple[str, ...] = ()
     data_verdict: str = ""
+    findings: tuple[Finding, ...] = ()
+    thresholds: tuple[ChosenThreshold, ...] = ()
+    validation: Headline | None = None
+    crossing_films: int = 0
+    source_gap: GapScore | None = None
+    ledger: tuple[LedgerRow, ...] = ()
 
 
 def evaluate_predictions(
@@ -93,6 +122,7 @@ def evaluate_predictions(
     statistics = (
         *list_statistics(judged, before=films.probabilities),
         *list_baseline_statistics(judged, context.baselines),
+        *list_clinical_statistics(judged, context.thresholds),
     )
     estimates = estimate(statistics, group_ids=films.group_ids, config=config, strata=judged.truth)
     return _assemble(films, judged, estimates, point=point, context=context, config=config)
@@ -111,9 +141,9 @@ def _assemble(
     classes = build_class_results(judged, estimates, group_ids=groups)
     baselines = build_baseline_records(context.baselines, estimates)
     best = find_best_baseline(baselines)
-    caveats = find_caveats(
-        films, classes=classes, best=best, config=config, openings=context.openings
-    )
+    caveats = find_caveats(films, classes=classes, config=config, openings=context.openings)
+    headline = build_headline(estimates)
+    prevalences = resolve_prevalences(config.prevalence, judged.class_names)
     facts = _describe_sources(films) if context.facts is None else context.facts
     slices = build_slices(judged, facts, group_ids=groups, config=config)
     return Evaluation(
@@ -121,11 +151,33 @@ def _assemble(
         class_names=judged.class_names,
         films=len(films),
         patients=len(set(groups)),
-        headline=build_headline(estimates),
-        confusion=_count_confusion(judged),
+        alarms=find_alarms(
+            Suspicion(
+                headline=headline,
+                classes=classes,
+                baselines=baselines,
+                validation=context.validation,
+                findings=context.findings,
+                crossing_films=context.crossing_films,
+                source_gap=context.source_gap,
+            )
+        ),
+        headline=headline,
+        validation=context.validation,
+        cohens_kappa=estimates["cohens_kappa"],
+        confusion=count_confusion(judged),
+        confusion_rates=collect_confusion_rates(estimates, len(judged.class_names)),
         classes=classes,
         operating_point=point,
-        calibration=build_calibration(judged, estimates),
+        calibration=build_calibration(
+            judged, estimates, before=films.probabilities, group_ids=groups, config=config
+        ),
+        class_thresholds=build_class_thresholds(
+            judged, context.thresholds, estimates, prevalences=prevalences
+        ),
+        prevalence_curves=build_prevalence_curves(classes),
+        at_prevalence=build_at_prevalence(classes, prevalences),
+        decision_curves=build_decision_curves(judged, estimates),
         by_patient=build_patient_results(
             judged, group_ids=groups, weights=np.array(point.weights), config=config
         ),
@@ -133,7 +185,7 @@ def _assemble(
         worst_slice=find_worst_slice(slices, judged, facts, group_ids=groups, config=config),
         baselines=baselines,
         best_baseline=best.name if best else None,
-        counts=_count_sources(films),
+        counts=count_sources(films),
         data_verdict=context.data_verdict,
         warnings=(*caveats, *context.notes),
         provenance=_build_provenance(context, config),
@@ -167,32 +219,6 @@ def _describe_sources(films: Predictions) -> pd.DataFrame:
     )
 
 
-def _count_confusion(judged: Judged) -> tuple[tuple[int, ...], ...]:
-    count = len(judged.class_names)
-    confusion = compute_confusion(judged.truth, judged.predicted, class_count=count)
-    return tuple(tuple(row) for row in confusion.tolist())
-
-
-def _count_sources(films: Predictions) -> tuple[SourceCount, ...]:
-    """Count films and patients by class and source, in that order."""
-    films_of = Counter(zip(films.truth.tolist(), films.sources, strict=True))
-    patients_of = Counter(
-        (label, source)
-        for label, source, _ in set(
-            zip(films.truth.tolist(), films.sources, films.group_ids, strict=True)
-        )
-    )
-    return tuple(
-        SourceCount(
-            class_name=films.class_names[label],
-            source=source,
-            films=films_of[label, source],
-            patients=patients_of[label, source],
-        )
-        for label, source in sorted(films_of)
-    )
-
-
 def _build_provenance(context: Background, config: EvaluateConfig) -> Provenance:
     return Provenance(
         dataset=context.dataset,
@@ -202,6 +228,9 @@ def _build_provenance(context: Background, config: EvaluateConfig) -> Provenance
         version=__version__,
         seed=config.seed,
         resamples=config.bootstrap_resamples,
+        ledger=context.ledger,
+        config=config.model_dump(mode="json"),
+        config_hash=config.compute_hash(),
         confidence=config.confidence,
         interval=INTERVAL_METHOD,
         test_views=context.test_views,

@@ -15,7 +15,8 @@ from cxresnet.core.progress import track
 from cxresnet.data.dataset import FilmSet, PreparedDataset, open_dataset
 from cxresnet.data.dataset_record import LEDGER_NAME
 from cxresnet.data.duplicates import compute_fingerprints, find_clusters
-from cxresnet.data.sealed_test import Opener, read_ledger
+from cxresnet.data.sealed_test import Opener, Opening, read_ledger
+from cxresnet.evaluate.record import LedgerRow
 from cxresnet.predict.predictor import Predictor
 
 __all__ = ["JudgedFilms", "open_other_films", "open_test_films"]
@@ -36,6 +37,9 @@ class JudgedFilms:
         openings: How often the sealed test was opened for numbers, this time included; None
             where films of another dataset are judged.
         notes: Sentences for the reader.
+        crossing_films: Films that have a copy or a film of their patient in another split; 0 where
+            films of another dataset are judged, copies among which are left out.
+        ledger: Every opening of the sealed test so far; empty where there is none.
     """
 
     name: str
@@ -44,6 +48,8 @@ class JudgedFilms:
     keep: NDArray[np.bool_]
     openings: int | None
     notes: tuple[str, ...] = ()
+    crossing_films: int = 0
+    ledger: tuple[LedgerRow, ...] = ()
 
     @property
     def facts(self) -> pd.DataFrame:
@@ -70,6 +76,24 @@ def open_test_films(home: PreparedDataset, opener: Opener) -> JudgedFilms:
         film_sets=(films,),
         keep=np.ones(len(films), dtype=bool),
         openings=sum(opening.reason.startswith(_REASON) for opening in ledger),
+        crossing_films=count_crossing_films(home.manifest),
+        ledger=tuple(_describe_opening(opening) for opening in ledger),
+    )
+
+
+def count_crossing_films(manifest: pd.DataFrame) -> int:
+    """Count the test films that share a group, a cluster of copies or their pixels with others."""
+    test = (manifest["split"] == "test").to_numpy()
+    crossing = np.zeros(int(test.sum()), dtype=bool)
+    for column in ("group_id", "cluster_id", "film_sha256"):
+        here, elsewhere = manifest.loc[test, column], manifest.loc[~test, column]
+        crossing |= here.isin(elsewhere).to_numpy(dtype=bool)
+    return int(crossing.sum())
+
+
+def _describe_opening(opening: Opening) -> LedgerRow:
+    return LedgerRow.model_validate(
+        {name: getattr(opening, name) for name in LedgerRow.model_fields}
     )
 
 

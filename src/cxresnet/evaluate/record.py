@@ -5,15 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import ValidationError
+from pydantic import Field, JsonValue, ValidationError
 
 from cxresnet import DISCLAIMER
 from cxresnet.core.errors import RunFolderError
 from cxresnet.core.files import write_json
+from cxresnet.evaluate.alarm_record import Alarm
+from cxresnet.evaluate.calibration_records import Calibration, CalibrationBin, ClassCalibration
+from cxresnet.evaluate.clinical_records import (
+    ClassThreshold,
+    DecisionCurve,
+    PredictiveValues,
+    PrevalenceCurve,
+)
 from cxresnet.evaluate.results import (
     Baseline,
-    Calibration,
-    CalibrationBin,
     ClassResult,
     Headline,
     PatientResult,
@@ -23,14 +29,17 @@ from cxresnet.evaluate.results import (
     SourceCount,
     WorstSlice,
 )
+from cxresnet.metrics.estimate import Estimate
 
 __all__ = [
     "Baseline",
     "Calibration",
     "CalibrationBin",
+    "ClassCalibration",
     "ClassResult",
     "Evaluation",
     "Headline",
+    "LedgerRow",
     "OperatingPoint",
     "PatientResult",
     "Provenance",
@@ -66,6 +75,26 @@ class OperatingPoint(Record):
     scores: dict[str, float]
 
 
+class LedgerRow(Record):
+    """One opening of the sealed test.
+
+    Attributes:
+        number: 1 and up.
+        opened_utc: ISO 8601, to the second.
+        reason: Given by who opened it.
+        run: Name of the run that it was opened for.
+        network: SHA-256 of that run's weights.
+        config: SHA-256 of the config that was in force.
+    """
+
+    number: int
+    opened_utc: str
+    reason: str
+    run: str
+    network: str
+    config: str
+
+
 class Provenance(Record):
     """Where the numbers come from, so that they can be made again.
 
@@ -81,6 +110,9 @@ class Provenance(Record):
         interval: How the intervals are made, one sentence.
         test_views: Views of each film that were averaged; 1 is the film alone.
         openings: How often the sealed test had been opened, this time included; None without seal.
+        ledger: Every opening of the sealed test so far, those for pictures among them.
+        config: Every key of the config section `evaluate` that was in force.
+        config_hash: SHA-256 of it; the ledger has the same.
     """
 
     dataset: str
@@ -94,6 +126,9 @@ class Provenance(Record):
     interval: str
     test_views: int
     openings: int | None
+    ledger: tuple[LedgerRow, ...] = ()
+    config: dict[str, JsonValue] = Field(default={})
+    config_hash: str = ""
 
 
 class Evaluation(Record):
@@ -106,11 +141,19 @@ class Evaluation(Record):
         class_names: Order of the confusion matrix and of everything by class.
         films: Films judged.
         patients: Independent groups among them.
+        alarms: What makes the numbers too good to be true; empty if nothing does.
         headline: The numbers that stand for the whole.
+        validation: The same on the validation films, which chose the network; None if unknown.
+        cohens_kappa: Agreement of label and decision above chance, -1 to 1.
         confusion: Films by true class (row) and predicted class (column).
+        confusion_rates: Share of each row, with interval.
         classes: One a class, in order.
         operating_point: How probabilities became classes.
         calibration: Whether 0.7 means seven of ten.
+        class_thresholds: One class against the rest, by class and aim.
+        prevalence_curves: Predictive values over prevalence, one a class, in order.
+        at_prevalence: Predictive values for the prevalences that were asked for.
+        decision_curves: One a class that these films show, in order.
         by_patient: One a class, in order.
         slices: Source, view, sex, age and image size, as far as known.
         worst_slice: The lowest of them; None where fewer than two have numbers.
@@ -122,17 +165,25 @@ class Evaluation(Record):
         provenance: Where the numbers come from.
     """
 
-    format: Literal[1] = 1
+    format: Literal[2] = 2
     disclaimer: str = DISCLAIMER
     name: str
     class_names: tuple[str, ...]
     films: int
     patients: int
+    alarms: tuple[Alarm, ...] = ()
     headline: Headline
+    validation: Headline | None = None
+    cohens_kappa: Estimate
     confusion: tuple[tuple[int, ...], ...]
+    confusion_rates: tuple[tuple[Estimate, ...], ...]
     classes: tuple[ClassResult, ...]
     operating_point: OperatingPoint
     calibration: Calibration
+    class_thresholds: tuple[ClassThreshold, ...] = ()
+    prevalence_curves: tuple[PrevalenceCurve, ...] = ()
+    at_prevalence: tuple[PredictiveValues, ...] = ()
+    decision_curves: tuple[DecisionCurve, ...] = ()
     by_patient: tuple[PatientResult, ...]
     slices: tuple[Slice, ...]
     worst_slice: WorstSlice | None = None

@@ -8,8 +8,6 @@ from cxresnet.metrics.estimate import Estimate
 
 __all__ = [
     "Baseline",
-    "Calibration",
-    "CalibrationBin",
     "ClassResult",
     "GapScore",
     "Headline",
@@ -86,42 +84,6 @@ class ClassResult(Record):
     auroc: Estimate
     average_precision: Estimate
     roc: RocCurve | None
-
-
-class CalibrationBin(Record):
-    """Films whose highest probability lies in one range.
-
-    Attributes:
-        low: Lower end of the range, 0 to 1.
-        high: Upper end, included.
-        films: Films in it.
-        confidence: Mean of their highest probabilities; None without films.
-        accuracy: Share of them for which that class is the true one; None without films.
-    """
-
-    low: float
-    high: float
-    films: int
-    confidence: float | None
-    accuracy: float | None
-
-
-class Calibration(Record):
-    """Whether 0.7 means seven of ten.
-
-    Attributes:
-        bins: After the temperature.
-        expected_calibration_error: Mean distance of confidence and accuracy, after the temperature.
-        expected_calibration_error_before: The same on the network's own probabilities.
-        brier: Mean squared distance of probabilities and truth, summed over classes, 0 to 2.
-        negative_log_likelihood: Mean, in nats.
-    """
-
-    bins: tuple[CalibrationBin, ...]
-    expected_calibration_error: Estimate
-    expected_calibration_error_before: Estimate
-    brier: Estimate
-    negative_log_likelihood: Estimate
 
 
 class PatientResult(Record):
@@ -223,7 +185,14 @@ class Baseline(Record):
 
 
 class SourceCount(Record):
-    """Films of one class from one source."""
+    """Films of one class from one source.
+
+    Attributes:
+        class_name: The class.
+        source: The source.
+        films: How many.
+        patients: Independent groups among them.
+    """
 
     class_name: str
     source: str

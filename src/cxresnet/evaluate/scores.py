@@ -11,17 +11,15 @@ from numpy.typing import NDArray
 from cxresnet.core.config.evaluate import EvaluateConfig
 from cxresnet.core.seeding import build_generator
 from cxresnet.evaluate.record import (
-    Calibration,
-    CalibrationBin,
     ClassResult,
     Headline,
     PatientResult,
     RocCurve,
 )
+from cxresnet.metrics.agreement import build_confusion_statistics, build_kappa
 from cxresnet.metrics.bootstrap import compute_estimates
 from cxresnet.metrics.calibration import (
     build_calibration_statistics,
-    compute_reliability_bins,
 )
 from cxresnet.metrics.classification import (
     CLASS_SCORES,
@@ -33,11 +31,11 @@ from cxresnet.metrics.classification import (
 )
 from cxresnet.metrics.estimate import Estimate
 from cxresnet.metrics.ranking import compute_roc_points
+from cxresnet.metrics.recalibration import build_recalibration_statistics
 from cxresnet.metrics.statistic import Statistic
 
 __all__ = [
     "Lift",
-    "build_calibration",
     "build_class_results",
     "build_headline",
     "build_lift",
@@ -132,18 +130,6 @@ def build_class_results(
     return tuple(results)
 
 
-def build_calibration(judged: Judged, estimates: Mapping[str, Estimate]) -> Calibration:
-    """Collect bins and calibration scores."""
-    bins = compute_reliability_bins(judged.probabilities, judged.truth)
-    return Calibration(
-        bins=tuple(CalibrationBin.model_validate(vars(item)) for item in bins),
-        expected_calibration_error=estimates["expected_calibration_error"],
-        expected_calibration_error_before=estimates["before/expected_calibration_error"],
-        brier=estimates["brier"],
-        negative_log_likelihood=estimates["negative_log_likelihood"],
-    )
-
-
 def build_patient_results(
     judged: Judged,
     *,
@@ -195,17 +181,21 @@ def list_statistics(judged: Judged, *, before: NDArray[np.float64]) -> tuple[Sta
         judged: The films.
         before: Probabilities before the temperature, (films, classes).
     """
-    uncalibrated, *_ = build_calibration_statistics(before, judged.truth)
     by_class = (
         statistic
         for index in range(len(judged.class_names))
-        for statistic in build_class_statistics(judged, index)
+        for statistic in (
+            *build_class_statistics(judged, index),
+            *build_recalibration_statistics(judged, index),
+        )
     )
     return (
         *build_headline_statistics(judged),
         *by_class,
         *build_calibration_statistics(judged.probabilities, judged.truth),
-        *prefix_names("before", [uncalibrated]),
+        *prefix_names("before", build_calibration_statistics(before, judged.truth)),
+        build_kappa(judged),
+        *build_confusion_statistics(judged),
     )
 
 

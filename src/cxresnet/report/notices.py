@@ -9,7 +9,6 @@ import pandas as pd
 from cxresnet.core.finding import Finding
 from cxresnet.evaluate.record import Evaluation
 from cxresnet.report.section import Notice
-from cxresnet.report.sections.summary import find_best_baseline
 from cxresnet.report.words import show_share
 
 __all__ = ["find_film_notices", "find_finding_notices", "find_test_notices", "sort_notices"]
@@ -85,23 +84,11 @@ def find_finding_notices(findings: Sequence[Finding]) -> tuple[Notice, ...]:
 
 
 def find_test_notices(evaluation: Evaluation) -> tuple[Notice, ...]:
-    """Find what makes the numbers of the test doubtful; its own sentences stand in one notice."""
-    notices = _find_baseline_as_good(evaluation)
-    if evaluation.warnings:
-        sentences = " ".join(evaluation.warnings)
-        notices.append(Notice("amber", "What the test says beside its numbers", sentences))
-    return tuple(notices)
-
-
-def _find_baseline_as_good(evaluation: Evaluation) -> list[Notice]:
-    best = find_best_baseline(evaluation)
-    if best is None or best.lift is None or best.lift.low is None or best.lift.low > 0:
-        return []
-    sentence = (
-        f"The rule '{best.title}' cannot know a disease, and on these films the network's balanced "
-        "accuracy is not clearly above it."
-    )
-    return [Notice("red", "A rule without lungs does as well", sentence)]
+    """Find what the test says of its own numbers; all of it stands in one notice."""
+    if not evaluation.warnings:
+        return ()
+    sentences = " ".join(evaluation.warnings)
+    return (Notice("amber", "What the test says beside its numbers", sentences),)
 
 
 def sort_notices(notices: Iterable[Notice]) -> tuple[Notice, ...]:

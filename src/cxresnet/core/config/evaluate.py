@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -23,6 +23,11 @@ class EvaluateConfig(Section):
         test_views: Average the network over five slightly moved and scaled views of each film;
             takes five times as long.
         baselines: Try what rules without lungs reach on the same films.
+        least_sensitivity: Aimed at by the threshold "sensitivity" of each class.
+        cost_of_miss: Aimed at by the threshold "cost" of each class: so many false alarms weigh as
+            much as one film that is missed.
+        prevalence: From class to its share of the films where the network would be used, for the
+            predictive values there, for example {"covid": 0.02}.
         coverage: Share of each class's films whose set of classes shall hold the true one.
         slice_patients: A slice (a source, a view, an age band) with fewer patients says "too few"
             instead of a number.
@@ -36,6 +41,9 @@ class EvaluateConfig(Section):
     operating_point: Literal["auto", "argmax", "balanced", "youden"] = "auto"
     test_views: bool = False
     baselines: bool = True
+    least_sensitivity: float = Field(default=0.95, gt=0, le=1)
+    cost_of_miss: float = Field(default=10, gt=0)
+    prevalence: dict[str, Annotated[float, Field(gt=0, lt=1)]] = Field(default={})
     coverage: float = Field(default=0.9, ge=0.5, lt=1)
     slice_patients: int = Field(default=10, ge=2)
     few_patients: int = Field(default=20, ge=0)

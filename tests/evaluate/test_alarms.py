@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import pytest
+
+from cxresnet.core.finding import Finding
+from cxresnet.evaluate.alarms import Suspicion, compare_independent, find_alarms
+from cxresnet.evaluate.results import Baseline, ClassResult, GapScore, Headline
+from cxresnet.metrics.estimate import Estimate
+
+
+def _number(value: float, width: float = 0.03) -> Estimate:
+    return Estimate(value=value, low=value - width, high=value + width, n=200, groups=150)
+
+
+def _headline(value: float) -> Headline:
+    number = _number(value)
+    return Headline(accuracy=number, balanced_accuracy=number, macro_f1=number, macro_auroc=number)
+
+
+def _class(auroc: float) -> ClassResult:
+    number = _number(0.8)
+    names = ("sensitivity", "specificity", "ppv", "npv", "f1", "average_precision")
+    return ClassResult(
+        class_name="covid-19",
+        films=50,
+        patients=40,
+        auroc=_number(auroc),
+        roc=None,
+        **dict.fromkeys(names, number),
+    )
+
+
+def _baseline(lift: float, *, width: float = 0.03) -> Baseline:
+    return Baseline(
+        name="thumbnail",
+        title="Thumbnail",
+        sees="Little.",
+        headline=_headline(0.5),
+        lift=_number(lift, width),
+        lift_auroc=None,
+    )
+
+
+def _finding(question: str, verdict: str) -> Finding:
+    return Finding(question=question, title="?", verdict=verdict, sentence="!", measures=())
+
+
+def _sound(**changes: object) -> dict[str, str]:
+    plain = {
+        "headline": _headline(0.8),
+        "classes": (_class(0.9),),
+        "baselines": (_baseline(0.2),),
+        "validation": _headline(0.82),
+        "findings": (_finding("source_oracle", "green"),),
+    }
+    return {one.rule: one.sentence for one in find_alarms(Suspicion(**(plain | changes)))}
+
+
+def test_a_plausible_result_sounds_no_alarm() -> None:
+    assert _sound() == {}
+
+
+def test_a_high_auroc_is_doubted_where_the_source_tells_the_class() -> None:
+    red = (_finding("source_oracle", "red"),)
+    assert "covid-19 0.970" in _sound(classes=(_class(0.97),), findings=red)["source_tells_class"]
+    assert _sound(classes=(_class(0.94),), findings=red) == {}
+    assert _sound(classes=(_class(0.97),), findings=(_finding("file_header", "red"),)) == {}
+
+
+def test_copies_across_splits_are_told_with_their_number() -> None:
+    assert _sound(crossing_films=3)["copies_across_splits"].startswith("3 of the test films")
+
+
+@pytest.mark.parametrize(
+    ("lift", "width", "text"),
+    [
+        (0.03, 0.01, "only 0.030 above it (0.020 to 0.040)"),
+        (0.10, 0.15, "only 0.100 above it (-0.050 to 0.250)"),
+        (-0.05, 0.01, "not above it: difference -0.050"),
+    ],
+)
+def test_a_baseline_that_is_nearly_as_good_is_told(lift: float, width: float, text: str) -> None:
+    alarms = _sound(baselines=(_baseline(0.3), _baseline(lift, width=width)))
+    assert text in alarms["baseline_nearly_as_good"]
+
+
+def test_a_difference_that_never_varies_counts_as_it_is() -> None:
+    same = _baseline(0.0).model_copy(
+        update={"lift": Estimate(value=0.0, low=None, high=None, n=9, groups=9)}
+    )
+    assert "difference 0.000." in _sound(baselines=(same,))["baseline_nearly_as_good"]
+
+
+def test_perfect_scores_are_doubted() -> None:
+    assert "AUROC of covid-19 (n = 200)" in _sound(classes=(_class(1.0),))["perfect_score"]
+    assert _sound(classes=(_class(0.999),)) == {}
+
+
+def test_a_test_above_validation_is_doubted_only_beyond_chance() -> None:
+    assert (
+        "above that of the validation"
+        in _sound(headline=_headline(0.9), validation=_headline(0.8))["test_above_validation"]
+    )
+    assert _sound(headline=_headline(0.83), validation=_headline(0.8)) == {}
+    assert _sound(headline=_headline(0.9), validation=None) == {}
+
+
+def test_a_fall_on_left_out_sources_is_told() -> None:
+    def score(gap: float) -> GapScore:
+        return GapScore(
+            name="macro_auroc", internal=_number(0.9), external=_number(0.9 - gap), gap=_number(gap)
+        )
+
+    sentence = _sound(source_gap=score(0.3))["worse_on_left_out_sources"]
+    assert "the macro AUROC is 0.300 lower (0.270 to 0.330)" in sentence
+    assert _sound(source_gap=score(0.05)) == {}
+
+
+def test_the_interval_of_a_difference_of_two_tests_is_worked_out_by_hand() -> None:
+    # Reaches 3 and 4 make 5.
+    found = compare_independent(_number(0.8, 0.03), _number(0.7, 0.04))
+    assert (found.value, found.low, found.high) == pytest.approx((0.1, 0.05, 0.15))
+    assert (found.n, found.groups) == (400, 150)
