@@ -10,10 +10,11 @@ import pytest
 import torch
 
 from cxresnet.core.config import EvaluateConfig
+from cxresnet.core.errors import RunFolderError
 from cxresnet.core.run_folder import RunFolder
 from cxresnet.data.sealed_test import read_ledger
 from cxresnet.evaluate.evaluation import run_evaluate
-from cxresnet.evaluate.members import MEMBERS_NAME, list_members
+from cxresnet.evaluate.members import MEMBERS_NAME, list_members, read_members
 from cxresnet.model.checkpoint import read_checkpoint, write_checkpoint
 from cxresnet.model.ensemble import gather_member_weights
 from cxresnet.predict import load_predictor
@@ -48,6 +49,7 @@ def test_each_member_is_judged_by_itself_from_one_opening(
     assert values[0] != values[1]
     assert written["spread"]["accuracy"]["mean"] == pytest.approx(statistics.fmean(values))
     assert written["spread"]["accuracy"]["sd"] == pytest.approx(statistics.stdev(values))
+    assert read_members(ensemble_run.evaluate / MEMBERS_NAME)["accuracy"].n == 2
     assert len(read_ledger(ensemble_run.read_dataset_path() / "test_openings.csv")) == 1
 
 
@@ -68,3 +70,11 @@ def test_a_single_network_has_no_members(run: RunFolder, config: EvaluateConfig)
 
     assert list_members(load_predictor(run.checkpoint)) == {}
     assert not (run.evaluate / MEMBERS_NAME).exists()
+
+
+def test_a_torn_file_is_refused_with_the_way_out(tmp_path: Path) -> None:
+    path = tmp_path / MEMBERS_NAME
+    path.write_text("{}")
+
+    with pytest.raises(RunFolderError, match="cxresnet evaluate RUN"):
+        read_members(path)

@@ -6,13 +6,14 @@ validation films like that of the whole; the test is opened once for all of them
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from cxresnet import DISCLAIMER
-from cxresnet.core.files import write_json
+from cxresnet.core.errors import RunFolderError
+from cxresnet.core.files import read_json, write_json
 from cxresnet.evaluate.operating_point import judge
 from cxresnet.evaluate.record import OperatingPoint
 from cxresnet.metrics.classification import build_headline_statistics
@@ -22,7 +23,14 @@ from cxresnet.model.ensemble import CXResNetEnsemble
 from cxresnet.predict.predictions import Predictions
 from cxresnet.predict.predictor import Predictor
 
-__all__ = ["MEMBERS_NAME", "describe_spread", "judge_members", "list_members", "write_members"]
+__all__ = [
+    "MEMBERS_NAME",
+    "describe_spread",
+    "judge_members",
+    "list_members",
+    "read_members",
+    "write_members",
+]
 
 MEMBERS_NAME = "members.json"
 """Name of the file in a folder that `evaluate` writes."""
@@ -84,7 +92,22 @@ def write_members(path: Path, scores: dict[str, Scores]) -> dict[str, Spread]:
     return spread
 
 
-def describe_spread(spread: dict[str, Spread]) -> str:
+def read_members(path: Path) -> dict[str, Spread]:
+    """Read the mean and spread that `write_members` wrote.
+
+    Raises:
+        RunFolderError: The file cannot be read; evaluate again.
+    """
+    try:
+        spread = read_json(path)["spread"]
+        return {str(name): Spread(**one) for name, one in spread.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise RunFolderError(
+            f"'{path}' cannot be read. Make it again with 'cxresnet evaluate RUN'."
+        ) from error
+
+
+def describe_spread(spread: Mapping[str, Spread]) -> str:
     """Say in one line what a single network reaches."""
     return ", ".join(
         f"{name.replace('_', ' ')} {one.mean:.3f} ± {one.sd:.3f}"

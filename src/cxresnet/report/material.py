@@ -20,10 +20,12 @@ from cxresnet.evaluate.left_out_sources import (
     LeaveOneSourceOut,
     read_leave_one_source_out,
 )
+from cxresnet.evaluate.members import MEMBERS_NAME, read_members
 from cxresnet.evaluate.record import Evaluation, read_evaluation
 from cxresnet.evaluate.selective import SELECTIVE_NAME, SelectiveResult, read_selective
 from cxresnet.explain.insights import INSIGHTS_NAME, Insights, read_insights
 from cxresnet.explain.record import Attributions, read_attributions
+from cxresnet.metrics.spread import Spread
 from cxresnet.model.checkpoint import CheckpointRecord, read_model
 from cxresnet.model.ensemble import Network
 from cxresnet.report.section import Notice
@@ -46,6 +48,7 @@ class RunMaterial:
         record: What came with its weights.
         history: One row an epoch.
         learning_rates: The sweep for the learning rate, one row a rate.
+        members: What each of several networks reaches by itself on the test.
         config: By section and key.
         environment: Of the training, by name.
         evaluation: The numbers.
@@ -64,6 +67,7 @@ class RunMaterial:
     record: CheckpointRecord | None = None
     history: pd.DataFrame | None = None
     learning_rates: pd.DataFrame | None = None
+    members: Mapping[str, Spread] | None = None
     config: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     environment: Mapping[str, Any] = field(default_factory=dict)
     evaluation: Evaluation | None = None
@@ -88,6 +92,7 @@ def read_run_material(run: RunFolder) -> RunMaterial:
         record=record,
         history=reader.read("history", run.history, pd.read_csv),
         learning_rates=reader.read("learning rates", run.learning_rates, pd.read_csv),
+        members=reader.read("seeds", run.evaluate / MEMBERS_NAME, read_members),
         config=reader.read("config", run.train / "config.json", read_json) or {},
         environment=reader.read("environment", run.train / "environment.json", read_json) or {},
         evaluation=reader.read("test", run.metrics, read_evaluation),

@@ -82,6 +82,7 @@ def _build_sections(material: RunMaterial, films: FilmMaterial | None) -> list[S
             settings=config.get("train", {}),
             environment=material.environment,
             learning_rates=material.learning_rates,
+            members=material.members,
         ),
         build_evaluation_section(material.evaluation),
         build_elsewhere_section(material.left_out, material.externals),

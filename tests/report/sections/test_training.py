@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from cxresnet.metrics.spread import Spread
 from cxresnet.report.sections.training import TrainingView, build_training_section
 
 
@@ -57,3 +58,12 @@ def test_a_sweep_for_the_learning_rate_is_drawn_where_there_was_one(history: pd.
     curve = section.view.curves[-1]
     assert curve.title == "Loss while the learning rate rose"
     assert "from 0.001 to 0.1" in curve.drawing.words
+
+
+def test_what_each_of_several_networks_reaches_is_said(history: pd.DataFrame) -> None:
+    members = {"accuracy": Spread(mean=0.8, sd=0.012, n=5), "macro_auroc": Spread(0.9, 0.004, 5)}
+    section = build_training_section(
+        history, chosen_epoch=None, settings={}, environment={}, members=members
+    )
+    assert isinstance(section.view, TrainingView)
+    assert section.view.alone == "accuracy 0.800 ± 0.012, macro auroc 0.900 ± 0.004"

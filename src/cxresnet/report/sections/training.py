@@ -11,6 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from cxresnet.evaluate.members import describe_spread
+from cxresnet.metrics.spread import Spread
 from cxresnet.report.figures import FAINT, SERIES, Drawing, draw_svg
 from cxresnet.report.section import Section
 from cxresnet.report.words import show_duration
@@ -57,12 +59,17 @@ class TrainingView:
         chosen_epoch: The one whose weights are tested; None where nobody wrote it down.
         curves: Loss, and scores on validation.
         facts: Settings and machine.
+        alone: What each of several networks reaches by itself on the test, mean and spread; "" for
+            a single one.
+        validation_chose: Whether validation films chose the epoch.
     """
 
     epochs: int
     chosen_epoch: int | None
     curves: tuple[Curve, ...]
     facts: tuple[Fact, ...]
+    alone: str = ""
+    validation_chose: bool = True
 
 
 def build_training_section(
@@ -72,6 +79,7 @@ def build_training_section(
     settings: Mapping[str, object],
     environment: Mapping[str, object],
     learning_rates: pd.DataFrame | None = None,
+    members: Mapping[str, Spread] | None = None,
 ) -> Section:
     """Build the section; without a history it says how to get one.
 
@@ -81,6 +89,7 @@ def build_training_section(
         settings: Of the training, by name.
         environment: Of the training, by name.
         learning_rates: `learning_rates.csv`, where the rate was swept for.
+        members: Test scores of several networks, each by itself.
     """
     anchor, title, short = "training", "How it was trained", "Training"
     if history is None or history.empty:
@@ -96,6 +105,8 @@ def build_training_section(
         chosen_epoch=chosen_epoch,
         curves=tuple(curve for curve in curves if curve is not None),
         facts=_list_facts(history, settings=settings, environment=environment),
+        validation_chose=settings.get("monitor") != "last",
+        alone=describe_spread(members) if members else "",
     )
     return Section(anchor, title, short, view=view)
 
