@@ -17,6 +17,7 @@ from cxresnet.cli import terminal
 from cxresnet.cli.compare import compare
 from cxresnet.cli.evaluate import evaluate
 from cxresnet.cli.explain import explain
+from cxresnet.cli.lungs import lungs
 from cxresnet.cli.model import model
 from cxresnet.cli.predict import predict
 from cxresnet.cli.prepare import merge, prepare
@@ -49,7 +50,7 @@ app = typer.Typer(
     epilog=f"{DISCLAIMER} Start with: cxresnet run phantoms --out runs/first",
 )
 for _command in (
-    run, prepare, merge, verify, train, evaluate, compare, explain, report, predict, model,
+    run, prepare, merge, verify, train, evaluate, compare, explain, report, predict, lungs, model,
 ):  # fmt: skip
     app.command()(_command)
 

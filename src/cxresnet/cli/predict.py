@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from cxresnet.evaluate.answer import Answer, AnswerRule
     from cxresnet.predict.files import FilePrediction
 
-__all__ = ["Format", "predict"]
+__all__ = ["Format", "list_files", "predict"]
 
 
 class Format(StrEnum):
@@ -58,7 +58,7 @@ def predict(
         )
     if verdict := predictor.record.notes.get("data_verdict"):
         warn(str(verdict))
-    files = list(_list_files(paths))
+    files = list(list_files(paths))
     answers = list(track(predict_files(predictor, files), "Reading films", total=len(files)))
     if format_ is Format.TABLE:
         console.print(_build_table(answers, predictor.class_names, rule))
@@ -67,7 +67,7 @@ def predict(
     say(_format_csv(rows) if format_ is Format.CSV else json.dumps(rows, indent=2))
 
 
-def _list_files(paths: Sequence[Path]) -> Iterator[Path]:
+def list_files(paths: Sequence[Path]) -> Iterator[Path]:
     """List the files to ask about; in a folder, all that are not hidden.
 
     Raises:

@@ -14,7 +14,7 @@ from cxresnet.core.errors import FilmError
 from cxresnet.data.sources.store import MAX_FILE_BYTES
 from cxresnet.predict.predictor import Predictor
 
-__all__ = ["FilePrediction", "predict_files"]
+__all__ = ["FilePrediction", "predict_files", "read_film_file"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,15 +63,20 @@ def predict_files(
 
 def _prepare(predictor: Predictor, path: Path) -> NDArray[np.uint8] | FilmError:
     try:
-        return predictor.prepare(_read(path))
+        return predictor.prepare(read_film_file(path))
     except FilmError as error:
         return error
     except OSError as error:
         return FilmError("unreadable", f"The file cannot be read: {error.strerror or error}.")
 
 
-def _read(path: Path) -> bytes:
-    """Read a plain file; never opens a device or a pipe, which could wait for ever."""
+def read_film_file(path: Path) -> bytes:
+    """Read a plain file; never opens a device or a pipe, which could wait for ever.
+
+    Raises:
+        FilmError: "missing", "not-a-file" or "too-large".
+        OSError: The file cannot be read.
+    """
     if not path.exists():
         raise FilmError("missing", "There is no such file.")
     if not path.is_file():

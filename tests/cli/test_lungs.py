@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cxresnet.cli.app import run_command_line
+from cxresnet.data.phantoms.film import draw_film
+from cxresnet.data.phantoms.plan import plan_films
+from cxresnet.data.phantoms.settings import PhantomSettings
+
+
+def test_masks_contours_and_reasons_are_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = PhantomSettings(films_per_class=1, side_px=160, seed=99)
+    drawn = draw_film(plan_films(settings)[0], settings)
+    wide = Image.fromarray(drawn.pixels).resize((200, 180))
+    films = tmp_path / "films"
+    films.mkdir()
+    wide.save(films / "a.png")
+    Image.fromarray(np.rot90(drawn.pixels)).save(films / "b.png")
+    (films / "c.png").write_bytes(b"no picture at all")
+    out = tmp_path / "out"
+    assert run_command_line(["lungs", str(films), "--out", str(out)]) == 0
+    assert "Lungs found on 1 of 3 films" in capsys.readouterr().out
+    with (out / "lungs.csv").open(newline="") as stream:
+        good, lying, broken = csv.DictReader(stream)
+    mask = np.asarray(Image.open(out / good["mask"]))
+    truth = np.asarray(Image.fromarray(drawn.lung_mask).resize((200, 180))) > 127
+    assert mask.shape == (180, 200)
+    assert 2 * ((mask > 0) & truth).sum() / ((mask > 0).sum() + truth.sum()) > 0.9
+    assert np.asarray(Image.open(out / good["contour"])).shape == (180, 200, 3)
+    assert good["refused"] == ""
+    assert float(good["area_share"]) == pytest.approx((mask > 0).mean(), abs=1e-4)
+    assert lying["mask"] == ""
+    assert lying["refused"].startswith("No lungs to rely on")
+    assert broken["contour"] == ""
+    assert broken["refused"]
