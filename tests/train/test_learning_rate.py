@@ -20,11 +20,17 @@ from cxresnet.train.learning_rate import (
 
 
 def test_the_choice_by_hand() -> None:
-    # Up to the lowest loss, the slopes a step are 0, -1, -3, -4 and -1, -2.5, -2.5, -1.
     rates = [1e-4, 1e-3, 1e-2, 1e-1, 1.0]
 
-    assert choose_learning_rate(rates, [8.0, 8.0, 6.0, 2.0, 20.0]) == 1e-1
+    # The longest falls are 8, 6, 2 from the first place to the fourth, and 8, 7, 3, 2 likewise:
+    # their middle is the second. The blip of 7.9 in the third case breaks no fall.
+    assert choose_learning_rate(rates, [8.0, 8.0, 6.0, 2.0, 20.0]) == 1e-3
     assert choose_learning_rate(rates, [8.0, 7.0, 3.0, 2.0, 20.0]) == 1e-3
+    assert choose_learning_rate(rates, [8.0, 7.0, 7.9, 2.0, 1.0]) == 1e-2
+
+
+def test_a_loss_that_hardly_falls_gives_no_rate() -> None:
+    assert choose_learning_rate([1e-3, 1e-2, 1e-1], [1.10, 1.09, 1.10]) is None
 
 
 def test_a_sweep_gives_a_rate_within_its_range_and_the_same_one_again(
@@ -38,6 +44,7 @@ def test_a_sweep_gives_a_rate_within_its_range_and_the_same_one_again(
     assert first == again
     assert len(first.rates) == len(first.losses) <= 30
     assert list(first.rates) == sorted(first.rates)
+    assert first.suggestion is not None
     assert 1e-5 <= first.suggestion <= 0.3
     assert torch.equal(torch.random.get_rng_state(), before)
 

@@ -14,7 +14,7 @@ from cxresnet.cli.options import (
     ResumeOption,
     SetOption,
 )
-from cxresnet.cli.terminal import say, say_wrote
+from cxresnet.cli.terminal import say, say_wrote, warn
 from cxresnet.core.config import Config, read_config
 from cxresnet.core.errors import ConfigError
 from cxresnet.core.run_folder import RunFolder, claim_run_folder
@@ -117,7 +117,11 @@ def _sweep(films: PreparedDataset, config: Config, *, run: RunFolder) -> Config:
 
     curve = find_learning_rate(films, config=config)
     say_wrote(write_learning_rates(run.learning_rates, curve))
-    say(f"Learning rate {curve.suggestion:.2g}: there the loss fell fastest.")
+    if curve.suggestion is None:
+        kept = config.train.learning_rate
+        warn(f"The loss hardly fell at any learning rate, so the sweep says nothing: {kept} stays.")
+        return config
+    say(f"Learning rate {curve.suggestion:.2g}: in the middle of the fall of the loss.")
     train = config.train.model_copy(update={"learning_rate": curve.suggestion})
     return config.model_copy(update={"train": train})
 

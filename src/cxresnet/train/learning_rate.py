@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +33,7 @@ __all__ = [
 ]
 
 _SMOOTHING = 0.9
+_LEAST_FALL = 0.02
 _HOPELESS = 4.0
 """Times the lowest loss: the sweep ends there."""
 
@@ -44,12 +45,13 @@ class LearningRateCurve:
     Attributes:
         rates: Rising.
         losses: Smoothed training loss at each.
-        suggestion: Where the loss fell fastest: a peak to begin with, not the best one.
+        suggestion: In the middle of the fall: a peak to begin with, not the best one. None where
+            the loss hardly fell.
     """
 
     rates: tuple[float, ...]
     losses: tuple[float, ...]
-    suggestion: float
+    suggestion: float | None
 
 
 def find_learning_rate(
@@ -73,7 +75,7 @@ def find_learning_rate(
         ConfigError: The range or the number of steps leave nothing to sweep.
 
     References:
-        Smith 2017, section 3.3. The smoothing and the choice are fastai's.
+        Smith 2017, section 3.3. Smoothing and longest fall are ideas of fastai, written anew.
     """
     if not 0 < lowest < highest or steps < 10:
         raise ConfigError(
@@ -106,11 +108,29 @@ def write_learning_rates(path: Path, curve: LearningRateCurve) -> Path:
     return write_text(path, "\n".join(lines) + "\n")
 
 
-def choose_learning_rate(rates: list[float], losses: list[float]) -> float:
-    """Choose the rate where the loss falls fastest, left of its lowest point."""
-    end = max(3, int(np.argmin(losses)) + 1)
-    slopes = np.gradient(np.array(losses[:end]), np.log(rates[:end]))
-    return rates[int(np.argmin(slopes))]
+def choose_learning_rate(rates: Sequence[float], losses: Sequence[float]) -> float | None:
+    """Choose the rate in the middle of the longest fall of the loss.
+
+    The steepest single step is often noise; a fall that goes on over many rates is not.
+
+    Returns:
+        The rate; None where the loss fell by less than 2 % in all.
+    """
+    start, end = _find_longest_fall(losses)
+    if losses[start] - losses[end] < _LEAST_FALL * losses[start]:
+        return None
+    return rates[(start + end) // 2]
+
+
+def _find_longest_fall(losses: Sequence[float]) -> tuple[int, int]:
+    """Find first and last place of the longest sequence of ever lower losses, gaps allowed."""
+    lengths, starts = [1] * len(losses), list(range(len(losses)))
+    for place, loss in enumerate(losses):
+        for before in range(place):
+            if losses[before] > loss and lengths[before] >= lengths[place]:
+                lengths[place], starts[place] = lengths[before] + 1, starts[before]
+    end = int(np.argmax(lengths))
+    return starts[end], end
 
 
 def _sweep(material: Material, *, config: Config, rates: list[float]) -> Iterator[float]:
