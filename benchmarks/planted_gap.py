@@ -1,7 +1,8 @@
 """Is a network that learnt the hospital found out, and is an honest one left alone?
 
 Run: python benchmarks/planted_gap.py [--films-per-class 200] [--epochs 30] [--seed 0]
-Time: about 8 minutes on 2 cores
+     [--only planted]
+Time: about 10 minutes on 2 idle cores
 
 Two sets of phantoms from three hospitals, the same but for this: in the planted one, letters in the
 corner tell the class in hospitals b and c and are drawn by lot in a. Each hospital is left out in
@@ -29,18 +30,18 @@ def main() -> None:
     parser.add_argument("--films-per-class", type=int, default=200)
     parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", choices=("planted", "clean"), help="One of the two sets.")
     arguments = parser.parse_args()
     common = f"phantoms:films_per_class={arguments.films_per_class},seed={arguments.seed}"
-    arms = {"clean": common, "planted": f"{common},shortcut=letters,shortcut_sources=bc"}
-    print("| set | left out | compared films | internal AUROC | external AUROC | gap |")
-    print("|---|---|---|---|---|---|")
+    arms = {"planted": f"{common},shortcut=letters,shortcut_sources=bc", "clean": common}
+    print("| set | left out | films in / out | internal AUROC | external AUROC | gap |")
+    print("|---|---|---|---|---|---|", flush=True)
+    found = {}
     with tempfile.TemporaryDirectory() as folder:
-        found = {
-            name: measure(source, Path(folder) / name, epochs=arguments.epochs)
-            for name, source in arms.items()
-        }
-    for name, result in found.items():
-        show(name, result)
+        for name in [arguments.only] if arguments.only else arms:
+            source = arms[name]
+            found[name] = measure(source, Path(folder) / name, epochs=arguments.epochs)
+            show(name, found[name])
     sys.exit(judge(found))
 
 
@@ -63,7 +64,7 @@ def show(name: str, result: LeaveOneSourceOut) -> None:
             name, one.source, f"{one.internal_films} / {one.external_films}",
             describe(score.internal), describe(score.external), describe(score.gap),
         )  # fmt: skip
-        print(f"| {' | '.join(cells)} |")
+        print(f"| {' | '.join(cells)} |", flush=True)
 
 
 def describe(estimate: Estimate) -> str:
@@ -71,12 +72,17 @@ def describe(estimate: Estimate) -> str:
 
 
 def judge(found: dict[str, LeaveOneSourceOut]) -> int:
-    planted = found["planted"].sources[0].scores[0].gap
-    clean = [one.scores[0].gap for one in found["clean"].sources]
-    silent = all(gap.low <= 0 <= gap.high for gap in clean)
-    print(f"\nplanted gap of at least {LEAST_GAP} found: {planted.value >= LEAST_GAP}")
-    print(f"clean set: every interval covers 0: {silent}")
-    return 0 if planted.value >= LEAST_GAP and silent else 1
+    passed = True
+    if "planted" in found:
+        gap = found["planted"].sources[0].scores[0].gap
+        passed &= gap.value >= LEAST_GAP
+        print(f"\nplanted gap of at least {LEAST_GAP} found: {gap.value >= LEAST_GAP}")
+    if "clean" in found:
+        gaps = [one.scores[0].gap for one in found["clean"].sources]
+        silent = all(gap.low <= 0 <= gap.high for gap in gaps)
+        passed &= silent
+        print(f"clean set: every interval covers 0: {silent}")
+    return 0 if passed else 1
 
 
 if __name__ == "__main__":

@@ -72,6 +72,7 @@ def test_of_a_finished_run_nothing_is_missing(
         "explanation",
         "gallery",
         "audit",
+        "checklists",
     ):
         assert f'<section id="{anchor}"' in html
     assert "Validation films chose epoch 1" in html

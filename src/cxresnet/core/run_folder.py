@@ -79,6 +79,11 @@ class RunFolder:
         """The one self-contained page."""
         return self.path / "report.html"
 
+    @property
+    def checklists(self) -> Path:
+        """Model card and reporting checklists, as Markdown."""
+        return self.path / "report"
+
     def get_source_round(self, number: int) -> Path:
         """Get the folder of the training without the source of this number, 0 and up."""
         return self.path / "leave-one-source-out" / f"round-{number:02d}"

@@ -8,6 +8,8 @@ from typing import Any
 
 from cxresnet.core.files import write_text
 from cxresnet.core.run_folder import RunFolder
+from cxresnet.report.checklists.evidence import Evidence
+from cxresnet.report.checklists.write import write_checklists
 from cxresnet.report.material import RunMaterial, build_film_material, read_run_material
 from cxresnet.report.notices import (
     find_film_notices,
@@ -20,6 +22,7 @@ from cxresnet.report.section import Notice, Section
 from cxresnet.report.sections.answers import build_answers_section
 from cxresnet.report.sections.architecture import build_architecture_section
 from cxresnet.report.sections.audit import build_audit_section
+from cxresnet.report.sections.checklists import build_checklists_section
 from cxresnet.report.sections.concept import build_concept_section
 from cxresnet.report.sections.elsewhere import build_elsewhere_section
 from cxresnet.report.sections.evaluation import build_evaluation_section
@@ -39,17 +42,21 @@ __all__ = ["render_report", "run_report"]
 
 
 def run_report(run: RunFolder) -> Path:
-    """Write `report.html` from whatever the run holds; returns its path.
+    """Write `report.html` from whatever the run holds, and the checklists; returns its path.
 
     A half-finished run is no error: the page says what is missing and how to get it.
 
     Raises:
         StorageError: The page cannot be written.
     """
-    return write_text(run.report, render_report(read_run_material(run)))
+    material = read_run_material(run)
+    evidence = Evidence(material, run.path)
+    page = write_text(run.report, render_report(material, evidence))
+    write_checklists(evidence, run.checklists)
+    return page
 
 
-def render_report(material: RunMaterial) -> str:
+def render_report(material: RunMaterial, evidence: Evidence) -> str:
     """Render the page, one HTML text that loads nothing and runs nothing."""
     films = build_film_material(material.dataset) if material.dataset else None
     evaluation = material.evaluation
@@ -58,7 +65,7 @@ def render_report(material: RunMaterial) -> str:
         title=material.name,
         lead=describe_run(material),
         notices=sort_notices(_find_notices(material, films)),
-        sections=_build_sections(material, films),
+        sections=[*_build_sections(material, films), build_checklists_section(evidence)],
         evaluation=evaluation,
         cards=build_headline_cards(evaluation) if evaluation else (),
         best=find_best_baseline(evaluation) if evaluation else None,

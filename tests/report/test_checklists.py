@@ -1,0 +1,159 @@
+"""No item says yes without a file that is there; what is not known says so."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from cxresnet import DISCLAIMER
+from cxresnet.core.config import Config, ModelConfig
+from cxresnet.core.run_folder import RunFolder, claim_run_folder
+from cxresnet.evaluate.external import ExternalTest, write_external
+from cxresnet.evaluate.left_out_sources import LeaveOneSourceOut, write_leave_one_source_out
+from cxresnet.evaluate.record import Evaluation, write_evaluation
+from cxresnet.evaluate.selective import SelectiveResult, write_selective
+from cxresnet.explain.record import Attributions, write_attributions
+from cxresnet.model.checkpoint import CheckpointRecord, write_checkpoint
+from cxresnet.model.presets import build_model
+from cxresnet.report.checklists.checklist import AnsweredItem, escape_markdown
+from cxresnet.report.checklists.claim import CLAIM
+from cxresnet.report.checklists.evidence import Answer, Evidence, yes
+from cxresnet.report.checklists.model_card import render_model_card
+from cxresnet.report.checklists.tripod_ai import TRIPOD_AI
+from cxresnet.report.checklists.write import fill_checklists, write_checklists
+from cxresnet.report.material import read_run_material
+
+Beside = tuple[SelectiveResult, LeaveOneSourceOut, ExternalTest]
+
+
+@pytest.fixture
+def empty(tmp_path: Path, dataset_folder: Path) -> RunFolder:
+    return claim_run_folder(tmp_path / "my-run", dataset=dataset_folder)
+
+
+@pytest.fixture
+def trained(
+    empty: RunFolder, history: pd.DataFrame, checkpoint_record: CheckpointRecord
+) -> RunFolder:
+    model = build_model(ModelConfig(preset="nano"), class_count=3)
+    write_checkpoint(empty.checkpoint, tensors=model.state_dict(), record=checkpoint_record)
+    history.to_csv(empty.history, index=False)
+    environment = {"versions": {"python": "3.11", "torch": "2.13"}}
+    (empty.train / "environment.json").write_text(json.dumps(environment))
+    (empty.train / "config.json").write_text(Config().model_dump_json())
+    return empty
+
+
+@pytest.fixture
+def finished(
+    trained: RunFolder, evaluation: Evaluation, attributions: Attributions, beside: Beside
+) -> RunFolder:
+    selective, left_out, external = beside
+    write_evaluation(trained.metrics, evaluation)
+    write_attributions(trained.explain, attributions)
+    write_selective(trained.evaluate / "selective.json", selective)
+    write_leave_one_source_out(trained.evaluate / "leave_one_source_out.json", left_out)
+    named = external.model_copy(update={"name": "clinic"})
+    write_external(trained.path / "evaluate-clinic" / "external.json", named)
+    return trained
+
+
+def _gather(run: RunFolder) -> Evidence:
+    return Evidence(read_run_material(run), run.path)
+
+
+def _list_items(evidence: Evidence) -> Iterator[AnsweredItem]:
+    for items in fill_checklists(evidence).values():
+        yield from items
+
+
+def test_the_items_are_those_of_the_published_lists() -> None:
+    assert [item.number for item in CLAIM.items] == [str(number) for number in range(1, 45)]
+    numbers = [item.number for item in TRIPOD_AI.items]
+    assert len(numbers) == len(set(numbers)) == 52
+    assert {int(number.rstrip("abcdefg")) for number in numbers} == set(range(1, 28))
+
+
+@pytest.mark.parametrize("stage", ["empty", "trained", "finished"])
+def test_no_item_says_yes_without_a_file_that_is_there(
+    stage: str, request: pytest.FixtureRequest
+) -> None:
+    evidence = _gather(request.getfixturevalue(stage))
+    for one in _list_items(evidence):
+        if one.answer.status == "yes":
+            assert one.answer.artefact
+            assert evidence.find(one.answer.artefact).exists(), one.item.number
+        if one.answer.artefact:
+            assert evidence.has(one.answer.artefact)
+
+
+def test_the_further_a_run_the_more_is_known(
+    empty: RunFolder, request: pytest.FixtureRequest
+) -> None:
+    known = []
+    for stage in ("empty", "trained", "finished"):
+        items = list(_list_items(_gather(request.getfixturevalue(stage))))
+        known.append(sum(one.answer.status == "yes" for one in items))
+    assert known == sorted(known)
+    assert known[0] < known[1] < known[2]
+
+
+def test_what_only_authors_know_is_never_known(finished: RunFolder) -> None:
+    answers = {one.item.number: one.answer for one in CLAIM.fill(_gather(finished))}
+    for number in ("2", "3", "5", "13", "16", "18", "34", "42", "44"):
+        assert answers[number].status == "not known"
+    ethics = next(one for one in TRIPOD_AI.fill(_gather(finished)) if one.item.number == "17")
+    assert ethics.answer.status == "not known"
+
+
+def test_a_file_that_is_taken_away_takes_its_yes_with_it(finished: RunFolder) -> None:
+    evidence = _gather(finished)
+    before = [one.answer.artefact for one in _list_items(evidence) if one.answer.status == "yes"]
+    assert "evaluate/metrics.json" in before
+    finished.metrics.unlink()
+    after = [one.answer for one in _list_items(evidence)]
+    assert all(answer.artefact != "evaluate/metrics.json" for answer in after)
+    assert any(answer.text == "The file that would show it is not there." for answer in after)
+
+
+def test_a_yes_without_an_artefact_is_not_believed(empty: RunFolder) -> None:
+    assert _gather(empty).check(yes("Trust me.", "")).status == "not known"
+    assert _gather(empty).check(Answer("partly", "So so.", "gone.json")).artefact == ""
+
+
+def test_patients_in_two_splits_are_a_no(finished: RunFolder) -> None:
+    # The films of the fixture pair patients across its splits.
+    evidence = _gather(finished)
+    dataset = evidence.material.dataset
+    assert dataset is not None
+    torn = dataset.manifest.groupby("group_id")["split"].nunique().max() > 1
+    item = next(one for one in CLAIM.fill(evidence) if one.item.number == "20")
+    assert (item.answer.status == "no") == torn
+
+
+def test_the_files_are_written_and_hostile_names_stay_text(finished: RunFolder) -> None:
+    paths = write_checklists(_gather(finished), finished.checklists)
+    assert [path.name for path in paths] == ["claim.md", "tripod_ai.md", "model_card.md"]
+    for path in paths:
+        text = path.read_text()
+        assert DISCLAIMER in text
+        assert "<script>" not in text
+        assert "not known" in text.lower()
+    for path in paths[:2]:
+        rows = [line for line in path.read_text().splitlines() if line.startswith("| ")]
+        assert all(line.replace("\\|", "").count("|") == 7 for line in rows)
+
+
+def test_a_model_card_of_a_run_without_a_network_knows_nothing_of_it(empty: RunFolder) -> None:
+    card = render_model_card(_gather(empty))
+    assert "- **Not known.** There is no trained network." in card
+    assert "- **Not known.** Not evaluated yet." in card
+    assert "Numbers on the sealed test" not in card
+
+
+def test_markdown_cells_hold_together() -> None:
+    assert escape_markdown("a|b\nc <b>") == "a\\|b c &lt;b&gt;"
