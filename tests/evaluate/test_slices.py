@@ -181,6 +181,24 @@ def test_the_lowest_of_equal_sources_is_not_called_worse(
     assert "may be chance" in worst.sentence
 
 
+def test_a_slice_without_the_hard_class_is_not_good_by_that_alone(
+    draw_predictions: Callable[..., Predictions], config: EvaluateConfig
+) -> None:
+    # Covid-19 is never found. The south has none of it, and is worse at the rest.
+    good, bad = draw_predictions(600, skill=3.0), draw_predictions(600, skill=0.3, seed=1)
+    logits = good.logits.copy()
+    logits[:, 2] = -9
+    south = (np.arange(600) // 2 % 4 == 0) & (good.truth != 2)
+    logits[south] = bad.logits[south]
+    predictions = dataclasses.replace(
+        good, logits=logits, sources=tuple(np.where(south, "south", "north").tolist())
+    )
+    worst = _find_worst(predictions, config)
+    assert worst is not None
+    assert worst.value == "south"
+    assert worst.score.internal.value - worst.score.external.value > 0.2
+
+
 def test_a_slice_of_a_single_class_is_not_compared(
     draw_predictions: Callable[..., Predictions], config: EvaluateConfig
 ) -> None:

@@ -156,7 +156,7 @@ class Evaluation(Record):
         decision_curves: One a class that these films show, in order.
         by_patient: One a class, in order.
         slices: Source, view, sex, age and image size, as far as known.
-        worst_slice: The lowest of them; None where fewer than two have numbers.
+        worst_slice: The worst of them; None where fewer than two have numbers.
         baselines: What rules without lungs reach on the same films.
         best_baseline: Name of the one with the highest balanced accuracy on these films.
         counts: Films by class and source.

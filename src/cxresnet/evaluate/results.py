@@ -140,7 +140,7 @@ class Slice(Record):
 
 
 class WorstSlice(Record):
-    """The slice with the lowest balanced accuracy, beside all other films.
+    """The slice whose balanced accuracy is furthest below that of all other films.
 
     Attributes:
         factor: As of the slice.
@@ -149,7 +149,7 @@ class WorstSlice(Record):
         patients: Independent groups among them.
         score: Balanced accuracy over the classes that both have: "internal" are the other films,
             "external" the slice. It was sought out, so that its interval is too narrow by itself.
-        compared: How many slices it is the lowest of.
+        compared: How many slices it is the worst of.
         sentence: What that means, in plain words.
     """
 

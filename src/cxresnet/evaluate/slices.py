@@ -77,9 +77,10 @@ def find_worst_slice(
     group_ids: Sequence[str],
     config: EvaluateConfig,
 ) -> WorstSlice | None:
-    """Find the slice with the lowest balanced accuracy, and set it beside all other films.
+    """Find the slice that is furthest below all other films, by balanced accuracy.
 
-    Slices of a single class are passed over: that class may be hard everywhere.
+    Each slice is compared over the classes that it shares with the other films: a slice without a
+    hard class must not look good by it. Slices that share a single class are passed over.
 
     Args:
         slices: As of `build_slices`, of the same films.
@@ -101,10 +102,10 @@ def find_worst_slice(
     for one in slices:
         inside = factors[one.factor] == one.value
         pair = (everyone.select(~inside), everyone.select(inside))
-        value = None if one.headline is None else one.headline.balanced_accuracy.value
-        shared = pair[0].find_classes() & pair[1].find_classes()
-        if value is not None and len(shared) > 1:
-            compared.append((value, one, pair))
+        shared = sorted(pair[0].find_classes() & pair[1].find_classes())
+        if one.headline is not None and len(shared) > 1:
+            others, own = (_compute_balanced_accuracy(side, shared) for side in pair)
+            compared.append((own - others, one, pair))
     if len(compared) < 2:
         return None
     _, worst, pair = min(compared, key=lambda item: item[0])
@@ -119,6 +120,12 @@ def find_worst_slice(
         compared=len(compared),
         sentence=_describe_worst(worst, score, compared=len(compared)),
     )
+
+
+def _compute_balanced_accuracy(side: JudgedSide, classes: list[int]) -> float:
+    """Compute it over some classes, all of which the films show."""
+    right = side.judged.predicted == side.judged.truth
+    return float(np.mean([right[side.judged.truth == label].mean() for label in classes]))
 
 
 def find_age_band(age_years: str) -> str:
@@ -184,17 +191,18 @@ def _describe_worst(worst: Slice, score: GapScore, *, compared: int) -> str:
     name = f"{worst.factor} {worst.value}"
     here, elsewhere, gap = score.external, score.internal, score.gap
     if here.value is None or elsewhere.value is None or gap.value is None:
-        return f"The lowest of {compared} slices is {name}."
+        return f"The worst of {compared} slices is {name}."
     numbers = (
-        f"The lowest of {compared} slices is {name}: balanced accuracy {here.value:.3f} in "
-        f"{worst.films} films, {elsewhere.value:.3f} in the others over the same classes"
+        f"The worst of {compared} slices, against all other films, is {name}: balanced accuracy "
+        f"{here.value:.3f} in {worst.films} films, {elsewhere.value:.3f} in the others over the "
+        "same classes"
     )
     if gap.low is None or gap.high is None:
         return f"{numbers}. The patients are too few to say more."
     numbers += f"; difference {gap.value:.3f} ({gap.low:.3f} to {gap.high:.3f})."
     if gap.low <= 0:
-        return f"{numbers} That may be chance: one of {compared} is always the lowest."
+        return f"{numbers} That may be chance: one of {compared} is always the worst."
     return (
         f"{numbers} More than chance would give a slice named beforehand; "
-        f"of {compared} slices, the lowest is a little low by chance alone."
+        f"of {compared} slices, the worst is a little low by chance alone."
     )
