@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from cxresnet.core.config import DataConfig
 from cxresnet.core.errors import SplitError
+from cxresnet.data.given_split import keep_given_splits
 from cxresnet.data.groups import join_groups
 from cxresnet.data.split import (
     assign_folds,
     assign_splits,
-    keep_given_splits,
     warn_of_thin_splits,
 )
 

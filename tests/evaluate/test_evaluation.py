@@ -43,7 +43,10 @@ def test_the_sealed_test_is_judged_and_written(run: RunFolder, config: EvaluateC
     assert found.provenance.trained_on == found.provenance.dataset_hash
     assert len(found.provenance.checkpoint) == 64
     names = {path.name for path in run.evaluate.iterdir()}
-    assert names == {"predictions.csv", "predictions_val.csv", "metrics.json", "selective.json"}
+    assert names == {
+        "predictions.csv", "predictions.about.txt", "predictions_val.csv",
+        "predictions_val.about.txt", "metrics.json", "selective.json",
+    }  # fmt: skip
 
 
 def test_the_tables_are_those_of_the_network(run: RunFolder, config: EvaluateConfig) -> None:

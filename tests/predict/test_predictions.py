@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cxresnet import DISCLAIMER
 from cxresnet.core.errors import RunFolderError, StorageError
 from cxresnet.predict import (
     Predictions,
@@ -51,6 +52,18 @@ def test_what_is_written_is_read_again_bit_by_bit(tmp_path: Path) -> None:
 
 
 @given(st.lists(_TEXT, min_size=1, max_size=5, unique=True))
+def test_what_must_be_known_first_stands_beside_the_table(tmp_path: Path) -> None:
+    path = tmp_path / "predictions.csv"
+    write_predictions(path, _build(2), verdict="Verdict on the data: RED. It does.")
+    beside = (tmp_path / "predictions.about.txt").read_text()
+    assert DISCLAIMER in beside
+    assert "Verdict on the data: RED. It does." in beside
+    assert "of 2 films" in beside
+    assert path.read_text().startswith('"image_id"')
+    write_predictions(path, _build(2))
+    assert "nobody asked" in (tmp_path / "predictions.about.txt").read_text()
+
+
 def test_any_text_comes_back(tmp_path_factory: pytest.TempPathFactory, ids: list[str]) -> None:
     predictions = _build(ids=tuple(ids))
     path = tmp_path_factory.mktemp("table") / "predictions.csv"

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from cxresnet.core.config.data import DataConfig
 from cxresnet.data.decoded_films import FilmPlace
+from cxresnet.data.given_split import keep_given_splits
 from cxresnet.data.groups import join_groups
 from cxresnet.data.manifest import SPLIT_NAMES, build_manifest
 from cxresnet.data.split import (
     assign_folds,
     assign_splits,
-    keep_given_splits,
     warn_of_thin_splits,
 )
 

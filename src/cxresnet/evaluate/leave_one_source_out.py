@@ -130,7 +130,11 @@ def _judge_round(
         _predict(predictor, film_sets, config=config)
         for film_sets in ([opened.take_others("test", one.source)], opened.take_source(one.source))
     ]
-    write_predictions(folder.path / "predictions.csv", concatenate_predictions(tables))
+    write_predictions(
+        folder.path / "predictions.csv",
+        concatenate_predictions(tables),
+        verdict=opened.dataset.verdict,
+    )
     internal, external = (
         JudgedSide(judged=judge(table, point), image_ids=table.image_ids, group_ids=table.group_ids)
         for table in tables

@@ -14,7 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
+from cxresnet import DISCLAIMER
 from cxresnet.core.errors import RunFolderError
+from cxresnet.core.files import write_text
 from cxresnet.data.safe_csv import read_safe_csv, write_safe_csv
 
 __all__ = ["Predictions", "concatenate_predictions", "read_predictions", "write_predictions"]
@@ -107,12 +109,21 @@ def concatenate_predictions(tables: Sequence[Predictions]) -> Predictions:
     )
 
 
-def write_predictions(path: Path, predictions: Predictions) -> Path:
+def write_predictions(path: Path, predictions: Predictions, *, verdict: str = "") -> Path:
     """Write the table whole or not at all; returns the path.
+
+    The table has no comments, so that everything reads it. What must be known before it is read
+    stands in a file beside it: `predictions.about.txt` beside `predictions.csv`.
+
+    Args:
+        path: The table.
+        predictions: What to write.
+        verdict: On the data that the network was trained on; "" where nobody asked.
 
     Raises:
         StorageError: The file cannot be written.
     """
+    write_text(path.with_suffix(".about.txt"), _describe_table(path, predictions, verdict=verdict))
     names = predictions.class_names
     true_classes = [names[label] if label >= 0 else "" for label in predictions.truth.tolist()]
     texts = (
@@ -144,6 +155,19 @@ def read_predictions(path: Path) -> Predictions:
             f"'{path}' is no table of predictions: {error}. "
             "Make it again with 'cxresnet evaluate RUN'."
         ) from error
+
+
+def _describe_table(path: Path, predictions: Predictions, *, verdict: str) -> str:
+    lines = [
+        f"{path.name}: what a network said of {len(predictions)} films.",
+        DISCLAIMER,
+        verdict or "Verdict on the data: nobody asked.",
+        "",
+        f"{', '.join(_TEXT_COLUMNS)}: which film, and what it is said to show.",
+        f"{_LOGIT}CLASS: what the network said, before any calibration.",
+        f"{_PROBABILITY}CLASS: the same as shares of 1, not calibrated.",
+    ]
+    return "\n".join(lines) + "\n"
 
 
 def _list_columns(class_names: Sequence[str]) -> list[str]:

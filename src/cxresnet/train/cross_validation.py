@@ -123,7 +123,7 @@ def run_cross_validation(
         ]
         rounds += [one for one, _ in done]
         tables[seed] = concatenate_predictions([table for _, table in done])
-        write_predictions(_get_table_path(run, seed), tables[seed])
+        write_predictions(_get_table_path(run, seed), tables[seed], verdict=dataset.verdict)
     pooled = {seed: compute_scores(table) for seed, table in tables.items()}
     result = CrossValidation(
         rounds=tuple(rounds),
