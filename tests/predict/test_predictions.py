@@ -51,7 +51,6 @@ def test_what_is_written_is_read_again_bit_by_bit(tmp_path: Path) -> None:
     _assert_same(read_predictions(path), predictions)
 
 
-@given(st.lists(_TEXT, min_size=1, max_size=5, unique=True))
 def test_what_must_be_known_first_stands_beside_the_table(tmp_path: Path) -> None:
     path = tmp_path / "predictions.csv"
     write_predictions(path, _build(2), verdict="Verdict on the data: RED. It does.")
@@ -64,6 +63,7 @@ def test_what_must_be_known_first_stands_beside_the_table(tmp_path: Path) -> Non
     assert "nobody asked" in (tmp_path / "predictions.about.txt").read_text()
 
 
+@given(st.lists(_TEXT, min_size=1, max_size=5, unique=True))
 def test_any_text_comes_back(tmp_path_factory: pytest.TempPathFactory, ids: list[str]) -> None:
     predictions = _build(ids=tuple(ids))
     path = tmp_path_factory.mktemp("table") / "predictions.csv"
