@@ -75,7 +75,11 @@ def test_its_data_are_asked_from_the_rows_alone_and_its_page_shows_no_film(
     run_prepare(open_source(str(hospital), OUTSIDE), config=CONFIG, out=one)
     run_prepare(open_source(str(hospital.with_name("both")), OUTSIDE), config=CONFIG, out=two)
     assert run_data_audit(one) == ()
-    assert [finding.question for finding in run_data_audit(two)] == ["source_oracle", "file_header"]
+    assert [finding.question for finding in run_data_audit(two)] == [
+        "source_oracle",
+        "file_header",
+        "prepared_header",
+    ]
     for path in (one, two):
         page = render_data_report(open_dataset(path))
         assert "this is an outside set" in page

@@ -382,7 +382,13 @@ def film_material(manifest: pd.DataFrame) -> FilmMaterial:
         training=training,
         training_films=np.full((len(training), 16, 16), 90, np.uint8),
         side_px=16,
-        rejected=pd.DataFrame({"image_id": [HOSTILE] * 3, "code": ["blank", HOSTILE, "blank"]}),
+        rejected=pd.DataFrame(
+            {
+                "image_id": [HOSTILE] * 3,
+                "code": ["blank", HOSTILE, "blank"],
+                "reason": [HOSTILE] * 3,
+            }
+        ),
         findings=(finding,),
     )
 

@@ -9,7 +9,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from cxresnet.audit.file_probes import ProbeResult, probe_bytes, probe_header, probe_scalars
+from cxresnet.audit.file_probes import (
+    ProbeResult,
+    describe_prepared,
+    probe_bytes,
+    probe_header,
+    probe_scalars,
+)
 from cxresnet.audit.source_oracle import ask_source_oracle
 from cxresnet.core.finding import Finding, Measure, Verdict, write_findings
 from cxresnet.core.progress import track
@@ -56,8 +62,15 @@ def _list_questions(dataset: PreparedDataset) -> Iterator[Callable[[], Finding |
     yield lambda: _probe(
         "file_header",
         "Does what the file was tell the class?",
-        "size, format and grey depth of the file, as it came",
+        "size, format, grey depth and border of the file, as it came",
         lambda: probe_header(manifest),
+    )
+    side_px = dataset.preprocessing.side_px
+    yield lambda: _probe(
+        "prepared_header",
+        "Does what is left of the file tell the class?",
+        "size, format and grey depth of the prepared film",
+        lambda: probe_header(describe_prepared(manifest, side_px=side_px)),
     )
     if dataset.record.config.outside:
         return

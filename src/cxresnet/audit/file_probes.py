@@ -2,7 +2,7 @@
 
 Three probes, each a random forest that never sees a patient in training and test at once:
 
-header    width, height, mode, format and size of the file as it came;
+header    width, height, mode, format and size of the file as it came, and its mean border grey;
 bytes     bytes per pixel of the prepared film, re-encoded as PNG and as JPEG: how sharp, noisy and
           smooth it is, and nothing about where;
 scalars   mean, standard deviation and four percentiles of the prepared film.
@@ -34,7 +34,7 @@ from cxresnet.metrics.estimate import Estimate
 from cxresnet.metrics.ranking import Auroc
 from cxresnet.metrics.statistic import Statistic
 
-__all__ = ["ProbeResult", "probe_bytes", "probe_header", "probe_scalars"]
+__all__ = ["ProbeResult", "describe_prepared", "probe_bytes", "probe_header", "probe_scalars"]
 
 _FOLDS = 5
 _TREES = 200
@@ -78,12 +78,30 @@ def probe_header(manifest: pd.DataFrame, *, seed: int = 0) -> ProbeResult:
     Raises:
         ValueError: Fewer groups in a class than the probe needs parts.
     """
-    numbers = manifest[["file_width", "file_height", "file_bytes"]].astype(np.float64)
+    columns = ["file_width", "file_height", "file_bytes", "border_grey"]
+    numbers = manifest[columns].astype(np.float64)
     shape = numbers["file_width"] / numbers["file_height"]
     density = numbers["file_bytes"] / (numbers["file_width"] * numbers["file_height"])
     kinds = pd.get_dummies(manifest[["file_format", "file_mode"]].astype(str), dtype=np.float64)
     features = np.column_stack([numbers, shape, density, kinds])
     return _probe("header", features, manifest, seed=seed)
+
+
+def describe_prepared(manifest: pd.DataFrame, *, side_px: int) -> pd.DataFrame:
+    """Say of every prepared film what its file would say: the same of all, as `prepare` wants it.
+
+    Args:
+        manifest: Of the films as they came.
+        side_px: Side of a prepared film.
+    """
+    return manifest.assign(
+        file_width=side_px,
+        file_height=side_px,
+        file_bytes=side_px * side_px,
+        file_format="array",
+        file_mode="L",
+        border_grey=0.0,
+    )
 
 
 def probe_bytes(

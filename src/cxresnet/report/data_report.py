@@ -47,7 +47,7 @@ def render_data_report(dataset: PreparedDataset) -> str:
         notices=sort_notices(notices),
         sections=[
             build_films_section(films),
-            build_statistics_section(films.manifest, class_names=films.class_names),
+            build_statistics_section(films),
             build_copies_section(films),
         ],
     )

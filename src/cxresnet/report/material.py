@@ -175,7 +175,7 @@ def build_film_material(dataset: PreparedDataset) -> FilmMaterial:
 
 def _read_rejected(path: Path) -> pd.DataFrame:
     """Read the list of films left out; empty where there is none."""
-    empty = pd.DataFrame({"image_id": [], "code": []}, dtype="str")
+    empty = pd.DataFrame({"image_id": [], "code": [], "reason": []}, dtype="str")
     if not path.is_file():
         return empty
     frame = pd.read_csv(path, dtype="str", keep_default_na=False)

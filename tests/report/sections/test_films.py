@@ -70,12 +70,14 @@ def test_many_sources_are_joined_so_that_the_table_stays_readable(
 
 
 def test_rejected_films_are_counted_by_reason_most_first() -> None:
-    rejected = pd.DataFrame({"image_id": list("abcd"), "code": ["x", "y", "y", "z"]})
+    rejected = pd.DataFrame(
+        {"image_id": list("abcd"), "code": ["x", "y", "y", "z"], "reason": list("ABCD")}
+    )
     rows = count_rejected(rejected)
-    assert [(row.code, row.films, row.example) for row in rows] == [
-        ("y", 2, "b"),
-        ("x", 1, "a"),
-        ("z", 1, "d"),
+    assert [(row.code, row.films, row.example, row.reason) for row in rows] == [
+        ("y", 2, "b", "B"),
+        ("x", 1, "a", "A"),
+        ("z", 1, "d", "D"),
     ]
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 import pytest
 
+from cxresnet.report.sections.films import FilmMaterial
 from cxresnet.report.sections.statistics import StatisticsView, build_statistics_section
 
 
@@ -13,6 +15,8 @@ def films() -> pd.DataFrame:
     return pd.DataFrame(
         {
             "class_name": ["a", "a", "b", "b"],
+            "source": ["north", "north", "south", ""],
+            "split": ["train", "test", "train", "train"],
             "view": ["PA", "PA", "AP", ""],
             "sex": ["", "", "", ""],
             "age_years": ["39", "40", "104", "045Y"],
@@ -27,7 +31,17 @@ def films() -> pd.DataFrame:
 
 
 def _view(films: pd.DataFrame, *class_names: str) -> StatisticsView:
-    view = build_statistics_section(films, class_names=class_names).view
+    in_training = films[films["split"] == "train"].reset_index(drop=True)
+    greys = np.arange(len(in_training), dtype=np.uint8)[:, None, None] * 51
+    material = FilmMaterial(
+        class_names=class_names,
+        manifest=films,
+        training=in_training,
+        training_films=np.broadcast_to(greys, (len(in_training), 4, 4)),
+        side_px=4,
+        rejected=films.iloc[:0],
+    )
+    view = build_statistics_section(material).view
     assert isinstance(view, StatisticsView)
     return view
 
@@ -61,3 +75,32 @@ def test_a_class_without_films_has_no_numbers(films: pd.DataFrame) -> None:
     view = _view(films, "a", "none")
     assert all(row.cells[1] is None for row in view.spreads)
     assert all(row.counts[1] == 0 for row in view.kinds)
+
+
+def test_by_hand_grey_levels_are_of_the_training_films_alone(films: pd.DataFrame) -> None:
+    # Training films: one of a, all black; two of b, of one grey each, 51 / 255 and 102 / 255.
+    spreads = {row.title: row.cells for row in _view(films, "a", "b").spreads}
+    mean = spreads["mean grey of the prepared film, 0 to 1"]
+    assert mean[0] == pytest.approx((0, 0, 0))
+    assert mean[1] == pytest.approx((0.21, 0.3, 0.39))
+    assert spreads["spread (sd) of its grey"][1] == pytest.approx((0, 0, 0))
+
+
+def test_by_hand_films_are_counted_by_everything_at_once(films: pd.DataFrame) -> None:
+    found = _view(films, "a", "b").combinations
+    # Nobody says the sex of any film, so it has no column.
+    assert found.headings == ("class", "source", "split", "view", "age")
+    assert {row.kinds: row.films for row in found.rows} == {
+        ("a", "north", "train", "PA", "30–39"): 1,
+        ("a", "north", "test", "PA", "40–49"): 1,
+        ("b", "south", "train", "AP", "90 and older"): 1,
+        ("b", "not said", "train", "not said", "not said"): 1,
+    }
+    assert (found.rest, found.rest_films) == (0, 0)
+
+
+def test_rare_combinations_are_summed_up(films: pd.DataFrame) -> None:
+    many = pd.concat([films] * 20, ignore_index=True)
+    many["source"] = [f"s{row}" for row in range(80)]
+    found = _view(many, "a", "b").combinations
+    assert (len(found.rows), found.rest, found.rest_films) == (60, 20, 20)

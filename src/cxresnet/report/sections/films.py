@@ -108,11 +108,12 @@ class Sample:
 
 @dataclass(frozen=True)
 class RejectedRow:
-    """Why films were left out, how many, and one of them."""
+    """Why films were left out, how many, and one of them with the reason in its own case."""
 
     code: str
     films: int
     example: str
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -192,12 +193,17 @@ def count_rejected(rejected: pd.DataFrame) -> tuple[RejectedRow, ...]:
     """Count the films left out by reason, the most frequent first.
 
     Args:
-        rejected: With columns image_id and code.
+        rejected: With columns image_id, code and reason.
     """
     if rejected.empty:
         return ()
     rows = [
-        RejectedRow(str(code), len(films), str(films["image_id"].iloc[0]))
+        RejectedRow(
+            code=str(code),
+            films=len(films),
+            example=str(films["image_id"].iloc[0]),
+            reason=str(films["reason"].iloc[0]),
+        )
         for code, films in rejected.groupby("code", sort=True)
     ]
     return tuple(sorted(rows, key=lambda row: (-row.films, row.code)))

@@ -9,12 +9,19 @@ import numpy as np
 import pandas as pd
 
 from cxresnet.report.section import Section
+from cxresnet.report.sections.combinations import (
+    UNKNOWN,
+    Combinations,
+    count_combinations,
+    name_age_band,
+)
+from cxresnet.report.sections.films import FilmMaterial
 
 __all__ = ["KindRow", "SpreadRow", "StatisticsView", "build_statistics_section"]
 
 _MOST_VALUES = 10
-_UNKNOWN = "not said"
-_OLDEST_BAND = 90
+_MOST_FILMS = 1000
+"""So many training films tell how grey levels spread."""
 
 
 @dataclass(frozen=True)
@@ -54,12 +61,14 @@ class StatisticsView:
     class_names: tuple[str, ...]
     kinds: tuple[KindRow, ...]
     spreads: tuple[SpreadRow, ...]
+    combinations: Combinations
 
 
-def build_statistics_section(manifest: pd.DataFrame, *, class_names: Sequence[str]) -> Section:
-    """Build the section from the manifest alone; no film is read."""
+def build_statistics_section(material: FilmMaterial) -> Section:
+    """Build the section; of films, some of the training split are read, for their grey levels."""
+    manifest, class_names = material.manifest, material.class_names
     films = manifest.assign(
-        age=[_name_age_band(age) for age in manifest["age_years"]],
+        age=[name_age_band(age) for age in manifest["age_years"]],
         file=manifest["file_format"] + " " + manifest["file_mode"],
         pixels=manifest["file_width"] * manifest["file_height"],
     )
@@ -80,26 +89,46 @@ def build_statistics_section(manifest: pd.DataFrame, *, class_names: Sequence[st
             ("grey of the border, 0 to 1", "border_grey"),
         )
     )
-    view = StatisticsView(tuple(class_names), tuple(kinds), spreads)
+    view = StatisticsView(
+        class_names=tuple(class_names),
+        kinds=tuple(kinds),
+        spreads=spreads + _measure_greys(material),
+        combinations=count_combinations(manifest),
+    )
     title = "What the files were, before they were made alike"
     return Section("statistics", title, "Files", view=view)
 
 
-def _name_age_band(age_years: str) -> str:
-    """Name the ten years that an age lies in; what is no age is unknown."""
-    if not age_years.isdigit():
-        return _UNKNOWN
-    decade = 10 * (int(age_years) // 10)
-    return f"{_OLDEST_BAND} and older" if decade >= _OLDEST_BAND else f"{decade}–{decade + 9}"
+def _measure_greys(material: FilmMaterial) -> tuple[SpreadRow, ...]:
+    """Measure grey levels of prepared films; the test split stays sealed."""
+    rows = np.unique(np.linspace(0, len(material.training) - 1, _MOST_FILMS).round().astype(int))
+    rows = rows if len(material.training) else rows[:0]
+    films = [material.training_films[row] / 255 for row in rows.tolist()]
+    table = pd.DataFrame(
+        {
+            "class_name": material.training["class_name"].to_numpy()[rows],
+            "mean": [film.mean() for film in films],
+            "spread": [film.std() for film in films],
+        }
+    )
+    names = material.class_names
+    return tuple(
+        SpreadRow(title, tuple(_measure_spread(table, column, name) for name in names))
+        for title, column in (
+            ("mean grey of the prepared film, 0 to 1", "mean"),
+            ("spread (sd) of its grey", "spread"),
+        )
+        if films
+    )
 
 
 def _count_kinds(
     films: pd.DataFrame, kind: str, *, column: str, class_names: Sequence[str]
 ) -> list[KindRow]:
-    values = films[column].str.strip().replace("", _UNKNOWN)
+    values = films[column].str.strip().replace("", UNKNOWN)
     totals = values.value_counts()
     shown = sorted(totals.index[:_MOST_VALUES])
-    if shown == [_UNKNOWN]:
+    if shown == [UNKNOWN]:
         return []
     table = pd.crosstab(values, films["class_name"])
     sizes = films["class_name"].value_counts()
