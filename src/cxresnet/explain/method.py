@@ -74,7 +74,10 @@ class AbstractMethod(ABC):
     @property
     def parameters(self) -> dict[str, str | int | float]:
         """Every choice of the method."""
-        return dataclasses.asdict(self)
+        return {
+            name: ", ".join(value) if isinstance(value, tuple) else value
+            for name, value in dataclasses.asdict(self).items()
+        }
 
     @property
     def baseline(self) -> str:
@@ -121,6 +124,34 @@ class AbstractMethod(ABC):
         require_evaluation_mode(model)
         question = Question(model, images.detach(), targets, lung_masks)
         return self._compute(question).detach().to(torch.float32)
+
+    @final
+    def compute_spread(
+        self,
+        model: nn.Module,
+        images: Tensor,
+        *,
+        targets: Tensor,
+        values: Tensor,
+    ) -> Tensor | None:
+        """Say how far equally good choices of the method come to different values.
+
+        Args:
+            model: As of `attribute`.
+            images: As of `attribute`.
+            targets: As of `attribute`.
+            values: What `attribute` gave.
+
+        Returns:
+            (batch, height, width), float32, at least 0: largest less smallest value, in `unit`;
+            None where there is only one choice.
+        """
+        require_evaluation_mode(model)
+        return self._compute_spread(Question(model, images.detach(), targets), values)
+
+    def _compute_spread(self, question: Question, values: Tensor) -> Tensor | None:  # noqa: ARG002
+        """Compute the spread; most methods have none."""
+        return None
 
     def compute_baseline_probabilities(
         self, model: nn.Module, images: Tensor, *, targets: Tensor

@@ -20,51 +20,13 @@ from cxresnet.explain.gradients import (
     SmoothGradMap,
 )
 from cxresnet.explain.method import AbstractMethod, Question, find_layer
-from cxresnet.explain.occlusion import compute_occlusion
+from cxresnet.explain.occlusion import OcclusionMap
 from cxresnet.explain.shapley import KernelShapMap, ShapleyRegionsMap
 
 __all__ = ["AbstractMethod", "GradCam", "OcclusionMap", "build_methods"]
 
 _COMPACTNESS = 0.6
 """Of superpixels: seen on films of 128 to 224 px, pieces follow ribs and heart and stay compact."""
-
-
-@final
-@dataclass(frozen=True)
-class OcclusionMap(AbstractMethod):
-    """Occlusion, see `occlusion.py`.
-
-    Attributes:
-        window_px: Side of the grey patch.
-        stride_px: Step of the patch.
-        batch_size: Films that go through the network at once.
-    """
-
-    name: ClassVar[str] = "occlusion"
-    title: ClassVar[str] = "Occlusion"
-
-    window_px: int
-    stride_px: int
-    batch_size: int
-
-    @property
-    def reading(self) -> str:
-        """One sentence that says what a value of the map means."""
-        return (
-            f"How much probability is lost when a patch of {self.window_px} × {self.window_px} px "
-            "is covered with the mean grey of the training films (mean over the patches that "
-            f"cover the place; step {self.stride_px} px)."
-        )
-
-    def _compute(self, question: Question) -> Tensor:
-        return compute_occlusion(
-            question.model,
-            question.images,
-            targets=question.targets,
-            window_px=self.window_px,
-            stride_px=self.stride_px,
-            batch_size=self.batch_size,
-        )
 
 
 @final
@@ -130,6 +92,9 @@ _BUILDERS: dict[MethodName, Callable[[ExplainConfig, int], AbstractMethod]] = {
     "occlusion": lambda config, side_px: OcclusionMap(
         window_px=_to_px(config.occlusion_window_share, side_px),
         stride_px=_to_px(config.occlusion_stride_share, side_px),
+        covers=config.occlusion_covers,
+        coarse_to_fine=config.occlusion_coarse_to_fine,
+        seed=config.seed,
         batch_size=config.batch_size,
     ),
     "grad_cam": lambda config, _side_px: GradCam(layer_name=config.grad_cam_layer),

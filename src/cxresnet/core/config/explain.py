@@ -8,7 +8,9 @@ from pydantic import Field, model_validator
 
 from cxresnet.core.config.section import Section
 
-__all__ = ["ExplainConfig", "MethodName"]
+__all__ = ["CoverName", "ExplainConfig", "MethodName"]
+
+CoverName = Literal["mean", "blur", "noise"]
 
 MethodName = Literal[
     "occlusion",
@@ -34,6 +36,10 @@ class ExplainConfig(Section):
         occlusion_window_share: Side of the covering patch, as a share of the film's side: 1/8 of
             a film of 35 cm are about 4 cm.
         occlusion_stride_share: Step of the patch, likewise; at most the patch itself.
+        occlusion_covers: What is laid over a patch: the mean grey of the training films, the film
+            blurred, or noise. The first makes the map, all of them the band of disagreement.
+        occlusion_coarse_to_fine: Measure every second patch, and those in between only where
+            something is to be seen. Quicker, and weak places are interpolated.
         integrated_gradients_steps: Points on the way from grey to the film.
         gradient_samples: Chance points of SmoothGrad and GradientSHAP.
         noise_sd: Noise of SmoothGrad, in standard deviations of the training films' grey.
@@ -53,6 +59,8 @@ class ExplainConfig(Section):
     films_per_class: int = Field(default=2, ge=1, le=100)
     occlusion_window_share: float = Field(default=0.125, gt=0, le=0.5)
     occlusion_stride_share: float = Field(default=0.0625, gt=0, le=0.5)
+    occlusion_covers: tuple[CoverName, ...] = Field(default=("mean", "blur", "noise"), min_length=1)
+    occlusion_coarse_to_fine: bool = False
     integrated_gradients_steps: int = Field(default=32, ge=1, le=1000)
     gradient_samples: int = Field(default=32, ge=1, le=1000)
     noise_sd: float = Field(default=0.15, gt=0, le=2)
@@ -74,7 +82,8 @@ class ExplainConfig(Section):
         return self
 
     @model_validator(mode="after")
-    def _each_method_once(self) -> Self:
-        if len(set(self.methods)) < len(self.methods):
-            raise ValueError("methods names a method twice")
+    def _each_name_once(self) -> Self:
+        for key, names in (("methods", self.methods), ("occlusion_covers", self.occlusion_covers)):
+            if len(set(names)) < len(names):
+                raise ValueError(f"{key} names one thing twice")
         return self
