@@ -39,6 +39,7 @@ class Timing:
     answer: Tensor | None = None
 
     def take_turn(self) -> None:
+        """Run once, and note how long it took."""
         clock, processor = time.perf_counter(), time.process_time()
         self.answer = self.run()
         self.clock.append(time.perf_counter() - clock)
