@@ -8,7 +8,9 @@ import pytest
 from cxresnet.explain.overlay import (
     AGAINST_RGB,
     FOR_RGB,
+    compute_drawn_map,
     compute_heatmap,
+    compute_own_scale_limit,
     compute_scale_limit,
     draw_colour_bar,
     draw_overlay,
@@ -80,3 +82,27 @@ def test_by_hand_the_outline_is_the_rim_of_the_mask() -> None:
 
 def test_the_edge_of_the_film_is_no_rim() -> None:
     assert not find_outline(np.full((4, 4), 255, np.uint8)).any()
+
+
+@pytest.mark.parametrize(
+    ("strong", "limit"), [(0.3, 0.5), (0.0021, 0.005), (7.0, 10.0), (1.0, 1.0), (0.0, 1.0)]
+)
+def test_an_own_scale_ends_at_the_next_round_value(strong: float, limit: float) -> None:
+    maps = np.full((4, 4), strong, np.float32)
+    assert compute_own_scale_limit(maps) == pytest.approx(limit)
+
+
+def test_a_few_wild_pixels_do_not_stretch_an_own_scale() -> None:
+    maps = np.full(10_000, 0.1, np.float32)
+    maps[:10] = 50
+    assert compute_own_scale_limit(maps) <= 0.2
+
+
+def test_by_hand_a_drawn_map_is_the_sum_over_the_square_around_each_pixel() -> None:
+    film = np.zeros((1, 5, 5), np.float32)
+    film[0, 2, 2], film[0, 0, 0] = 2.0, -1.0
+    drawn = compute_drawn_map(film, patch_px=3)
+    assert drawn[0, 1, 1] == pytest.approx(1.0)
+    assert drawn[0, 2, 2] == pytest.approx(2.0)
+    assert drawn[0, 4, 4] == 0
+    assert compute_drawn_map(film, patch_px=None) is film

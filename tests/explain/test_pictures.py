@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from cxresnet.explain.overlay import draw_overlay
+from cxresnet.explain.overlay import draw_overlay, draw_spread
 from cxresnet.explain.pictures import draw_film_picture, write_pictures
 from cxresnet.explain.record import (
     Attributions,
@@ -71,7 +72,44 @@ def test_pictures_of_an_earlier_run_are_taken_away(
 def test_the_panels_show_film_and_maps_in_order(attributions: Attributions) -> None:
     picture = np.asarray(draw_film_picture(attributions, 0))
     expected = draw_overlay(attributions.films[0], attributions.maps["one"][0], scale_limit=0.1)
-    film, one, two = (picture[84 + 300, 24 + number * 408 + 192] for number in range(3))
+    film, one, two = (picture[86 + 300, 24 + number * 408 + 192] for number in range(3))
     np.testing.assert_array_equal(film, [80, 80, 80])
     np.testing.assert_array_equal(one, expected[12, 8])
     np.testing.assert_array_equal(two, [80, 80, 80])
+
+
+def test_where_covers_come_apart_a_violet_panel_stands_last(attributions: Attributions) -> None:
+    spread = np.full((1, 16, 16), 0.05, np.float32)
+    picture = np.asarray(
+        draw_film_picture(dataclasses.replace(attributions, spreads={"one": spread}), 0)
+    )
+    expected = draw_spread(attributions.films[0], spread[0], scale_limit=0.1)[12, 8]
+    np.testing.assert_array_equal(picture[86 + 300, 24 + 3 * 408 + 192], expected)
+    assert expected[1] < min(expected[0], expected[2]), "violet: less green than red and blue"
+
+
+def test_more_than_four_panels_go_to_a_second_line(attributions: Attributions) -> None:
+    more = tuple(
+        attributions.index.methods[0].model_copy(update={"name": name}) for name in "abcdef"
+    )
+    many = dataclasses.replace(
+        attributions,
+        index=attributions.index.model_copy(update={"methods": more}),
+        maps={name: attributions.maps["one"] for name in "abcdef"},
+    )
+    one, two = draw_film_picture(attributions, 0), draw_film_picture(many, 0)
+    assert two.width == 4 * 408 + 24
+    assert two.height == one.height + 384 + 28
+
+
+def test_a_method_with_a_scale_of_its_own_is_drawn_on_it(attributions: Attributions) -> None:
+    own = attributions.index.methods[0].model_copy(
+        update={"unit": "no unit", "own_scale_limit": 0.4}
+    )
+    methods = (own, attributions.index.methods[1])
+    changed = dataclasses.replace(
+        attributions, index=attributions.index.model_copy(update={"methods": methods})
+    )
+    picture = np.asarray(draw_film_picture(changed, 0))
+    expected = draw_overlay(attributions.films[0], attributions.maps["one"][0], scale_limit=0.4)
+    np.testing.assert_array_equal(picture[86 + 300, 24 + 408 + 192], expected[12, 8])

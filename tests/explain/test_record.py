@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -55,6 +56,15 @@ def test_what_is_written_is_what_is_read(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read.films, written.films)
     np.testing.assert_array_equal(read.lung_masks, written.lung_masks)
     np.testing.assert_array_equal(read.maps["occlusion"], written.maps["occlusion"])
+
+
+def test_what_comes_apart_is_written_too(tmp_path: Path) -> None:
+    written = build_attributions()
+    spreads = {"occlusion": np.full(written.films.shape, 0.1, np.float32)}
+    write_attributions(tmp_path, dataclasses.replace(written, spreads=spreads))
+    read = read_attributions(tmp_path)
+    assert set(read.spreads) == {"occlusion"}
+    np.testing.assert_array_equal(read.spreads["occlusion"], spreads["occlusion"])
 
 
 def test_the_index_says_what_it_must_not_be_used_for(tmp_path: Path) -> None:

@@ -2,18 +2,69 @@
 
 from __future__ import annotations
 
+from typing import Annotated, get_args
+
+import typer
+
 from cxresnet.cli.options import ConfigOption, RunArgument, SetOption
 from cxresnet.cli.terminal import say_wrote
 from cxresnet.core.config import ExplainConfig, read_config
+from cxresnet.core.config.explain import MethodName
 from cxresnet.core.run_folder import RunFolder, open_run_folder
 
 __all__ = ["explain", "explain_network"]
 
+MethodsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--methods",
+        metavar="NAME,…",
+        help=f"Which maps, with commas between: {', '.join(get_args(MethodName))}.",
+    ),
+]
+ClassOption = Annotated[
+    str | None,
+    typer.Option(
+        "--class",
+        metavar="CLASS",
+        help="Explain the probability of this class, whatever the network says.",
+    ),
+]
+FilmOption = Annotated[
+    list[str] | None,
+    typer.Option("--film", metavar="IMAGE_ID", help="A film of the test. May be repeated."),
+]
 
-def explain(run: RunArgument, *, config: ConfigOption = None, set_: SetOption = None) -> None:
-    """Show where in the film the answer comes from: Occlusion and Grad-CAM."""
-    settings = read_config(config, settings=set_ or ())
-    explain_network(open_run_folder(run), config=settings.explain)
+
+def explain(
+    run: RunArgument,
+    *,
+    methods: MethodsOption = None,
+    class_: ClassOption = None,
+    film: FilmOption = None,
+    config: ConfigOption = None,
+    set_: SetOption = None,
+) -> None:
+    """Show where in the film the answer comes from.
+
+    Without --class and --film the films that the report shows are explained; with one of them the
+    maps go to RUN/explain/asked, and the report stays as it is.
+    """
+    chosen = [] if methods is None else [f"explain.methods={_list_names(methods)}"]
+    settings = read_config(config, settings=[*(set_ or ()), *chosen]).explain
+    folder = open_run_folder(run)
+    if class_ is None and not film:
+        explain_network(folder, config=settings)
+        return
+    from cxresnet.explain.asked import run_explain_asked
+
+    result = run_explain_asked(folder, config=settings, image_ids=film or (), class_name=class_)
+    say_wrote(result.path)
+
+
+def _list_names(text: str) -> str:
+    names = [name.strip().replace("-", "_") for name in text.split(",") if name.strip()]
+    return "[" + ", ".join(f'"{name}"' for name in names) + "]"
 
 
 def explain_network(run: RunFolder, *, config: ExplainConfig) -> None:

@@ -17,6 +17,7 @@ from cxresnet.data.dataset import FilmSet, open_dataset
 from cxresnet.evaluate.opener import describe_opener
 from cxresnet.evaluate.operating_point import judge
 from cxresnet.evaluate.record import Evaluation, read_evaluation
+from cxresnet.explain.cache import open_map_cache
 from cxresnet.explain.calibrated import CalibratedNetwork
 from cxresnet.explain.choice import Choice, choose_films
 from cxresnet.explain.film_lungs import choose_lungs
@@ -35,7 +36,16 @@ from cxresnet.explain.record import (
 from cxresnet.metrics.classification import Judged
 from cxresnet.predict import Predictions, Predictor, load_predictor, read_predictions
 
-__all__ = ["ExplainResult", "compute_attributions", "run_explain"]
+__all__ = [
+    "CACHE_FOLDER",
+    "ExplainResult",
+    "compute_attributions",
+    "explain_choices",
+    "run_explain",
+]
+
+CACHE_FOLDER = "cache"
+"""In `explain/`: maps that need not be computed again."""
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -78,7 +88,12 @@ def run_explain(run: RunFolder, *, config: ExplainConfig) -> ExplainResult:
     home = open_dataset(run.read_dataset_path())
     test = home.open_sealed_test(describe_opener(run, reason="explain", config=config))
     attributions = compute_attributions(
-        predictor, predictions, test, evaluation=evaluation, config=config
+        predictor,
+        predictions,
+        test,
+        evaluation=evaluation,
+        config=config,
+        cache_folder=run.explain / CACHE_FOLDER,
     )
     write_attributions(run.explain, attributions)
     pictures = write_pictures(run.explain, attributions)
@@ -105,6 +120,7 @@ def compute_attributions(
     *,
     evaluation: Evaluation,
     config: ExplainConfig,
+    cache_folder: Path | None = None,
 ) -> Attributions:
     """Choose films and compute their maps.
 
@@ -118,6 +134,7 @@ def compute_attributions(
         test: The test films themselves.
         evaluation: How the predictions were judged.
         config: How many films, and how finely.
+        cache_folder: Where maps that are known already lie; None: nothing is remembered.
 
     Raises:
         RunFolderError: The predictions are of another network or of other films, or there are none.
@@ -129,6 +146,44 @@ def compute_attributions(
         group_ids=predictions.group_ids,
         films_per_class=config.films_per_class,
     )
+    return explain_choices(
+        choices,
+        judged,
+        predictor=predictor,
+        predictions=predictions,
+        test=test,
+        evaluation=evaluation,
+        config=config,
+        cache_folder=cache_folder,
+    )
+
+
+def explain_choices(  # noqa: PLR0913  the films, the network, and what was found of both
+    choices: Sequence[Choice],
+    judged: Judged,
+    *,
+    predictor: Predictor,
+    predictions: Predictions,
+    test: FilmSet,
+    evaluation: Evaluation,
+    config: ExplainConfig,
+    cache_folder: Path | None = None,
+) -> Attributions:
+    """Compute the maps of films that were chosen.
+
+    Args:
+        choices: Which films, and which class of each.
+        judged: What was decided.
+        predictor: As of `compute_attributions`.
+        predictions: As of `compute_attributions`.
+        test: As of `compute_attributions`.
+        evaluation: As of `compute_attributions`.
+        config: As of `compute_attributions`.
+        cache_folder: Where maps that are known already lie; None: nothing is remembered.
+
+    Raises:
+        RunFolderError: The predictions are of another network or of other films, or there are none.
+    """
     if not choices:
         raise RunFolderError("No film of the test has a known class; there is nothing to explain.")
     rows = _find_rows(predictions, test, choices)
@@ -145,6 +200,9 @@ def compute_attributions(
         methods=methods,
         targets=[choice.explained for choice in choices],
         lung_masks=lung_masks,
+        cache=open_map_cache(cache_folder, network, versions=list_versions())
+        if cache_folder
+        else None,
     )
     described = tuple(
         _describe(predictions, judged, choice).model_copy(
@@ -155,7 +213,13 @@ def compute_attributions(
         for row, choice in enumerate(choices)
     )
     index = _build_index(described, methods, maps=found.maps, evaluation=evaluation)
-    return Attributions(index=index, films=films, lung_masks=lung_masks, maps=found.maps)
+    return Attributions(
+        index=index,
+        films=films,
+        lung_masks=lung_masks,
+        maps=found.maps,
+        spreads=found.spreads,
+    )
 
 
 def _build_index(

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from cxresnet import __version__
 from cxresnet.core.progress import track
+from cxresnet.explain.cache import KnownMap, MapCache
 from cxresnet.explain.method import AbstractMethod, compute_target_probabilities
 from cxresnet.explain.overlay import compute_own_scale_limit
 from cxresnet.explain.record import MethodRecord
@@ -28,11 +29,13 @@ class FilmMaps:
 
     Attributes:
         maps: For each method (film, row, column), float32, signed, in the method's unit.
+        spreads: For each method that was asked in several ways, the same shape, at least 0.
         baseline_probabilities: For each method that adds up, (film,).
         left_over: For each method that adds up, (film,): p(film) - p(baseline) - sum of the map.
     """
 
     maps: Mapping[str, NDArray[np.float32]]
+    spreads: Mapping[str, NDArray[np.float32]]
     baseline_probabilities: Mapping[str, NDArray[np.float64]]
     left_over: Mapping[str, NDArray[np.float64]]
 
@@ -55,6 +58,7 @@ def explain_films(
     methods: Sequence[AbstractMethod],
     targets: Sequence[int],
     lung_masks: NDArray[np.uint8],
+    cache: MapCache | None = None,
 ) -> FilmMaps:
     """Compute every map of every film.
 
@@ -64,32 +68,66 @@ def explain_films(
         methods: What to compute.
         targets: The class explained, for each film.
         lung_masks: (film, height, width), above 0 in the lungs; empty where not known.
+        cache: Of maps that are known already; every new one is kept at once, so that a run that
+            is stopped loses the map it was at, and nothing else.
     """
-    count = len(images)
-    maps = {method.name: np.zeros((count, *images.shape[-2:]), np.float32) for method in methods}
+    count, shape = len(images), (len(images), *images.shape[-2:])
+    maps = {method.name: np.zeros(shape, np.float32) for method in methods}
+    spreads: dict[str, NDArray[np.float32]] = {}
     starts = {method.name: np.zeros(count) for method in methods if method.adds_up}
     left_over = {name: np.zeros(count) for name in starts}
-    for row, class_index in enumerate(track(targets, "Explaining films")):
-        image, target = images[row : row + 1], torch.tensor([class_index], device=images.device)
+    steps = [(row, method) for row in range(count) for method in methods]
+    for row, method in track(steps, "Explaining films"):
+        image = images[row : row + 1]
+        target = torch.tensor([targets[row]], device=images.device)
         lungs = torch.from_numpy(lung_masks[row : row + 1] > 0).to(images.device)
-        for method in methods:
-            found = method.attribute(network, image, targets=target, lung_masks=lungs)
-            maps[method.name][row] = found[0].cpu().numpy()
-            if method.adds_up:
-                start, rest = _measure_sum(network, image, target, method=method, values=found)
-                starts[method.name][row], left_over[method.name][row] = start, rest
-    return FilmMaps(maps=maps, baseline_probabilities=starts, left_over=left_over)
+        known = _explain_film(network, image, target, method=method, lungs=lungs, cache=cache)
+        maps[method.name][row] = known.values
+        if known.spread is not None:
+            spreads.setdefault(method.name, np.zeros(shape, np.float32))[row] = known.spread
+        if method.adds_up:
+            start, rest = _measure_sum(network, image, target, method=method, values=known.values)
+            starts[method.name][row], left_over[method.name][row] = start, rest
+    return FilmMaps(maps, spreads, baseline_probabilities=starts, left_over=left_over)
+
+
+def _explain_film(
+    network: nn.Module,
+    image: Tensor,
+    target: Tensor,
+    *,
+    method: AbstractMethod,
+    lungs: Tensor,
+    cache: MapCache | None,
+) -> KnownMap:
+    """Compute one map of one film, unless it is known."""
+    question = (image, target, lungs)
+    if cache is not None and (known := cache.find(method, question)):
+        return known
+    values = method.attribute(network, image, targets=target, lung_masks=lungs)
+    spread = method.compute_spread(network, image, targets=target, values=values)
+    found = KnownMap(
+        values=values[0].cpu().numpy(), spread=None if spread is None else spread[0].cpu().numpy()
+    )
+    if cache is not None:
+        cache.keep(method, question, found)
+    return found
 
 
 def _measure_sum(
-    network: nn.Module, image: Tensor, target: Tensor, *, method: AbstractMethod, values: Tensor
+    network: nn.Module,
+    image: Tensor,
+    target: Tensor,
+    *,
+    method: AbstractMethod,
+    values: NDArray[np.float32],
 ) -> tuple[float, float]:
     """Measure where a map starts, and what is left over of the way to the film's probability."""
     with torch.no_grad():
         end = compute_target_probabilities(network, image, target)
     start = method.compute_baseline_probabilities(network, image, targets=target)
-    rest = end.double() - start.double() - values.double().sum(dim=(1, 2))
-    return float(start), float(rest)
+    rest = float(end) - float(start) - float(values.sum(dtype=np.float64))
+    return float(start), rest
 
 
 def describe_method(method: AbstractMethod, maps: NDArray[np.float32]) -> MethodRecord:

@@ -10,6 +10,7 @@ from scipy import ndimage
 
 __all__ = [
     "AGAINST_RGB",
+    "APART_RGB",
     "FOR_RGB",
     "compute_drawn_map",
     "compute_heatmap",
@@ -17,6 +18,7 @@ __all__ = [
     "compute_scale_limit",
     "draw_colour_bar",
     "draw_overlay",
+    "draw_spread",
     "find_outline",
 ]
 
@@ -25,6 +27,9 @@ FOR_RGB = (255, 106, 0)
 
 AGAINST_RGB = (38, 128, 255)
 """Blue: what argues against the class."""
+
+APART_RGB = (190, 80, 230)
+"""Violet: how far several ways come apart. Neither for nor against."""
 
 _STRONGEST_COVER = 0.8
 """At the ends of the scale a fifth of the film still shines through."""
@@ -127,6 +132,24 @@ def draw_overlay(
     tint = np.where(signed > 0, np.array(FOR_RGB), np.array(AGAINST_RGB))
     cover = _STRONGEST_COVER * np.abs(signed)
     mixed = film[..., None] * (1 - cover) + tint * cover
+    return np.rint(mixed).astype(np.uint8)
+
+
+def draw_spread(
+    film: NDArray[np.uint8], spread: NDArray[np.float32], *, scale_limit: float
+) -> NDArray[np.uint8]:
+    """Tint a film violet where several ways of one method come apart.
+
+    Args:
+        film: (row, column).
+        spread: (row, column), largest less smallest value, at least 0.
+        scale_limit: Of the method's map, so that the strength of both colours can be compared.
+
+    Returns:
+        (row, column, 3).
+    """
+    cover = _STRONGEST_COVER * (spread / scale_limit).clip(0, 1)[..., None]
+    mixed = film[..., None] * (1 - cover) + np.array(APART_RGB) * cover
     return np.rint(mixed).astype(np.uint8)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -29,7 +29,7 @@ __all__ = [
     "write_attributions",
 ]
 
-Why = Literal["most confident right", "most confident wrong", "least confident right"]
+Why = Literal["most confident right", "most confident wrong", "least confident right", "asked for"]
 
 Unit = Literal[
     "change of probability",
@@ -43,6 +43,7 @@ are added up over a patch; the others each have a scale of their own."""
 _ARRAYS = "attributions.npz"
 _INDEX = "index.json"
 _MAP_PREFIX = "map_"
+_SPREAD_PREFIX = "spread_"
 
 
 class _Record(BaseModel):
@@ -155,12 +156,15 @@ class Attributions:
         films: (film, row, column), uint8, as prepared for the network.
         lung_masks: (film, row, column), uint8, 255 in the lungs; all 0 where there is no mask.
         maps: For each method (film, row, column), float32, signed, in the method's unit.
+        spreads: For methods that were asked in several ways, (film, row, column), float32, at
+            least 0: how far they come to different values.
     """
 
     index: ExplanationIndex
     films: NDArray[np.uint8]
     lung_masks: NDArray[np.uint8]
     maps: Mapping[str, NDArray[np.float32]]
+    spreads: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
 
     def compute_drawn(self, method: MethodRecord, row: int) -> NDArray[np.float32]:
         """Compute what is drawn of one map, (row, column): added up over patches if it must be."""
@@ -179,6 +183,7 @@ def write_attributions(folder: Path, attributions: Attributions) -> None:
     """
     (folder / _INDEX).unlink(missing_ok=True)
     arrays = {_MAP_PREFIX + name: values for name, values in attributions.maps.items()}
+    arrays |= {_SPREAD_PREFIX + name: values for name, values in attributions.spreads.items()}
     with written_whole(folder / _ARRAYS) as stream:
         np.savez_compressed(
             stream,
@@ -204,7 +209,13 @@ def read_attributions(folder: Path) -> Attributions:
             np.load(stream, allow_pickle=False) as arrays,
         ):
             films, lung_masks = arrays["films"], arrays["lung_masks"]
-            maps = {method.name: arrays[_MAP_PREFIX + method.name] for method in index.methods}
+            names = [method.name for method in index.methods]
+            maps = {name: arrays[_MAP_PREFIX + name] for name in names}
+            spreads = {
+                name: arrays[_SPREAD_PREFIX + name]
+                for name in names
+                if _SPREAD_PREFIX + name in arrays
+            }
     except FileNotFoundError as error:
         raise RunFolderError(
             f"'{folder}' holds no explanation. Make one with 'cxresnet explain RUN'."
@@ -214,10 +225,10 @@ def read_attributions(folder: Path) -> Attributions:
             f"The explanation in '{folder}' cannot be read ({type(error).__name__}). "
             "Make it again with 'cxresnet explain RUN'."
         ) from error
-    shapes = {array.shape for array in (films, lung_masks, *maps.values())}
+    shapes = {array.shape for array in (films, lung_masks, *maps.values(), *spreads.values())}
     if len(shapes) != 1 or len(films) != len(index.films):
         raise RunFolderError(
             f"Index and maps in '{folder}' do not belong together. "
             "Make them again with 'cxresnet explain RUN'."
         )
-    return Attributions(index=index, films=films, lung_masks=lung_masks, maps=maps)
+    return Attributions(index=index, films=films, lung_masks=lung_masks, maps=maps, spreads=spreads)

@@ -7,7 +7,6 @@ import dataclasses
 import io
 
 import numpy as np
-import pytest
 from PIL import Image
 
 from cxresnet.explain.overlay import draw_overlay
@@ -39,7 +38,40 @@ def test_the_rim_of_the_lungs_is_white_where_a_mask_is_there(attributions: Attri
 
 
 def test_the_strongest_value_keeps_its_sign(attributions: Attributions) -> None:
-    assert _view(attributions).films[0].maps[0].strongest == pytest.approx(-0.2)
+    assert _view(attributions).films[0].maps[0].words == "strongest -0.200"
+
+
+def test_a_scale_of_its_own_is_said_with_its_unit(attributions: Attributions) -> None:
+    method = attributions.index.methods[0].model_copy(
+        update={"unit": "change of probability per sd of grey", "own_scale_limit": 0.02}
+    )
+    changed = dataclasses.replace(
+        attributions, index=attributions.index.model_copy(update={"methods": (method,)})
+    )
+    words = _view(changed).films[0].maps[0].words
+    assert words == "own scale ±0.02, change of probability per sd of grey"
+
+
+def test_what_is_drawn_of_a_map_that_adds_up_is_its_sum_over_patches(
+    attributions: Attributions,
+) -> None:
+    method = attributions.index.methods[0].model_copy(
+        update={"unit": "probability per pixel", "drawn_patch_px": 3}
+    )
+    maps = np.full(attributions.maps["occlusion"].shape, 0.01, np.float32)
+    changed = dataclasses.replace(
+        attributions,
+        index=attributions.index.model_copy(update={"methods": (method,)}),
+        maps={"occlusion": maps},
+    )
+    # Nine pixels of 0.01 in the middle of the film; at its edge fewer.
+    assert _view(changed).films[0].maps[0].words == "strongest +0.090"
+
+
+def test_how_far_covers_come_apart_is_shown_beside_the_maps(attributions: Attributions) -> None:
+    spreads = {"occlusion": np.full(attributions.films.shape, 0.05, np.float32)}
+    view = _view(dataclasses.replace(attributions, spreads=spreads))
+    assert [one.words for one in view.films[0].maps][1:] == ["at most 0.050"]
 
 
 def test_the_lung_row_is_the_mean_over_films_with_a_mask(attributions: Attributions) -> None:

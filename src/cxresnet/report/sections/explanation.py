@@ -5,8 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from cxresnet.explain.overlay import draw_colour_bar, draw_overlay, find_outline
+from cxresnet.explain.overlay import (
+    draw_colour_bar,
+    draw_overlay,
+    draw_spread,
+    find_outline,
+)
 from cxresnet.explain.record import Attributions, ExplainedFilm, MethodRecord
 from cxresnet.report.images import build_data_address, paint_outline
 from cxresnet.report.section import Section
@@ -24,13 +30,13 @@ class MapView:
     Attributes:
         title: Of the method.
         address: The picture.
-        strongest: The value farthest from 0, signed change of probability.
+        words: What stands below: the strongest value, and the scale where it is not the shared one.
         lung_share: Share of the map's weight in the lungs, 0 to 1; None where not known.
     """
 
     title: str
     address: str
-    strongest: float
+    words: str
     lung_share: float | None
 
 
@@ -123,16 +129,37 @@ def _build_film(attributions: Attributions, row: int) -> FilmView:
                 address=build_data_address(
                     paint_outline(overlay, outline), largest_side_px=_SIDE_PX
                 ),
-                strongest=float(values.flat[np.abs(values).argmax()]),
+                words=_describe_values(method, values),
                 lung_share=record.lung_shares.get(method.name),
             )
         )
+    maps += [
+        MapView(
+            title=f"{method.title}, covers apart",
+            address=build_data_address(
+                draw_spread(film, spread[row], scale_limit=attributions.get_scale_limit(method)),
+                largest_side_px=_SIDE_PX,
+            ),
+            words=f"at most {float(spread[row].max()):.3f}",
+            lung_share=None,
+        )
+        for method in attributions.index.methods
+        for spread in [attributions.spreads.get(method.name)]
+        if spread is not None
+    ]
     return FilmView(
         film=record,
         right=record.true_class == record.predicted_class,
         address=build_data_address(film, largest_side_px=_SIDE_PX),
         maps=tuple(maps),
     )
+
+
+def _describe_values(method: MethodRecord, drawn: NDArray[np.float32]) -> str:
+    """Say the value farthest from 0; of an own scale, its ends and its unit instead."""
+    if method.own_scale_limit is None:
+        return f"strongest {float(drawn.flat[np.abs(drawn).argmax()]):+.3f}"
+    return f"own scale ±{method.own_scale_limit:g}, {method.unit}"
 
 
 def _summarise_lungs(

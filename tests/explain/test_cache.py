@@ -1,0 +1,135 @@
+"""A map is computed once; another network, film, class or choice is another map."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from cxresnet.core.config import ExplainConfig
+from cxresnet.explain.cache import KnownMap, MapCache, open_map_cache
+from cxresnet.explain.maps import explain_films
+from cxresnet.explain.methods import build_methods
+
+METHODS = build_methods(
+    ["occlusion", "grad_cam"], ExplainConfig(occlusion_covers=("mean", "noise")), side_px=32
+)
+VERSIONS = {"cxresnet": "1"}
+
+
+class Counting(nn.Module):
+    """Counts how often it is asked."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+        self.calls = 0
+        self.eval()
+
+    @property
+    def explained_layer(self) -> nn.Module:
+        return self.network.explained_layer
+
+    def forward(self, images: Tensor) -> Tensor:
+        self.calls += 1
+        return self.network(images)
+
+
+def _explain(network: nn.Module, images: Tensor, cache: MapCache, *, target: int = 1) -> object:
+    return explain_films(
+        network,
+        images[:2],
+        methods=METHODS,
+        targets=[target, target],
+        lung_masks=np.zeros((2, 32, 32), np.uint8),
+        cache=cache,
+    )
+
+
+def test_the_second_time_nobody_is_asked_and_the_maps_are_the_same(
+    tiny_network: nn.Module, images: Tensor, tmp_path: Path
+) -> None:
+    counting = Counting(tiny_network).eval()
+    cache = open_map_cache(tmp_path / "cache", counting, versions=VERSIONS)
+    first = _explain(counting, images, cache)
+    asked = counting.calls
+    assert asked > 0
+    second = _explain(counting, images, cache)
+    assert counting.calls == asked
+    for name in ("occlusion", "grad_cam"):
+        np.testing.assert_array_equal(first.maps[name], second.maps[name])
+    np.testing.assert_array_equal(first.spreads["occlusion"], second.spreads["occlusion"])
+    assert set(second.spreads) == {"occlusion"}
+
+
+def test_another_class_or_film_is_asked_anew(
+    tiny_network: nn.Module, images: Tensor, tmp_path: Path
+) -> None:
+    counting = Counting(tiny_network).eval()
+    cache = open_map_cache(tmp_path, counting, versions=VERSIONS)
+    _explain(counting, images, cache)
+    for change in ({"target": 2}, {}):
+        asked = counting.calls
+        _explain(counting, images if change else images + 0.01, cache, **change)
+        assert counting.calls > asked
+
+
+def test_another_choice_of_a_method_is_another_map(
+    tiny_network: nn.Module, images: Tensor, tmp_path: Path
+) -> None:
+    cache = open_map_cache(tmp_path, tiny_network, versions=VERSIONS)
+    known = KnownMap(np.ones((2, 2), np.float32), spread=None)
+    cache.keep(METHODS[0], [images], known)
+    other = build_methods(["occlusion"], ExplainConfig(occlusion_stride_share=0.1), side_px=32)[0]
+    assert cache.find(METHODS[0], [images]) is not None
+    assert cache.find(other, [images]) is None
+
+
+def test_maps_of_another_network_are_taken_away(
+    tiny_network: nn.Module, images: Tensor, tmp_path: Path
+) -> None:
+    before = open_map_cache(tmp_path, tiny_network, versions=VERSIONS)
+    before.keep(METHODS[0], [images], KnownMap(np.ones((2, 2), np.float32), spread=None))
+    (tmp_path / "notes.txt").write_text("not ours")
+    with torch.no_grad():
+        tiny_network.head.bias += 1e-6
+    after = open_map_cache(tmp_path, tiny_network, versions=VERSIONS)
+    assert after.network_hash != before.network_hash
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+@pytest.mark.parametrize("kept_share", [0.0, 0.5, 0.98])
+def test_a_torn_entry_is_as_good_as_none(
+    tiny_network: nn.Module, images: Tensor, tmp_path: Path, kept_share: float
+) -> None:
+    cache = open_map_cache(tmp_path, tiny_network, versions=VERSIONS)
+    cache.keep(METHODS[0], [images], KnownMap(np.ones((2, 2), np.float32), spread=None))
+    (entry,) = tmp_path.iterdir()
+    content = entry.read_bytes()
+    entry.write_bytes(content[: int(len(content) * kept_share)])
+    assert cache.find(METHODS[0], [images]) is None
+
+
+def test_stopped_half_way_what_is_finished_stands_and_nothing_half_done(
+    tiny_network: nn.Module, images: Tensor, tmp_path: Path
+) -> None:
+    class Stops(Counting):
+        def forward(self, films: Tensor) -> Tensor:
+            if self.calls == limit:
+                raise KeyboardInterrupt
+            return super().forward(films)
+
+    limit = -1
+    whole = Stops(tiny_network).eval()
+    _explain(whole, images, open_map_cache(tmp_path / "whole", whole, versions=VERSIONS))
+    limit = whole.calls - 1
+    stopped = Stops(tiny_network).eval()
+    cache = open_map_cache(tmp_path / "stopped", stopped, versions=VERSIONS)
+    with pytest.raises(KeyboardInterrupt):
+        _explain(stopped, images, cache)
+    entries = sorted(path.name for path in (tmp_path / "stopped").iterdir())
+    assert len(entries) == 3  # both maps of the first film, and one of the second
+    assert all(name.endswith(".npz") and not name.startswith(".") for name in entries)
