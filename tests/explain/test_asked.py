@@ -91,7 +91,7 @@ def test_an_unknown_film_is_refused_with_the_nearest(
 
 def test_a_class_has_many_names_and_an_unknown_one_is_refused() -> None:
     assert find_class("covid", NAMES) == find_class("COVID-19", NAMES) == 1
-    with pytest.raises(ConfigError, match="no class 'flu'.*normal, covid-19"):
+    with pytest.raises(ConfigError, match=r"no class 'flu'.*normal, covid-19"):
         find_class("flu", NAMES)
 
 

@@ -95,7 +95,7 @@ def test_more_than_four_panels_go_to_a_second_line(attributions: Attributions) -
     many = dataclasses.replace(
         attributions,
         index=attributions.index.model_copy(update={"methods": more}),
-        maps={name: attributions.maps["one"] for name in "abcdef"},
+        maps=dict.fromkeys("abcdef", attributions.maps["one"]),
     )
     one, two = draw_film_picture(attributions, 0), draw_film_picture(many, 0)
     assert two.width == 4 * 408 + 24
