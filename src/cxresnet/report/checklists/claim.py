@@ -39,7 +39,7 @@ CLAIM = Checklist(
         Item("24", "Model", "How the weights began", model.describe_initial),
         Item("25", "Training", "How it was trained and films varied", model.describe_training),
         Item("26", "Training", "How the final network was chosen", model.describe_selection),
-        Item("27", "Training", "How several networks are joined, if so", model.describe_output),
+        Item("27", "Training", "How several networks are joined, if so", model.describe_joining),
         Item("28", "Evaluation", "Which numbers, and why", model.describe_accuracy),
         Item("29", "Evaluation", "How sure the numbers are", model.describe_uncertainty),
         Item("30", "Evaluation", "How robust they are", model.describe_robustness),

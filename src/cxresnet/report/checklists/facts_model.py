@@ -18,6 +18,7 @@ __all__ = [
     "describe_initial",
     "describe_input",
     "describe_internal",
+    "describe_joining",
     "describe_limits",
     "describe_model",
     "describe_output",
@@ -147,6 +148,16 @@ def describe_output(evidence: Evidence) -> Answer:
         f"{point.chosen_on}.",
         _METRICS,
     )
+
+
+def describe_joining(evidence: Evidence) -> Answer:
+    """Say whether answers of several networks or views are joined."""
+    evaluation = evidence.material.evaluation
+    if evaluation is None:
+        return not_known(_NOT_TESTED)
+    views = evaluation.provenance.test_views
+    joined = f"the mean of {views} views of a film" if views > 1 else "one view of a film"
+    return yes(f"The answer rests on one checkpoint and {joined}.", _METRICS)
 
 
 def describe_uncertainty(evidence: Evidence) -> Answer:

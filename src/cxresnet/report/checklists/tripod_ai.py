@@ -38,7 +38,7 @@ TRIPOD_AI = Checklist(
         Item("12c", "Analysis", "Kind of model, and how it is built", model.describe_training),
         Item("12d", "Analysis", "Differences between places", model.describe_sites),
         Item("12e", "Analysis", "Which measures, with plots", model.describe_uncertainty),
-        Item("12f", "Analysis", "Whether it was updated", model.describe_selection),
+        Item("12f", "Analysis", "Whether it was updated", ask_authors("an update")),
         Item("12g", "Analysis", "How predictions are computed", model.describe_output),
         Item("13", "Imbalance", "How rare classes are treated", model.describe_balance),
         Item("14", "Fairness", "What was done for fairness", model.describe_fairness),
