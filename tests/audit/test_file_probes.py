@@ -27,6 +27,7 @@ def manifest() -> pd.DataFrame:
             "file_bytes": 40_000,
             "file_format": "PNG",
             "file_mode": "L",
+            "border_grey": 0.2,
         }
     )
 
@@ -48,7 +49,13 @@ def test_files_that_are_all_alike_tell_nothing(manifest: pd.DataFrame) -> None:
 
 @pytest.mark.parametrize(
     ("column", "told"),
-    [("file_width", 1024), ("file_bytes", 90_000), ("file_format", "JPEG"), ("file_mode", "RGB")],
+    [
+        ("file_width", 1024),
+        ("file_bytes", 90_000),
+        ("file_format", "JPEG"),
+        ("file_mode", "RGB"),
+        ("border_grey", 0.8),
+    ],
 )
 def test_a_planted_header_is_found(manifest: pd.DataFrame, column: str, told: object) -> None:
     manifest[column] = manifest[column].astype(object)
