@@ -32,6 +32,7 @@ from cxresnet.evaluate.record import (
     ClassResult,
     Evaluation,
     Headline,
+    LedgerRow,
     OperatingPoint,
     PatientResult,
     Provenance,
@@ -221,6 +222,17 @@ def evaluation() -> Evaluation:
             interval="By bootstrap over patients.",
             test_views=1,
             openings=2,
+            ledger=(
+                LedgerRow(
+                    number=1,
+                    opened_utc="2026-01-01T00:00:00+00:00",
+                    reason="evaluate",
+                    run=HOSTILE,
+                    network="c" * 64,
+                    config="e" * 64,
+                ),
+            ),
+            config={"least_sensitivity": 0.95},
         ),
     )
 

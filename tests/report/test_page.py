@@ -22,6 +22,7 @@ from cxresnet.report.sections.evaluation import build_evaluation_section
 from cxresnet.report.sections.explanation import build_explanation_section
 from cxresnet.report.sections.films import FilmMaterial, build_films_section
 from cxresnet.report.sections.gallery import build_gallery_section
+from cxresnet.report.sections.probabilities import build_probabilities_section
 from cxresnet.report.sections.reproduction import build_reproduction_section
 from cxresnet.report.sections.summary import build_headline_cards, find_best_baseline
 from cxresnet.report.sections.training import build_training_section
@@ -79,6 +80,7 @@ def html(
             environment={"processor": HOSTILE},
         ),
         build_evaluation_section(evaluation),
+        build_probabilities_section(evaluation),
         build_elsewhere_section(beside[1], (ExternalMaterial(beside[2], evaluation.by_patient),)),
         build_answers_section(beside[0]),
         build_explanation_section(attributions),
@@ -97,6 +99,7 @@ def html(
         sections=sections,
         notices=(*find_film_notices(manifest), *find_test_notices(evaluation)),
         evaluation=evaluation,
+        alarms=evaluation.alarms,
         cards=build_headline_cards(evaluation),
         best=find_best_baseline(evaluation),
         class_names=("normal", HOSTILE),
@@ -197,6 +200,7 @@ def test_a_run_of_which_nothing_is_done_says_what_is_missing() -> None:
         sections=sections,
         notices=(),
         evaluation=None,
+        alarms=(),
         cards=(),
         best=None,
         class_names=(),

@@ -8,6 +8,8 @@ from typing import Any
 
 from cxresnet.core.files import write_text
 from cxresnet.core.run_folder import RunFolder
+from cxresnet.evaluate.alarm_record import Alarm
+from cxresnet.evaluate.alarms import doubt_source_gap
 from cxresnet.report.checklists.evidence import Evidence
 from cxresnet.report.checklists.write import write_checklists
 from cxresnet.report.material import RunMaterial, build_film_material, read_run_material
@@ -29,6 +31,7 @@ from cxresnet.report.sections.evaluation import build_evaluation_section
 from cxresnet.report.sections.explanation import build_explanation_section
 from cxresnet.report.sections.films import FilmMaterial, build_films_section
 from cxresnet.report.sections.gallery import build_gallery_section
+from cxresnet.report.sections.probabilities import build_probabilities_section
 from cxresnet.report.sections.reproduction import build_reproduction_section
 from cxresnet.report.sections.story import build_story_section
 from cxresnet.report.sections.summary import (
@@ -67,6 +70,7 @@ def render_report(material: RunMaterial, evidence: Evidence) -> str:
         notices=sort_notices(_find_notices(material, films)),
         sections=[*_build_sections(material, films), build_checklists_section(evidence)],
         evaluation=evaluation,
+        alarms=_list_alarms(material),
         cards=build_headline_cards(evaluation) if evaluation else (),
         best=find_best_baseline(evaluation) if evaluation else None,
         class_names=material.record.class_names if material.record else (),
@@ -92,6 +96,7 @@ def _build_sections(material: RunMaterial, films: FilmMaterial | None) -> list[S
             members=material.members,
         ),
         build_evaluation_section(material.evaluation),
+        build_probabilities_section(material.evaluation),
         build_elsewhere_section(material.left_out, material.externals),
         build_answers_section(material.selective),
         *_build_insight_sections(material),
@@ -117,6 +122,16 @@ def _build_insight_sections(material: RunMaterial) -> list[Section]:
     if material.insights.index.concept is not None:
         sections.append(build_concept_section(material.insights.index.concept))
     return sections
+
+
+def _list_alarms(material: RunMaterial) -> tuple[Alarm, ...]:
+    """List the alarms of the test, and the one of sources that were left out since."""
+    if material.evaluation is None:
+        return ()
+    alarms = material.evaluation.alarms
+    found = doubt_source_gap(material.left_out.headline if material.left_out else None)
+    known = {alarm.rule for alarm in alarms}
+    return alarms if found is None or found.rule in known else (found, *alarms)
 
 
 def _find_notices(material: RunMaterial, films: FilmMaterial | None) -> tuple[Notice, ...]:

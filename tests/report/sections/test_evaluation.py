@@ -20,7 +20,6 @@ def test_without_any_curve_there_is_no_figure(evaluation: Evaluation) -> None:
     view = build_evaluation_section(evaluation.model_copy(update={"classes": classes})).view
     assert isinstance(view, EvaluationView)
     assert view.roc is None
-    assert view.calibration is not None
 
 
 def test_before_the_test_the_section_says_how_to_get_one() -> None:

@@ -93,6 +93,7 @@ def _render(attributions: Attributions, insights: Insights) -> str:
             build_concept_section(insights.index.concept),
         ],
         evaluation=None,
+        alarms=(),
         cards=(),
         best=None,
         class_names=(),

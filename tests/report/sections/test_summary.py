@@ -22,6 +22,9 @@ def test_every_card_has_the_number_and_the_best_rule_beside_it(evaluation: Evalu
     ]
     assert all(card.estimate.n == 1234 for card in cards)
     assert all(card.baseline == 0.8 for card in cards)
+    assert cards[0].above is not None
+    assert (cards[0].above.value, cards[0].rival) == (0.1, "Source alone")
+    assert cards[2].above is None
 
 
 def test_without_a_best_rule_there_is_none_beside(evaluation: Evaluation) -> None:

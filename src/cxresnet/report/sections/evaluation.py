@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from matplotlib.axes import Axes
 
-from cxresnet.evaluate.record import CalibrationBin, ClassResult, Evaluation
+from cxresnet.evaluate.record import ClassResult, Evaluation
+from cxresnet.metrics.estimate import Estimate
 from cxresnet.report.figures import FAINT, SERIES, Drawing, draw_svg
 from cxresnet.report.section import Section
 
@@ -21,11 +22,13 @@ class ConfusionCell:
         films: How many.
         share: Of the row, 0 to 1; None for an empty row.
         right: The class called is the true one.
+        rate: The share as an estimate, with its interval.
     """
 
     films: int
     share: float | None
     right: bool
+    rate: Estimate
 
 
 @dataclass(frozen=True)
@@ -45,13 +48,11 @@ class EvaluationView:
         evaluation: The numbers.
         confusion: One row a true class.
         roc: One curve a class, in the order of the classes; None where no class has one.
-        calibration: Confidence against accuracy; None without films.
     """
 
     evaluation: Evaluation
     confusion: tuple[ConfusionRow, ...]
     roc: Drawing | None
-    calibration: Drawing | None
 
 
 def build_evaluation_section(evaluation: Evaluation | None) -> Section:
@@ -64,7 +65,6 @@ def build_evaluation_section(evaluation: Evaluation | None) -> Section:
         evaluation=evaluation,
         confusion=_build_confusion(evaluation),
         roc=_draw_roc(evaluation.classes),
-        calibration=_draw_calibration(evaluation.calibration.bins),
     )
     return Section(anchor, title, short, view=view)
 
@@ -74,7 +74,12 @@ def _build_confusion(evaluation: Evaluation) -> tuple[ConfusionRow, ...]:
     for true, counts in enumerate(evaluation.confusion):
         total = sum(counts)
         cells = tuple(
-            ConfusionCell(films=count, share=count / total if total else None, right=called == true)
+            ConfusionCell(
+                films=count,
+                share=count / total if total else None,
+                right=called == true,
+                rate=evaluation.confusion_rates[true][called],
+            )
             for called, count in enumerate(counts)
         )
         rows.append(ConfusionRow(evaluation.class_names[true], total, cells))
@@ -99,26 +104,3 @@ def _draw_roc(classes: tuple[ClassResult, ...]) -> Drawing | None:
 
     words = "ROC curves, one class against the rest: false alarms across, films found upwards."
     return draw_svg("roc", draw, words=words, size_inches=(3.9, 3.6))
-
-
-def _draw_calibration(bins: tuple[CalibrationBin, ...]) -> Drawing | None:
-    filled = [each for each in bins if each.films]
-    if not filled:
-        return None
-    most = max(each.films for each in filled)
-
-    def draw(axes: Axes) -> None:
-        for each in filled:
-            # The bars at the foot are counts: how many films each point rests on.
-            height = 0.18 * each.films / most
-            width = (each.high - each.low) * 0.86
-            axes.bar((each.low + each.high) / 2, height, width=width, color=SERIES[0], alpha=0.25)
-        axes.plot([0, 1], [0, 1], color=FAINT, linewidth=1, linestyle=(0, (3, 3)))
-        confidence = [each.confidence or 0.0 for each in filled]
-        accuracy = [each.accuracy or 0.0 for each in filled]
-        axes.plot(confidence, accuracy, color=SERIES[0], marker="o", markersize=5)
-        axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
-        axes.set(xlabel="highest probability, as said", ylabel="share that was right")
-
-    words = "Calibration: the probability said across, the share that was right upwards."
-    return draw_svg("calibration", draw, words=words, size_inches=(3.9, 3.6))

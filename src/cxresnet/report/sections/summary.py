@@ -22,6 +22,8 @@ class HeadlineCard:
         estimate: The number.
         baseline: The same of the best rule without lungs; None where there is none.
         in_percent: Shown in percent, else as a decimal.
+        above: The number less that of the best rule by it; None where it was not asked.
+        rival: Title of that rule.
     """
 
     title: str
@@ -29,6 +31,8 @@ class HeadlineCard:
     estimate: Estimate
     baseline: float | None
     in_percent: bool
+    above: Estimate | None = None
+    rival: str = ""
 
 
 def build_headline_cards(evaluation: Evaluation) -> tuple[HeadlineCard, ...]:
@@ -36,6 +40,7 @@ def build_headline_cards(evaluation: Evaluation) -> tuple[HeadlineCard, ...]:
     ours = evaluation.headline
     best = find_best_baseline(evaluation)
     theirs = best.headline if best else None
+    ranking = _find_best_ranking(evaluation)
     return (
         HeadlineCard(
             "Balanced accuracy",
@@ -43,6 +48,8 @@ def build_headline_cards(evaluation: Evaluation) -> tuple[HeadlineCard, ...]:
             ours.balanced_accuracy,
             theirs.balanced_accuracy.value if theirs else None,
             in_percent=True,
+            above=best.lift if best else None,
+            rival=best.title if best else "",
         ),
         HeadlineCard(
             "Accuracy",
@@ -57,6 +64,8 @@ def build_headline_cards(evaluation: Evaluation) -> tuple[HeadlineCard, ...]:
             ours.macro_auroc,
             theirs.macro_auroc.value if theirs else None,
             in_percent=False,
+            above=ranking.lift_auroc if ranking else None,
+            rival=ranking.title if ranking else "",
         ),
         HeadlineCard(
             "Macro F1",
@@ -74,6 +83,16 @@ def find_best_baseline(evaluation: Evaluation) -> Baseline | None:
         if baseline.name == evaluation.best_baseline:
             return baseline
     return None
+
+
+def _find_best_ranking(evaluation: Evaluation) -> Baseline | None:
+    """Find the rule without lungs that ranks best: the one that the network is least above."""
+    tried = [
+        (baseline.lift_auroc.value, baseline)
+        for baseline in evaluation.baselines
+        if baseline.lift_auroc is not None and baseline.lift_auroc.value is not None
+    ]
+    return min(tried, key=lambda pair: pair[0])[1] if tried else None
 
 
 def describe_run(material: RunMaterial) -> str:
