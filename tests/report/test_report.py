@@ -38,7 +38,7 @@ def test_of_a_run_that_is_only_claimed_the_films_are_shown(run: RunFolder) -> No
     path = run_report(run)
     html = path.read_text()
     assert path == run.report
-    assert html.count('class="missing"') == 8
+    assert html.count('class="missing"') == 9
     assert "Films by class and split" in html
     assert DISCLAIMER in html
 
