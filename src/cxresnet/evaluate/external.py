@@ -6,11 +6,9 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from pydantic import ValidationError
 
 from cxresnet import DISCLAIMER
 from cxresnet.core.config.evaluate import EvaluateConfig
-from cxresnet.core.errors import RunFolderError
 from cxresnet.core.files import write_json
 from cxresnet.core.run_folder import RunFolder
 from cxresnet.evaluate.gap import (
@@ -21,7 +19,7 @@ from cxresnet.evaluate.gap import (
 )
 from cxresnet.evaluate.operating_point import judge
 from cxresnet.evaluate.record import Evaluation, OperatingPoint, read_evaluation
-from cxresnet.evaluate.results import GapScore, Record
+from cxresnet.evaluate.results import GapScore, Record, read_record
 from cxresnet.predict.predictions import Predictions, read_predictions
 
 __all__ = [
@@ -122,13 +120,7 @@ def read_external(path: Path) -> ExternalTest:
     Raises:
         RunFolderError: It is missing, or not of this version.
     """
-    try:
-        return ExternalTest.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError) as error:
-        raise RunFolderError(
-            f"'{path}' is not there or cannot be read by this version. "
-            "Make it again with 'cxresnet evaluate RUN --data OTHER'."
-        ) from error
+    return read_record(path, ExternalTest, command="cxresnet evaluate RUN --data OTHER")
 
 
 def list_external_folders(run: RunFolder) -> list[Path]:

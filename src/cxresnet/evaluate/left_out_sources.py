@@ -5,13 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import ValidationError
-
 from cxresnet import DISCLAIMER
-from cxresnet.core.errors import RunFolderError
 from cxresnet.core.files import write_json
 from cxresnet.evaluate.gap import choose_headline_score
-from cxresnet.evaluate.results import GapScore, Record
+from cxresnet.evaluate.results import GapScore, Record, read_record
 
 __all__ = [
     "LEAVE_ONE_SOURCE_OUT_NAME",
@@ -101,10 +98,6 @@ def read_leave_one_source_out(path: Path) -> LeaveOneSourceOut:
     Raises:
         RunFolderError: It is missing, or not of this version.
     """
-    try:
-        return LeaveOneSourceOut.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError) as error:
-        raise RunFolderError(
-            f"'{path}' is not there or cannot be read by this version. "
-            "Make it again with 'cxresnet evaluate RUN --leave-one-source-out'."
-        ) from error
+    return read_record(
+        path, LeaveOneSourceOut, command="cxresnet evaluate RUN --leave-one-source-out"
+    )

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from pathlib import Path
+from typing import TypeVar
 
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from cxresnet.core.errors import RunFolderError
 from cxresnet.metrics.estimate import Estimate
 
 __all__ = [
@@ -17,6 +21,7 @@ __all__ = [
     "Slice",
     "SourceCount",
     "WorstSlice",
+    "read_record",
 ]
 
 
@@ -24,6 +29,29 @@ class Record(BaseModel):
     """Frozen; unknown keys are refused, so that a file of another version is noticed."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+RecordKind = TypeVar("RecordKind", bound=Record)
+
+
+def read_record(path: Path, kind: type[RecordKind], *, command: str) -> RecordKind:
+    """Read a record that was written as JSON.
+
+    Args:
+        path: The file.
+        kind: What it holds.
+        command: What makes the file, for the message.
+
+    Raises:
+        RunFolderError: It is missing, or not of this version.
+    """
+    try:
+        return kind.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise RunFolderError(
+            f"'{path}' is not there or cannot be read by this version. "
+            f"Make it again with '{command}'."
+        ) from error
 
 
 class Headline(Record):

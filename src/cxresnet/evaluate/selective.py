@@ -12,13 +12,11 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ValidationError
 
 from cxresnet import DISCLAIMER
 from cxresnet.core.config.evaluate import EvaluateConfig
-from cxresnet.core.errors import RunFolderError
 from cxresnet.core.files import write_json
-from cxresnet.evaluate.results import Record
+from cxresnet.evaluate.results import Record, read_record
 from cxresnet.evaluate.scores import estimate
 from cxresnet.metrics.classification import Judged, build_share
 from cxresnet.metrics.conformal import build_prediction_sets, fit_set_thresholds
@@ -205,13 +203,7 @@ def read_selective(path: Path) -> SelectiveResult:
     Raises:
         RunFolderError: It is missing, or not of this version.
     """
-    try:
-        return SelectiveResult.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError) as error:
-        raise RunFolderError(
-            f"'{path}' is not there or cannot be read by this version. "
-            "Make it again with 'cxresnet evaluate RUN'."
-        ) from error
+    return read_record(path, SelectiveResult, command="cxresnet evaluate RUN")
 
 
 def _list_set_statistics(sets: NDArray[np.bool_], judged: Judged) -> list[Statistic]:
