@@ -19,6 +19,9 @@ from cxresnet.evaluate.evaluation import evaluate_predictions
 from cxresnet.evaluate.record import OperatingPoint
 from cxresnet.explain.attribution import compute_attributions, run_explain
 from cxresnet.explain.record import Attributions
+from cxresnet.explain.trust.marks import mark_distrusted, remove_card
+from cxresnet.explain.trust.record import CARD_NAME, TrustCard
+from cxresnet.explain.trust.stage import ensure_card
 from cxresnet.model.checkpoint import CheckpointRecord
 from cxresnet.model.presets import build_model
 from cxresnet.predict import Predictions, Predictor
@@ -180,6 +183,56 @@ def test_predictions_of_other_films_are_refused(
     other = dataclasses.replace(predictions, image_ids=image_ids)
     with pytest.raises(RunFolderError, match="'other-film-"):
         _explain(predictor, other, sealed_films)
+
+
+def _card(
+    folder: Path, predictor: Predictor, predictions: Predictions, films: FilmSet, *, seed: int = 0
+) -> TrustCard:
+    evaluation = evaluate_predictions(
+        predictions,
+        config=EvaluateConfig(bootstrap_resamples=100),
+        operating_point=OperatingPoint(
+            rule="argmax", temperature=2.0, weights=(1.0, 1.0), chosen_on="nothing", scores={}
+        ),
+    )
+    config = ExplainConfig(methods=("grad_cam",), trust_films=6, seed=seed)
+    return ensure_card(folder, predictor, predictions, films, evaluation=evaluation, config=config)
+
+
+def test_the_card_is_kept_while_its_content_is_the_same(
+    tmp_path: Path, predictor: Predictor, predictions: Predictions, sealed_films: FilmSet
+) -> None:
+    first = _card(tmp_path, predictor, predictions, sealed_films)
+    written = (tmp_path / CARD_NAME).stat().st_mtime_ns
+    assert _card(tmp_path, predictor, predictions, sealed_films) == first
+    assert (tmp_path / CARD_NAME).stat().st_mtime_ns == written
+    assert _card(tmp_path, predictor, predictions, sealed_films, seed=1) != first
+    assert (tmp_path / CARD_NAME).stat().st_mtime_ns > written
+    assert first.films == COUNT
+    assert not any(module.training for module in predictor.model.modules())
+
+
+def test_a_method_that_failed_is_marked_and_the_mark_is_taken_away_with_the_card(
+    tmp_path: Path, predictor: Predictor, predictions: Predictions, sealed_films: FilmSet
+) -> None:
+    card = _card(tmp_path, predictor, predictions, sealed_films)
+    # An untrained network: nothing can be trusted.
+    found = mark_distrusted(_explain(predictor, predictions, sealed_films), card)
+    marks = {method.name: method.distrusted for method in found.index.methods}
+    assert marks == {name: name == "grad_cam" for name in marks}
+    assert not any(method.distrusted for method in mark_distrusted(found, None).index.methods)
+    remove_card(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_card_of_other_films_is_refused(
+    tmp_path: Path, predictor: Predictor, predictions: Predictions, sealed_films: FilmSet
+) -> None:
+    image_ids = tuple(f"other-{name}" for name in predictions.image_ids)
+    other = dataclasses.replace(predictions, image_ids=image_ids)
+    with pytest.raises(RunFolderError, match="evaluate again"):
+        _card(tmp_path, predictor, other, sealed_films)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_before_the_test_the_way_out_is_named(tmp_path: Path) -> None:

@@ -113,3 +113,17 @@ def test_a_method_with_a_scale_of_its_own_is_drawn_on_it(attributions: Attributi
     picture = np.asarray(draw_film_picture(changed, 0))
     expected = draw_overlay(attributions.films[0], attributions.maps["one"][0], scale_limit=0.4)
     np.testing.assert_array_equal(picture[86 + 300, 24 + 408 + 192], expected[12, 8])
+
+
+def test_only_the_map_of_a_method_that_failed_is_marked(attributions: Attributions) -> None:
+    index = attributions.index
+    one, two = index.methods
+    methods = (one, two.model_copy(update={"distrusted": True}))
+    marked = dataclasses.replace(attributions, index=index.model_copy(update={"methods": methods}))
+    before, after = (
+        np.asarray(draw_film_picture(maps, 0)).astype(int) for maps in (attributions, marked)
+    )
+    changed = np.flatnonzero(np.abs(after - before).max(axis=(0, 2)))
+    third_panel = 24 + 2 * 408
+    assert third_panel <= changed.min()
+    assert changed.max() < third_panel + 384

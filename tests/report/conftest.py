@@ -47,6 +47,13 @@ from cxresnet.explain.record import (
     ExplanationIndex,
     MethodRecord,
 )
+from cxresnet.explain.trust.record import (
+    Knowledge,
+    MethodCard,
+    TestResult,
+    TrustCard,
+    TrustMeasure,
+)
 from cxresnet.metrics.calibration_noise import CalibrationNoise
 from cxresnet.metrics.estimate import Estimate
 from cxresnet.model.checkpoint import CheckpointRecord
@@ -462,4 +469,36 @@ def checkpoint_record() -> CheckpointRecord:
         dataset_hash="d" * 64,
         versions={"torch": HOSTILE},
         notes={"epoch": 1},
+    )
+
+
+@pytest.fixture
+def trust_card() -> TrustCard:
+    estimate = Estimate(value=0.83, low=0.7, high=0.9, n=12, groups=12)
+    tests = tuple(
+        TestResult(
+            test=name,
+            verdict=verdict,
+            sentence=HOSTILE,
+            measures=(TrustMeasure(name="signed", estimate=estimate),) if number else (),
+        )
+        for name, verdict, number in (
+            ("weights", "fail", True),
+            ("deletion", "pass", True),
+            ("insertion", "pass", True),
+            ("repeatability", "pass", True),
+            ("lungs", "pass", True),
+            ("pointing", "not tested", False),
+        )
+    )
+    return TrustCard(
+        content="c",
+        films=12,
+        masks_found=0,
+        seed=0,
+        versions={},
+        knowledge=Knowledge(
+            passed=True, macro_auroc=estimate, shuffled_best=0.6, copies=19, sentence="It knows."
+        ),
+        methods=(MethodCard(name="m", title=HOSTILE, trusted=False, tests=tests, steps=()),),
     )

@@ -14,6 +14,7 @@ from cxresnet.evaluate.left_out_sources import LeaveOneSourceOut
 from cxresnet.evaluate.record import Evaluation
 from cxresnet.evaluate.selective import SelectiveResult
 from cxresnet.explain.record import Attributions
+from cxresnet.explain.trust.record import TrustCard
 from cxresnet.report.notices import find_film_notices, find_test_notices
 from cxresnet.report.page import render_page
 from cxresnet.report.sections.answers import build_answers_section
@@ -26,6 +27,7 @@ from cxresnet.report.sections.probabilities import build_probabilities_section
 from cxresnet.report.sections.reproduction import build_reproduction_section
 from cxresnet.report.sections.summary import build_headline_cards, find_best_baseline
 from cxresnet.report.sections.training import build_training_section
+from cxresnet.report.sections.trust import build_trust_section
 
 HOSTILE = "\"><script>alert(1)</script><img src=x onerror=alert(2)>'{{7*7}}$\\frac$"
 VOID = {"meta", "img", "br", "input", "hr", "link", "use", "path"}
@@ -69,6 +71,7 @@ def html(
     history: pd.DataFrame,
     evaluation: Evaluation,
     attributions: Attributions,
+    trust_card: TrustCard,
     beside: Beside,
 ) -> str:
     sections = [
@@ -84,6 +87,7 @@ def html(
         build_elsewhere_section(beside[1], (ExternalMaterial(beside[2], evaluation.by_patient),)),
         build_answers_section(beside[0]),
         build_explanation_section(attributions),
+        build_trust_section(trust_card),
         build_gallery_section(attributions),
         build_reproduction_section(
             dataset_hash="d" * 64,

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated, get_args
+from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 import typer
 
 from cxresnet.cli.options import ConfigOption, RunArgument, SetOption
-from cxresnet.cli.terminal import say_wrote
+from cxresnet.cli.terminal import say, say_wrote
 from cxresnet.core.config import ExplainConfig, read_config
 from cxresnet.core.config.explain import MethodName
 from cxresnet.core.run_folder import RunFolder, open_run_folder
 
+if TYPE_CHECKING:
+    from cxresnet.explain.trust.record import TrustCard
+
 __all__ = ["explain", "explain_network"]
+
+Asked = Literal["all", "maps", "trust"]
 
 MethodsOption = Annotated[
     str | None,
@@ -44,8 +49,14 @@ def explain(
     film: FilmOption = None,
     config: ConfigOption = None,
     set_: SetOption = None,
+    trust: Annotated[
+        bool, typer.Option("--trust/--no-trust", help="Test what the maps are worth, too.")
+    ] = True,
+    trust_only: Annotated[
+        bool, typer.Option("--trust-only", help="Make only the trust card, and mark the maps.")
+    ] = False,
 ) -> None:
-    """Show where in the film the answer comes from.
+    """Show where in the film the answer comes from, and whether the maps can be trusted.
 
     Without --class and --film the films that the report shows are explained; with one of them the
     maps go to RUN/explain/asked, and the report stays as it is.
@@ -54,7 +65,8 @@ def explain(
     settings = read_config(config, settings=[*(set_ or ()), *chosen]).explain
     folder = open_run_folder(run)
     if class_ is None and not film:
-        explain_network(folder, config=settings)
+        asked: Asked = "trust" if trust_only else "all" if trust else "maps"
+        explain_network(folder, config=settings, asked=asked)
         return
     from cxresnet.explain.asked import run_explain_asked
 
@@ -67,9 +79,21 @@ def _list_names(text: str) -> str:
     return "[" + ", ".join(f'"{name}"' for name in names) + "]"
 
 
-def explain_network(run: RunFolder, *, config: ExplainConfig) -> None:
-    """Explain, and say where the pictures are."""
+def explain_network(run: RunFolder, *, config: ExplainConfig, asked: Asked = "all") -> None:
+    """Explain, and say which methods passed and where the pictures are."""
     from cxresnet.explain.attribution import run_explain
 
-    run_explain(run, config=config)
+    result = run_explain(run, config=config, asked=asked)
+    if result.card is not None:
+        say(describe_card(result.card))
     say_wrote(run.explain)
+
+
+def describe_card(card: TrustCard) -> str:
+    """Say in a line which methods passed the trust card."""
+    trusted = [method.title for method in card.methods if method.trusted]
+    failed = [method.title for method in card.methods if not method.trusted]
+    return (
+        f"Trust card on {card.films} films: passed {', '.join(trusted) or 'none'}; "
+        f"not trustworthy for this model: {', '.join(failed) or 'none'}."
+    )

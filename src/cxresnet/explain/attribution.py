@@ -6,6 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,8 +32,12 @@ from cxresnet.explain.record import (
     Attributions,
     ExplainedFilm,
     ExplanationIndex,
+    read_attributions,
     write_attributions,
 )
+from cxresnet.explain.trust.marks import mark_distrusted, remove_card
+from cxresnet.explain.trust.record import TrustCard
+from cxresnet.explain.trust.stage import ensure_card
 from cxresnet.metrics.classification import Judged
 from cxresnet.predict import Predictions, Predictor, load_predictor, read_predictions
 
@@ -60,18 +65,26 @@ class ExplainResult:
     Attributes:
         path: The folder with index, maps and pictures.
         pictures: One PNG a film.
+        card: What the maps are worth; None where nobody asked.
     """
 
     path: Path
     pictures: tuple[Path, ...]
+    card: TrustCard | None = None
 
 
-def run_explain(run: RunFolder, *, config: ExplainConfig) -> ExplainResult:
+Asked = Literal["all", "maps", "trust"]
+"""Maps and trust card, or one of them."""
+
+
+def run_explain(run: RunFolder, *, config: ExplainConfig, asked: Asked = "all") -> ExplainResult:
     """Explain the surest right and wrong films of the test, and the unsurest right ones.
 
     Args:
         run: Trained and evaluated.
         config: How many films, and how finely.
+        asked: What to make. Maps that are there already are marked by a new card, and a card that
+            is not made is taken away: it would speak of another network.
 
     Raises:
         RunFolderError: The run is not evaluated, or its predictions are of another network.
@@ -87,13 +100,25 @@ def run_explain(run: RunFolder, *, config: ExplainConfig) -> ExplainResult:
     evaluation = read_evaluation(run.metrics)
     home = open_dataset(run.read_dataset_path())
     test = home.open_sealed_test(describe_opener(run, reason="explain", config=config))
-    attributions = compute_attributions(
-        predictor,
-        predictions,
-        test,
-        evaluation=evaluation,
-        config=config,
-        cache_folder=run.explain / CACHE_FOLDER,
+    card = None
+    if asked == "maps":
+        remove_card(run.explain)
+    else:
+        card = ensure_card(
+            run.explain, predictor, predictions, test, evaluation=evaluation, config=config
+        )
+    if asked == "trust":
+        return _mark_old_maps(run.explain, card)
+    attributions = mark_distrusted(
+        compute_attributions(
+            predictor,
+            predictions,
+            test,
+            evaluation=evaluation,
+            config=config,
+            cache_folder=run.explain / CACHE_FOLDER,
+        ),
+        card,
     )
     write_attributions(run.explain, attributions)
     pictures = write_pictures(run.explain, attributions)
@@ -110,7 +135,17 @@ def run_explain(run: RunFolder, *, config: ExplainConfig) -> ExplainResult:
     insights = compute_insights(material, attributions, config=config)
     write_insights(run.explain, insights)
     _LOGGER.info("explained %d films in %s", len(pictures), run.explain)
-    return ExplainResult(path=run.explain, pictures=pictures)
+    return ExplainResult(path=run.explain, pictures=pictures, card=card)
+
+
+def _mark_old_maps(folder: Path, card: TrustCard | None) -> ExplainResult:
+    """Mark maps that are there by a new card; where there are none, there is nothing to mark."""
+    try:
+        attributions = mark_distrusted(read_attributions(folder), card)
+    except RunFolderError:
+        return ExplainResult(path=folder, pictures=(), card=card)
+    write_attributions(folder, attributions)
+    return ExplainResult(path=folder, pictures=write_pictures(folder, attributions), card=card)
 
 
 def compute_attributions(

@@ -20,6 +20,7 @@ from cxresnet.explain.overlay import (
     find_outline,
 )
 from cxresnet.explain.record import Attributions, MethodRecord
+from cxresnet.explain.watermark import draw_watermark
 
 __all__ = ["draw_film_picture", "write_pictures"]
 
@@ -94,7 +95,12 @@ def _draw_panels(attributions: Attributions, row: int) -> list[tuple[str, Image.
             title = f"{method.title}: how far the covers come apart"
             panels.append((title, draw_spread(film, spread, scale_limit=limit)))
     outline = find_outline(_enlarge_mask(mask))
-    return [(title, _enlarge(panel, outline)) for title, panel in panels]
+    enlarged = [(title, _enlarge(panel, outline)) for title, panel in panels]
+    for place, method in enumerate(attributions.index.methods, start=1):
+        if method.distrusted:
+            title, panel = enlarged[place]
+            enlarged[place] = (title, draw_watermark(panel))
+    return [(title, Image.fromarray(panel)) for title, panel in enlarged]
 
 
 def _describe_scale(method: MethodRecord) -> str:
@@ -109,11 +115,11 @@ def _enlarge_mask(mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return (np.asarray(Image.fromarray(mask).resize(size)) > 127).astype(np.uint8)
 
 
-def _enlarge(panel: NDArray[np.uint8], outline: NDArray[np.bool_]) -> Image.Image:
+def _enlarge(panel: NDArray[np.uint8], outline: NDArray[np.bool_]) -> NDArray[np.uint8]:
     size = (_PANEL_PX, _PANEL_PX)
     enlarged = np.array(Image.fromarray(panel).resize(size, Image.Resampling.BICUBIC))
     enlarged[outline] = _OUTLINE_RGB
-    return Image.fromarray(enlarged)
+    return enlarged
 
 
 def _write_head(pen: ImageDraw.ImageDraw, attributions: Attributions, row: int) -> None:

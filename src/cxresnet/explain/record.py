@@ -108,6 +108,7 @@ class MethodRecord(_Record):
             None where they are drawn as they are.
         own_scale_limit: The value at both ends of the method's own scale; None where it lies on
             the scale that films and methods share.
+        distrusted: The method failed its trust card, which stands across each of its maps.
     """
 
     name: str
@@ -119,6 +120,7 @@ class MethodRecord(_Record):
     layer: str = ""
     drawn_patch_px: int | None = Field(default=None, ge=1)
     own_scale_limit: float | None = Field(default=None, gt=0)
+    distrusted: bool = False
 
 
 class ExplanationIndex(_Record):

@@ -25,6 +25,7 @@ from cxresnet.evaluate.record import Evaluation, read_evaluation
 from cxresnet.evaluate.selective import SELECTIVE_NAME, SelectiveResult, read_selective
 from cxresnet.explain.insights import INSIGHTS_NAME, Insights, read_insights
 from cxresnet.explain.record import Attributions, read_attributions
+from cxresnet.explain.trust.record import CARD_NAME, TrustCard, read_trust_card
 from cxresnet.metrics.spread import Spread
 from cxresnet.model.checkpoint import CheckpointRecord, read_model
 from cxresnet.model.ensemble import Network
@@ -54,6 +55,7 @@ class RunMaterial:
         evaluation: The numbers.
         attributions: The maps.
         insights: Films in words, films alike, zones class by class.
+        trust: What the maps are worth.
         findings: What was asked of the network.
         selective: When it may answer.
         left_out: Each source judged by a network that never saw it.
@@ -73,6 +75,7 @@ class RunMaterial:
     evaluation: Evaluation | None = None
     attributions: Attributions | None = None
     insights: Insights | None = None
+    trust: TrustCard | None = None
     findings: tuple[Finding, ...] = ()
     selective: SelectiveResult | None = None
     left_out: LeaveOneSourceOut | None = None
@@ -101,6 +104,9 @@ def read_run_material(run: RunFolder) -> RunMaterial:
         ),
         insights=reader.read(
             "films in words", run.explain / INSIGHTS_NAME, lambda path: read_insights(path.parent)
+        ),
+        trust=reader.read(
+            "trust card", run.explain / CARD_NAME, lambda path: read_trust_card(path.parent)
         ),
         findings=reader.read(
             "audit", run.audit / FINDINGS_NAME, lambda path: read_findings(path.parent)

@@ -40,6 +40,7 @@ from cxresnet.report.sections.summary import (
     find_best_baseline,
 )
 from cxresnet.report.sections.training import build_training_section
+from cxresnet.report.sections.trust import build_trust_section
 
 __all__ = ["render_report", "run_report"]
 
@@ -101,6 +102,7 @@ def _build_sections(material: RunMaterial, films: FilmMaterial | None) -> list[S
         build_answers_section(material.selective),
         *_build_insight_sections(material),
         build_explanation_section(material.attributions),
+        build_trust_section(material.trust),
         build_gallery_section(material.attributions),
         build_reproduction_section(
             dataset_hash=material.dataset.dataset_hash if material.dataset else "",

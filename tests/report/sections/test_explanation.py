@@ -89,3 +89,16 @@ def test_beyond_thirty_films_the_rest_is_counted(attributions: Attributions) -> 
     )
     view = _view(many)
     assert (len(view.films), view.left_out) == (30, 10)
+
+
+def test_a_method_that_failed_is_marked_in_picture_and_words(attributions: Attributions) -> None:
+    methods = tuple(
+        method.model_copy(update={"distrusted": True}) for method in attributions.index.methods
+    )
+    marked = dataclasses.replace(
+        attributions, index=attributions.index.model_copy(update={"methods": methods})
+    )
+    plain, told = (_view(maps).films[0].maps[0] for maps in (attributions, marked))
+    assert (plain.distrusted, told.distrusted) == (False, True)
+    assert _open(told.address).shape[0] >= 192
+    assert plain.address != told.address

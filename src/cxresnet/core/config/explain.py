@@ -46,7 +46,9 @@ class ExplainConfig(Section):
         superpixels_along_side: Of KernelSHAP.
         superpixel_sets: Sets of superpixels that KernelSHAP asks for.
         grad_cam_layer: For example "stages.stage3"; "" is the network's last map.
-        seed: Of all chance in the methods.
+        trust_films: Films of the test, each of another patient, that the methods are tested on for
+            the trust card.
+        seed: Of all chance in the methods and in their tests.
         neighbours: Training films shown as the most alike, for each explained film; 0 for none.
         concept_films: Films of each class, one a patient, whose maps are averaged zone by zone of
             the lungs; 0 for none.
@@ -67,6 +69,7 @@ class ExplainConfig(Section):
     superpixels_along_side: int = Field(default=7, ge=2, le=16)
     superpixel_sets: int = Field(default=500, ge=10, le=100_000)
     grad_cam_layer: str = ""
+    trust_films: int = Field(default=18, ge=4, le=1000)
     seed: int = Field(default=0, ge=0)
     neighbours: int = Field(default=4, ge=0, le=20)
     concept_films: int = Field(default=12, ge=0, le=1000)

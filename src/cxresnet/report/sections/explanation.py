@@ -14,7 +14,8 @@ from cxresnet.explain.overlay import (
     find_outline,
 )
 from cxresnet.explain.record import Attributions, ExplainedFilm, MethodRecord
-from cxresnet.report.images import build_data_address, paint_outline
+from cxresnet.report.images import build_data_address
+from cxresnet.report.map_picture import build_map_address
 from cxresnet.report.section import Section
 
 __all__ = ["ExplanationView", "FilmView", "LungRow", "MapView", "build_explanation_section"]
@@ -32,12 +33,14 @@ class MapView:
         address: The picture.
         words: What stands below: the strongest value, and the scale where it is not the shared one.
         lung_share: Share of the map's weight in the lungs, 0 to 1; None where not known.
+        distrusted: The method failed its trust card.
     """
 
     title: str
     address: str
     words: str
     lung_share: float | None
+    distrusted: bool = False
 
 
 @dataclass(frozen=True)
@@ -122,14 +125,14 @@ def _build_film(attributions: Attributions, row: int) -> FilmView:
     maps = []
     for method in attributions.index.methods:
         values = attributions.compute_drawn(method, row)
-        overlay = draw_overlay(film, values, scale_limit=attributions.get_scale_limit(method))
         maps.append(
             MapView(
                 title=method.title,
-                address=build_data_address(
-                    paint_outline(overlay, outline), largest_side_px=_SIDE_PX
+                address=build_map_address(
+                    attributions, method, row, side_px=_SIDE_PX, outline=outline
                 ),
                 words=_describe_values(method, values),
+                distrusted=method.distrusted,
                 lung_share=record.lung_shares.get(method.name),
             )
         )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cxresnet.explain.overlay import draw_overlay
 from cxresnet.explain.record import Attributions, ExplainedFilm
 from cxresnet.report.images import build_data_address
+from cxresnet.report.map_picture import build_map_address
 from cxresnet.report.section import Section
 
 __all__ = ["GalleryFilm", "GalleryRow", "GalleryView", "build_gallery_section"]
@@ -77,12 +77,9 @@ def _choose(attributions: Attributions, class_name: str, why: str) -> tuple[Gall
 
 
 def _build_film(attributions: Attributions, row: int) -> GalleryFilm:
-    index, film = attributions.index, attributions.films[row]
-    method = index.methods[0]
-    values = attributions.compute_drawn(method, row)
-    overlay = draw_overlay(film, values, scale_limit=attributions.get_scale_limit(method))
+    index = attributions.index
     return GalleryFilm(
         film=index.films[row],
-        address=build_data_address(film, largest_side_px=_SIDE_PX),
-        map_address=build_data_address(overlay, largest_side_px=_SIDE_PX),
+        address=build_data_address(attributions.films[row], largest_side_px=_SIDE_PX),
+        map_address=build_map_address(attributions, index.methods[0], row, side_px=_SIDE_PX),
     )

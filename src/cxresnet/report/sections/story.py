@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 
 from cxresnet.explain.insights import Insights, choose_told_method
 from cxresnet.explain.neighbours import FilmNeighbours, Neighbour
-from cxresnet.explain.overlay import draw_colour_bar, draw_overlay, find_outline
+from cxresnet.explain.overlay import draw_colour_bar, find_outline
 from cxresnet.explain.record import Attributions, ExplainedFilm
 from cxresnet.explain.story import FilmStory
 from cxresnet.report.images import build_data_address, paint_outline
+from cxresnet.report.map_picture import build_map_address
 from cxresnet.report.section import Section
 from cxresnet.report.zone_drawing import draw_zones_svg
 
@@ -106,25 +107,16 @@ def _build_film(attributions: Attributions, insights: Insights, row: int) -> Sto
     index, film = attributions.index, attributions.films[row]
     outline = find_outline(attributions.lung_masks[row])
     method = choose_told_method(index)
-    overlay = draw_overlay(
-        film,
-        attributions.compute_drawn(method, row),
-        scale_limit=attributions.get_scale_limit(method),
-    )
     neighbours = insights.index.neighbours[row] if insights.index.neighbours else None
     return StoryFilm(
         film=index.films[row],
         right=index.films[row].true_class == index.films[row].predicted_class,
         story=insights.index.stories[row],
-        film_address=_show(film, outline),
-        map_address=_show(overlay, outline),
+        film_address=build_data_address(paint_outline(film, outline), largest_side_px=_SIDE_PX),
+        map_address=build_map_address(attributions, method, row, side_px=_SIDE_PX, outline=outline),
         alike=_build_alike(neighbours, insights.neighbour_films[row]),
         neighbours=neighbours,
     )
-
-
-def _show(pixels: NDArray[np.uint8], outline: NDArray[np.bool_]) -> str:
-    return build_data_address(paint_outline(pixels, outline), largest_side_px=_SIDE_PX)
 
 
 def _build_alike(

@@ -1,0 +1,98 @@
+"""How alike maps are, beyond what any two maps of the method share."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cxresnet.metrics.likeness import compute_rank_correlation, compute_ssim
+
+__all__ = ["MEASURES", "MEASURE_TITLES", "Measure", "compute_kept", "compute_likeness"]
+
+Measure = Literal["signed", "absolute", "ssim"]
+MEASURES: tuple[Measure, ...] = ("signed", "absolute", "ssim")
+MEASURE_TITLES: dict[Measure, str] = {
+    "signed": "order of the signed values (Spearman)",
+    "absolute": "order of the strengths (Spearman)",
+    "ssim": "structure of the strengths (SSIM)",
+}
+
+_FULL_QUANTILE = 0.99
+"""A few outliers must not press all else to 0, where everything looks alike."""
+
+_Maps = NDArray[np.float32]
+
+
+def compute_likeness(first: _Maps, second: _Maps, measure: Measure) -> float:
+    """Compute how alike two maps are, -1 to 1.
+
+    Args:
+        first: (row, column), signed.
+        second: The same shape.
+        measure: Spearman over signed or absolute values, or SSIM over absolute values, each map
+            over its own 99 % quantile.
+
+    Returns:
+        NaN where `first` is the same everywhere; 0 where only `second` is.
+    """
+    if np.ptp(first) == 0:
+        return float("nan")
+    if np.ptp(second) == 0:
+        return 0.0
+    if measure == "signed":
+        return compute_rank_correlation(first, second)
+    if measure == "absolute":
+        return compute_rank_correlation(np.abs(first), np.abs(second))
+    return compute_ssim(_scale(first), _scale(second))
+
+
+def compute_kept(maps: _Maps, others: _Maps, measure: Measure) -> NDArray[np.float64]:
+    """Compute how much of its own likeness each map keeps.
+
+    Any two maps of a method may be somewhat alike (pale at the rim, say), whatever the network has
+    learned. What counts is the likeness beyond that of other films' maps: 1 is "the same map", 0 is
+    "no more alike than the map of another film".
+
+    Args:
+        maps: (film, row, column), of the network.
+        others: The same films' maps in another situation.
+        measure: See `compute_likeness`.
+
+    Returns:
+        (film,), up to 1; NaN where a map is the same everywhere, or there is no other film.
+
+    References:
+        Arun 2021, figure 3: the mean likeness of pairs of films' maps is the bar to fall under.
+    """
+    strangers = _compute_strangers(maps, measure)
+    own = np.array(
+        [
+            compute_likeness(first, second, measure)
+            for first, second in zip(maps, others, strict=True)
+        ]
+    )
+    room = np.maximum(1 - strangers, 1e-6)
+    kept: NDArray[np.float64] = (own - strangers) / room
+    return np.clip(kept, -1, 1)
+
+
+def _compute_strangers(maps: _Maps, measure: Measure) -> NDArray[np.float64]:
+    """Compute the mean likeness of each map with those of other films, (film,)."""
+    count = len(maps)
+    table = np.full((count, count), np.nan)
+    for one in range(count):
+        for other in range(one + 1, count):
+            value = compute_likeness(maps[one], maps[other], measure)
+            table[one, other] = table[other, one] = value
+    known = ~np.isnan(table)
+    counts = known.sum(axis=1)
+    sums = np.where(known, table, 0).sum(axis=1)
+    return np.divide(sums, counts, out=np.full(count, np.nan), where=counts > 0)
+
+
+def _scale(values: _Maps) -> NDArray[np.float64]:
+    strength = np.abs(values, dtype=np.float64)
+    full = float(np.quantile(strength, _FULL_QUANTILE)) or float(strength.max())
+    return np.clip(strength / full, 0, 1)

@@ -1,0 +1,48 @@
+"""Films for the card: by chance, of every class, no two of one patient."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from cxresnet.explain.trust.films import choose_trust_films
+from cxresnet.metrics.classification import Judged
+
+
+def _judge(truth: list[int]) -> Judged:
+    labels = np.array(truth)
+    return Judged(
+        class_names=("a", "b", "c"),
+        truth=labels,
+        predicted=np.zeros_like(labels),
+        probabilities=np.full((len(labels), 3), 1 / 3),
+    )
+
+
+def test_every_class_has_as_many_as_can_be_had() -> None:
+    truth = [0] * 50 + [1] * 3 + [2] * 50
+    groups = tuple(map(str, range(len(truth))))
+    rows = choose_trust_films(_judge(truth), group_ids=groups, count=15, seed=0)
+    assert np.bincount([truth[row] for row in rows]).tolist() == [6, 3, 6]
+    assert list(rows) == sorted(set(rows))
+
+
+def test_no_two_films_are_of_one_patient() -> None:
+    truth = [0, 1, 2] * 10
+    groups = tuple(str(row // 6) for row in range(30))
+    rows = choose_trust_films(_judge(truth), group_ids=groups, count=30, seed=0)
+    assert len(rows) == len({groups[row] for row in rows}) == 5
+
+
+def test_a_film_without_a_known_class_is_passed_over() -> None:
+    assert choose_trust_films(_judge([-1, 0, -1]), group_ids=("x", "y", "z"), count=3, seed=0) == (
+        1,
+    )
+
+
+def test_the_seed_decides() -> None:
+    truth, groups = [0] * 100, tuple(map(str, range(100)))
+    chosen = [
+        choose_trust_films(_judge(truth), group_ids=groups, count=10, seed=seed)
+        for seed in (1, 1, 2)
+    ]
+    assert chosen[0] == chosen[1] != chosen[2]
