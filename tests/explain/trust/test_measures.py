@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from cxresnet.explain.method import AbstractMethod, Question
 from cxresnet.explain.trust.films import TrustFilms
-from cxresnet.explain.trust.likeness import compute_kept
+from cxresnet.explain.trust.likeness import MEASURES, build_own_maps, compute_kept, compute_likeness
 from cxresnet.explain.trust.measures import (
     measure_lungs,
     measure_noise,
@@ -128,15 +128,18 @@ def test_weight_in_the_lungs_counts_for_and_against(trust: TrustFilms) -> None:
 def test_another_seed_is_asked_of_methods_with_chance_only(trust: TrustFilms) -> None:
     method = ChanceMap(seed=1)
     maps = method.attribute(Indifferent().eval(), trust.images, targets=torch.tensor([1, 0, 1]))
-    kept = measure_seeds(Indifferent().eval(), method, trust, maps=maps.numpy())
+    kept = measure_seeds(Indifferent().eval(), method, trust, own=build_own_maps(maps.numpy()))
     assert kept is not None
     assert max(np.abs(values).max() for values in kept.values()) < 0.3
-    assert measure_seeds(Indifferent().eval(), FilmMap(), trust, maps=maps.numpy()) is None
+    assert (
+        measure_seeds(Indifferent().eval(), FilmMap(), trust, own=build_own_maps(maps.numpy()))
+        is None
+    )
 
 
 def test_slight_noise_hardly_moves_a_map_that_is_the_film(trust: TrustFilms) -> None:
     maps = trust.images[:, 0].numpy()
-    kept = measure_noise(Indifferent().eval(), FilmMap(), trust, maps=maps, seed=0)
+    kept = measure_noise(Indifferent().eval(), FilmMap(), trust, own=build_own_maps(maps), seed=0)
     assert all((values > 0.98).all() for values in kept.values())
 
 
@@ -147,7 +150,7 @@ def test_noise_that_turns_the_answer_does_not_count(trust: TrustFilms) -> None:
             return super().forward(images) * (1 if same else -1)
 
     maps = trust.images[:, 0].numpy()
-    kept = measure_noise(Nervous().eval(), FilmMap(), trust, maps=maps, seed=0)
+    kept = measure_noise(Nervous().eval(), FilmMap(), trust, own=build_own_maps(maps), seed=0)
     assert all(np.isnan(values).all() for values in kept.values())
 
 
@@ -156,17 +159,25 @@ def test_the_zero_of_likeness_is_another_films_map() -> None:
     rim = np.pad(np.ones((20, 20)), 4)  # what all maps of the method share
     maps = (rim * (1 + 0.2 * random.random((6, 28, 28)))).astype(np.float32)
     strangers = np.roll(maps, 1, axis=0)
-    assert np.abs(compute_kept(maps, strangers, "absolute")).max() < 0.1
-    assert compute_kept(maps, maps, "absolute") == pytest.approx(np.ones(6))
+    assert np.abs(compute_kept(build_own_maps(maps), strangers, "absolute")).max() < 0.1
+    assert compute_kept(build_own_maps(maps), maps, "absolute") == pytest.approx(np.ones(6))
 
 
 def test_a_map_that_became_empty_has_lost_everything() -> None:
     maps = np.random.default_rng(0).random((3, 28, 28)).astype(np.float32)
     empty = np.zeros_like(maps)
-    assert (compute_kept(maps, empty, "signed") <= 0.1).all()
-    assert np.isnan(compute_kept(empty, maps, "signed")).all()
+    assert (compute_kept(build_own_maps(maps), empty, "signed") <= 0.1).all()
+    assert np.isnan(compute_kept(build_own_maps(empty), maps, "signed")).all()
 
 
 def test_without_another_film_likeness_is_not_known(trust: TrustFilms) -> None:
-    assert np.isnan(compute_kept(trust.images[:1, 0].numpy(), trust.images[:1, 0].numpy(), "ssim"))
-    assert len(replace(trust, targets=(1,))) == 1
+    alone = trust.images[:1, 0].numpy()
+    assert np.isnan(compute_kept(build_own_maps(alone), alone, "ssim")).all()
+
+
+def test_likeness_of_all_pairs_is_that_of_each_pair() -> None:
+    maps = np.random.default_rng(2).normal(size=(3, 28, 28)).astype(np.float32)
+    maps[2] += maps[0]
+    for measure in MEASURES:
+        pairs = [compute_likeness(maps[0], maps[other], measure) for other in (1, 2)]
+        assert build_own_maps(maps).strangers[measure][0] == pytest.approx(np.mean(pairs))

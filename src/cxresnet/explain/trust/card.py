@@ -10,6 +10,7 @@ from torch import nn
 from cxresnet.explain.maps import list_versions
 from cxresnet.explain.method import AbstractMethod
 from cxresnet.explain.trust.films import TrustFilms
+from cxresnet.explain.trust.likeness import build_own_maps
 from cxresnet.explain.trust.measures import (
     compute_maps,
     measure_covering,
@@ -74,12 +75,13 @@ def measure_card(
     """
     maps = {method.name: compute_maps(network, method, trust) for method in methods}
     coverings = measure_covering(network, trust, maps=maps, seed=context.seed)
-    cascades = measure_shuffled(network, methods, trust, maps=maps, seed=context.seed)
+    own = {name: build_own_maps(values) for name, values in maps.items()}
+    cascades = measure_shuffled(network, methods, trust, own=own, seed=context.seed)
     cards = []
     for method in methods:
         ours, covering, steps = maps[method.name], coverings[method.name], cascades[method.name]
-        noise = measure_noise(network, method, trust, maps=ours, seed=context.seed)
-        seeds = measure_seeds(network, method, trust, maps=ours)
+        noise = measure_noise(network, method, trust, own=own[method.name], seed=context.seed)
+        seeds = measure_seeds(network, method, trust, own=own[method.name])
         shares, areas = measure_lungs(ours, trust)
         tests = (
             judge_weights(steps),

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import itertools
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
 
 from cxresnet.metrics.likeness import compute_rank_correlation, compute_ssim
 
-__all__ = ["MEASURES", "MEASURE_TITLES", "Measure", "compute_kept", "compute_likeness"]
+__all__ = [
+    "MEASURES",
+    "MEASURE_TITLES",
+    "Measure",
+    "OwnMaps",
+    "build_own_maps",
+    "compute_kept",
+    "compute_likeness",
+]
 
 Measure = Literal["signed", "absolute", "ssim"]
 MEASURES: tuple[Measure, ...] = ("signed", "absolute", "ssim")
@@ -48,7 +59,26 @@ def compute_likeness(first: _Maps, second: _Maps, measure: Measure) -> float:
     return compute_ssim(_scale(first), _scale(second))
 
 
-def compute_kept(maps: _Maps, others: _Maps, measure: Measure) -> NDArray[np.float64]:
+@dataclass(frozen=True, eq=False)
+class OwnMaps:
+    """Maps of the network as it is, and how alike any two of them are.
+
+    Attributes:
+        maps: (film, row, column).
+        strangers: For each measure, the mean likeness of each map with those of other films,
+            (film,); NaN where a map is the same everywhere, or there is no other film.
+    """
+
+    maps: _Maps
+    strangers: dict[Measure, NDArray[np.float64]]
+
+
+def build_own_maps(maps: _Maps) -> OwnMaps:
+    """Measure once how alike the maps of different films are."""
+    return OwnMaps(maps, {measure: _compute_strangers(maps, measure) for measure in MEASURES})
+
+
+def compute_kept(own: OwnMaps, others: _Maps, measure: Measure) -> NDArray[np.float64]:
     """Compute how much of its own likeness each map keeps.
 
     Any two maps of a method may be somewhat alike (pale at the rim, say), whatever the network has
@@ -56,40 +86,52 @@ def compute_kept(maps: _Maps, others: _Maps, measure: Measure) -> NDArray[np.flo
     "no more alike than the map of another film".
 
     Args:
-        maps: (film, row, column), of the network.
+        own: Of the network.
         others: The same films' maps in another situation.
         measure: See `compute_likeness`.
 
     Returns:
-        (film,), up to 1; NaN where a map is the same everywhere, or there is no other film.
+        (film,), -1 to 1; NaN where a map is the same everywhere, or there is no other film.
 
     References:
         Arun 2021, figure 3: the mean likeness of pairs of films' maps is the bar to fall under.
     """
-    strangers = _compute_strangers(maps, measure)
-    own = np.array(
+    likeness = np.array(
         [
             compute_likeness(first, second, measure)
-            for first, second in zip(maps, others, strict=True)
+            for first, second in zip(own.maps, others, strict=True)
         ]
     )
-    room = np.maximum(1 - strangers, 1e-6)
-    kept: NDArray[np.float64] = (own - strangers) / room
+    strangers = own.strangers[measure]
+    kept: NDArray[np.float64] = (likeness - strangers) / np.maximum(1 - strangers, 1e-6)
     return np.clip(kept, -1, 1)
 
 
 def _compute_strangers(maps: _Maps, measure: Measure) -> NDArray[np.float64]:
-    """Compute the mean likeness of each map with those of other films, (film,)."""
-    count = len(maps)
-    table = np.full((count, count), np.nan)
-    for one in range(count):
-        for other in range(one + 1, count):
-            value = compute_likeness(maps[one], maps[other], measure)
-            table[one, other] = table[other, one] = value
+    table = _compare_all(maps, measure)
+    np.fill_diagonal(table, np.nan)
     known = ~np.isnan(table)
     counts = known.sum(axis=1)
     sums = np.where(known, table, 0).sum(axis=1)
-    return np.divide(sums, counts, out=np.full(count, np.nan), where=counts > 0)
+    return np.divide(sums, counts, out=np.full(len(maps), np.nan), where=counts > 0)
+
+
+def _compare_all(maps: _Maps, measure: Measure) -> NDArray[np.float64]:
+    """Compare each map with each, (film, film); the ranks of a map are found once."""
+    if measure == "ssim":
+        table = np.full((len(maps), len(maps)), np.nan)
+        for one, other in itertools.combinations(range(len(maps)), 2):
+            for first, second in ((one, other), (other, one)):
+                table[first, second] = compute_likeness(maps[first], maps[second], measure)
+        return table
+    values = maps if measure == "signed" else np.abs(maps)
+    ranks = np.stack([stats.rankdata(each.ravel()) for each in values])
+    ranks -= ranks.mean(axis=1, keepdims=True)
+    lengths = np.linalg.norm(ranks, axis=1)
+    table = ranks @ ranks.T / np.maximum(np.outer(lengths, lengths), 1e-12)
+    flat = lengths == 0
+    table[flat] = np.nan
+    return np.asarray(table)
 
 
 def _scale(values: _Maps) -> NDArray[np.float64]:

@@ -25,7 +25,7 @@ from cxresnet.explain.trust.covering import (
     order_cells,
 )
 from cxresnet.explain.trust.films import TrustFilms
-from cxresnet.explain.trust.likeness import MEASURES, Measure, compute_kept
+from cxresnet.explain.trust.likeness import MEASURES, Measure, OwnMaps, compute_kept
 from cxresnet.explain.trust.shuffle import shuffle_from_the_head
 
 __all__ = [
@@ -91,7 +91,7 @@ def measure_shuffled(
     methods: Sequence[AbstractMethod],
     trust: TrustFilms,
     *,
-    maps: dict[str, _Maps],
+    own: dict[str, OwnMaps],
     seed: int,
 ) -> dict[str, list[tuple[str, Kept]]]:
     """Measure what maps keep of themselves while the network unlearns, from the head down.
@@ -100,7 +100,7 @@ def measure_shuffled(
         network: Stays as it is; a copy is shuffled.
         methods: Whose maps.
         trust: The films.
-        maps: Of the network as it is, by method.
+        own: Maps of the network as it is, by method.
         seed: Of the shuffling.
 
     Returns:
@@ -110,12 +110,12 @@ def measure_shuffled(
     for part, shuffled in shuffle_from_the_head(network, trust.images, seed=seed):
         for method in methods:
             others = compute_maps(shuffled, method, trust, words=f"Shuffled down to {part}")
-            found[method.name].append((part, _compute_all_kept(maps[method.name], others)))
+            found[method.name].append((part, _compute_all_kept(own[method.name], others)))
     return found
 
 
 def measure_noise(
-    network: nn.Module, method: AbstractMethod, trust: TrustFilms, *, maps: _Maps, seed: int
+    network: nn.Module, method: AbstractMethod, trust: TrustFilms, *, own: OwnMaps, seed: int
 ) -> Kept:
     """Measure what maps keep of themselves under noise that leaves the answer as it is.
 
@@ -131,19 +131,19 @@ def measure_noise(
         noisy = trust.images + NOISE_GREY_LEVELS * trust.grey_level * noise
         others = compute_maps(network, method, trust, images=noisy, words="Slight noise")
         same = _find_unmoved(network, trust, noisy)
-        kept = _compute_all_kept(maps, others)
+        kept = _compute_all_kept(own, others)
         draws.append({name: np.where(same, values, np.nan) for name, values in kept.items()})
     return {name: _mean_known([draw[name] for draw in draws]) for name in MEASURES}
 
 
 def measure_seeds(
-    network: nn.Module, method: AbstractMethod, trust: TrustFilms, *, maps: _Maps
+    network: nn.Module, method: AbstractMethod, trust: TrustFilms, *, own: OwnMaps
 ) -> Kept | None:
     """Measure what maps keep of themselves under another seed; None for a method without chance."""
     if "seed" not in method.parameters:
         return None
     other = dataclasses.replace(method, seed=int(method.parameters["seed"]) + 1)  # type: ignore[call-arg]
-    return _compute_all_kept(maps, compute_maps(network, other, trust, words="Another seed"))
+    return _compute_all_kept(own, compute_maps(network, other, trust, words="Another seed"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -219,8 +219,8 @@ def measure_pointing(maps: _Maps, trust: TrustFilms) -> tuple[_Values, _Values]:
     return hits, chance
 
 
-def _compute_all_kept(maps: _Maps, others: _Maps) -> Kept:
-    return {measure: compute_kept(maps, others, measure) for measure in MEASURES}
+def _compute_all_kept(own: OwnMaps, others: _Maps) -> Kept:
+    return {measure: compute_kept(own, others, measure) for measure in MEASURES}
 
 
 def _find_unmoved(network: nn.Module, trust: TrustFilms, noisy: Tensor) -> NDArray[np.bool_]:
