@@ -41,7 +41,7 @@ FilmOption = Annotated[
 ]
 
 
-def explain(
+def explain(  # noqa: PLR0913  each is a flag of the command
     run: RunArgument,
     *,
     methods: MethodsOption = None,

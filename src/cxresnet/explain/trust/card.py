@@ -83,7 +83,7 @@ def measure_card(
         noise = measure_noise(network, method, trust, own=own[method.name], seed=context.seed)
         seeds = measure_seeds(network, method, trust, own=own[method.name])
         shares, areas = measure_lungs(ours, trust)
-        tests = (
+        tests: tuple[TestResult, ...] = (
             judge_weights(steps),
             judge_covering("deletion", covering.deletion),
             judge_covering("insertion", covering.insertion),

@@ -96,7 +96,7 @@ def _watch(network: nn.Module, start: Tensor, end: Tensor, ranks: Tensor, target
     steps = range(0, CELLS_ALONG_SIDE**2 + 1, _CELLS_A_STEP)
     films = torch.stack([torch.where(ranks < step, end, start) for step in steps]).unsqueeze(1)
     with torch.no_grad():
-        logits = torch.cat([network(batch) for batch in films.split(_BATCH)])
+        logits = torch.cat([network(batch) for batch in torch.split(films, _BATCH)])
     curve = logits.softmax(dim=1)[:, target].double().cpu().numpy()
     return float(np.trapezoid(curve) / (len(curve) - 1))
 

@@ -101,7 +101,7 @@ def _build_auroc(
     network: nn.Module, images: Tensor, *, truth: NDArray[np.int64], class_names: tuple[str, ...]
 ) -> Statistic:
     with torch.no_grad():
-        logits = torch.cat([network(batch) for batch in images.split(_BATCH)])
+        logits = torch.cat([network(batch) for batch in torch.split(images, _BATCH)])
     probabilities = logits.double().softmax(dim=1).cpu().numpy()
     judged = Judged(
         class_names=class_names,

@@ -113,7 +113,9 @@ def _compute_strangers(maps: _Maps, measure: Measure) -> NDArray[np.float64]:
     known = ~np.isnan(table)
     counts = known.sum(axis=1)
     sums = np.where(known, table, 0).sum(axis=1)
-    return np.divide(sums, counts, out=np.full(len(maps), np.nan), where=counts > 0)
+    means: NDArray[np.float64] = np.full(len(maps), np.nan)
+    np.divide(sums, counts, out=means, where=counts > 0)
+    return means
 
 
 def _compare_all(maps: _Maps, measure: Measure) -> NDArray[np.float64]:

@@ -237,7 +237,9 @@ def _mean_known(draws: list[_Values]) -> _Values:
     table = np.stack(draws)
     counts = (~np.isnan(table)).sum(axis=0)
     sums = np.nansum(table, axis=0)
-    return np.divide(sums, counts, out=np.full(len(sums), np.nan), where=counts > 0)
+    means: _Values = np.full(len(sums), np.nan)
+    np.divide(sums, counts, out=means, where=counts > 0)
+    return means
 
 
 def _mean_areas(areas: list[Areas]) -> Areas:

@@ -102,7 +102,7 @@ def _measure_norms(network: nn.Module, parts: list[nn.Module], images: Tensor) -
         norm.momentum = None
         norm.train()
     with torch.no_grad():
-        for batch in images.split(_BATCH):
+        for batch in torch.split(images, _BATCH):
             if len(batch) > 1 or len(images) == 1:
                 network(batch)
     for norm, momentum in zip(norms, kept, strict=True):

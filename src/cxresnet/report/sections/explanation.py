@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from cxresnet.explain.overlay import (
     draw_colour_bar,
-    draw_overlay,
     draw_spread,
     find_outline,
 )
