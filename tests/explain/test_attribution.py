@@ -78,7 +78,10 @@ def predictions(predictor: Predictor, sealed_films: FilmSet) -> Predictions:
 
 
 CONFIG = ExplainConfig(
-    films_per_class=COUNT, occlusion_window_share=0.5, occlusion_stride_share=0.5
+    occlusion_covers=("mean", "blur", "noise"),
+    films_per_class=COUNT,
+    occlusion_window_share=0.5,
+    occlusion_stride_share=0.5,
 )
 
 

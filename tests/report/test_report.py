@@ -17,6 +17,7 @@ from cxresnet.evaluate.left_out_sources import LeaveOneSourceOut, write_leave_on
 from cxresnet.evaluate.record import Evaluation, write_evaluation
 from cxresnet.evaluate.selective import SelectiveResult, write_selective
 from cxresnet.explain.record import Attributions, write_attributions
+from cxresnet.explain.trust.record import TrustCard, write_trust_card
 from cxresnet.model.checkpoint import CheckpointRecord, write_checkpoint
 from cxresnet.model.presets import build_model
 from cxresnet.report.report import run_report
@@ -38,7 +39,7 @@ def test_of_a_run_that_is_only_claimed_the_films_are_shown(run: RunFolder) -> No
     path = run_report(run)
     html = path.read_text()
     assert path == run.report
-    assert html.count('class="missing"') == 9
+    assert html.count('class="missing"') == 10
     assert "Films by class and split" in html
     assert DISCLAIMER in html
 
@@ -49,11 +50,13 @@ def test_of_a_finished_run_nothing_is_missing(
     checkpoint_record: CheckpointRecord,
     evaluation: Evaluation,
     attributions: Attributions,
+    trust_card: TrustCard,
     beside: tuple[SelectiveResult, LeaveOneSourceOut, ExternalTest],
 ) -> None:
     _train(run, history, checkpoint_record)
     write_evaluation(run.metrics, evaluation)
     write_attributions(run.explain, attributions)
+    write_trust_card(run.explain, trust_card)
     selective, left_out, external = beside
     write_selective(run.evaluate / "selective.json", selective)
     write_leave_one_source_out(run.evaluate / "leave_one_source_out.json", left_out)
@@ -70,6 +73,7 @@ def test_of_a_finished_run_nothing_is_missing(
         "elsewhere",
         "answers",
         "explanation",
+        "trust",
         "gallery",
         "audit",
         "checklists",

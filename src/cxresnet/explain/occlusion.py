@@ -1,8 +1,10 @@
 """Occlusion: cover a patch, and see how much probability is lost.
 
-There is no neutral cover: an even grey is an edge of its own, a blur leaves the coarse picture, and
-noise may look like a texture. So several covers can be tried; the map is that of the first, and the
-spread says how far the others come to a different value.
+There is no neutral cover: an even grey is an edge of its own, and in a dark lung an opacity of its
+own; a blur leaves the coarse picture; noise may look like a texture. So several covers can be
+tried; the map is that of the first, and the spread says how far the others come to a different
+value. The blurred film comes first because it is the one that points at drawn lesions
+(docs/experiments.md).
 """
 
 from __future__ import annotations
@@ -34,6 +36,10 @@ _COVER_WORDS: dict[CoverName, str] = {
     "blur": "the film itself, blurred",
     "noise": "noise with the mean and spread of the training films",
 }
+
+_BLUR_SD = 1 / 4
+"""Standard deviation of the blur, in sides of the patch. More blur leaks grey from around the lungs
+into them, and then points less well (docs/experiments.md)."""
 
 
 @final
@@ -106,8 +112,8 @@ def build_cover(name: CoverName, image: Tensor, *, window_px: int, seed: int) ->
     """Build what stands in a patch when it is covered.
 
     Args:
-        name: "mean": `GREY`. "blur": the film, blurred so far that nothing of a patch's size is
-            left (sd a third of the patch). "noise": normal, sd 1 as of the training films.
+        name: "mean": `GREY`. "blur": the film, blurred so far that little of half a patch's size
+            is left (sd a quarter of the patch). "noise": normal, sd 1 as of the training films.
         image: (1, height, width), normalised.
         window_px: Side of the patch.
         seed: Of the noise.
@@ -116,7 +122,9 @@ def build_cover(name: CoverName, image: Tensor, *, window_px: int, seed: int) ->
         (1, height, width).
     """
     if name == "blur":
-        blurred = ndimage.gaussian_filter(image[0].cpu().numpy(), window_px / 3, mode="nearest")
+        blurred = ndimage.gaussian_filter(
+            image[0].cpu().numpy(), window_px * _BLUR_SD, mode="nearest"
+        )
         return torch.from_numpy(blurred)[None].to(image.device)
     if name == "noise":
         # Drawn on the CPU, so that it is the same on every device.

@@ -36,8 +36,8 @@ class ExplainConfig(Section):
         occlusion_window_share: Side of the covering patch, as a share of the film's side: 1/8 of
             a film of 35 cm are about 4 cm.
         occlusion_stride_share: Step of the patch, likewise; at most the patch itself.
-        occlusion_covers: What is laid over a patch: the mean grey of the training films, the film
-            blurred, or noise. The first makes the map, all of them the band of disagreement.
+        occlusion_covers: What is laid over a patch: the film itself, blurred; the mean grey of the
+            training films; noise. The first makes the map, all of them the band of disagreement.
         occlusion_coarse_to_fine: Measure every second patch, and those in between only where
             something is to be seen. Quicker, and weak places are interpolated.
         integrated_gradients_steps: Points on the way from grey to the film.
@@ -61,7 +61,7 @@ class ExplainConfig(Section):
     films_per_class: int = Field(default=2, ge=1, le=100)
     occlusion_window_share: float = Field(default=0.125, gt=0, le=0.5)
     occlusion_stride_share: float = Field(default=0.0625, gt=0, le=0.5)
-    occlusion_covers: tuple[CoverName, ...] = Field(default=("mean", "blur", "noise"), min_length=1)
+    occlusion_covers: tuple[CoverName, ...] = Field(default=("blur", "mean", "noise"), min_length=1)
     occlusion_coarse_to_fine: bool = False
     integrated_gradients_steps: int = Field(default=32, ge=1, le=1000)
     gradient_samples: int = Field(default=32, ge=1, le=1000)
