@@ -28,7 +28,6 @@ from cxresnet.data.manifest import read_manifest
 from cxresnet.data.prepare import run_prepare
 from cxresnet.data.record import ImageRecord
 from cxresnet.data.safe_csv import read_safe_csv
-from cxresnet.data.sealed_test import Opener
 from cxresnet.data.sources.phantom import PhantomSettings, PhantomSource
 from cxresnet.data.sources.source import AbstractSource, Rejection, ScanResult
 
@@ -263,14 +262,10 @@ def test_only_broken_films_are_told_with_the_reason(tmp_path: Path) -> None:
 def test_what_is_there_is_not_written_over_unless_asked(tmp_path: Path) -> None:
     out = tmp_path / "d"
     run_prepare(make_source(), config=CONFIG, out=out)
-    open_dataset(out).open_sealed_test(
-        Opener(reason="a first look", run="first", network="", config="c0")
-    )
     with pytest.raises(RunFolderError, match=r"already holds a dataset.*--force"):
         run_prepare(make_source(), config=CONFIG, out=out)
     run_prepare(make_source(26), config=CONFIG, out=out, force=True)
     assert len(open_dataset(out).manifest) == 26
-    assert "a first look" in (out / "test_openings.csv").read_text()
     assert list_files(tmp_path) == ["d"]
 
 

@@ -58,7 +58,9 @@ def test_a_changed_or_missing_row_breaks_the_chain_and_keeps_the_seal(
         log_opening(ledger, _open("once more"), dataset_hash="ab" * 32)
 
 
-@pytest.mark.parametrize("content", [None, b"", b"\xff\xfe", b'"number"\n1\n', b"number\nx\n"])
+@pytest.mark.parametrize(
+    "content", [None, b"", b"\xff\xfe", b'"number"\n1\n', b"number\nx\n", b"gone"]
+)
 def test_a_ledger_that_is_gone_or_none_is_told(ledger: Path, content: bytes | None) -> None:
     if content is None:
         ledger.unlink()

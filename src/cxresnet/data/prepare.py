@@ -15,6 +15,7 @@ from cxresnet.data.assemble import Materials, assemble_dataset
 from cxresnet.data.dataset_record import RECORD_NAME, DatasetRecord
 from cxresnet.data.decoded_films import require_classes
 from cxresnet.data.decoded_folder import compute_decoded_bytes, decode_into
+from cxresnet.data.old_ledger import keep_old_ledger
 from cxresnet.data.preprocess import build_preprocessing
 from cxresnet.data.record import ImageRecord
 from cxresnet.data.sources.source import AbstractSource, Rejection, ScanResult
@@ -79,7 +80,8 @@ def run_prepare(
         source: Where the films come from.
         config: How to prepare and split them.
         out: Folder for the dataset.
-        force: Write over a dataset that is there; its ledger of test openings is kept.
+        force: Write over a dataset that is there; the openings of its test are not forgotten
+            (`keep_old_ledger`).
 
     Returns:
         What was made.
@@ -143,5 +145,6 @@ def finish_dataset(
     fresh = partial / "dataset"
     shutil.rmtree(fresh, ignore_errors=True)
     record = assemble_dataset(materials, config=config, folder=fresh, name=out.name)
+    keep_old_ledger(out, fresh)
     put_in_place(fresh, out)
     return PrepareResult(out, record)

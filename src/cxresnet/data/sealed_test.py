@@ -74,6 +74,9 @@ class Opening:
     row_hash: str
 
 
+_COLUMNS = [field.name for field in fields(Opening)]
+
+
 def start_ledger(path: Path) -> Path:
     """Write a ledger without openings; returns its path."""
     return _write(path, ())
@@ -122,6 +125,7 @@ def read_ledger(path: Path) -> tuple[Opening, ...]:
     """
     try:
         names, columns = read_safe_csv(path)
+        _require_columns(names)
         rows = [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
         return tuple(_parse(row) for row in rows)
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -129,6 +133,12 @@ def read_ledger(path: Path) -> tuple[Opening, ...]:
             f"The ledger of test openings '{path}' is gone or cannot be read, so nobody knows how "
             "often the test split was opened. Put it back, or prepare the dataset again."
         ) from error
+
+
+def _require_columns(names: Sequence[str]) -> None:
+    """Refuse another table: one without rows would pass for a test that was never opened."""
+    if list(names) != _COLUMNS:
+        raise ValueError(f"its columns are {', '.join(names)}")
 
 
 def find_broken_links(openings: Sequence[Opening]) -> list[str]:
@@ -160,5 +170,4 @@ def _parse(row: dict[str, str]) -> Opening:
 
 
 def _write(path: Path, openings: Sequence[Opening]) -> Path:
-    names = [field.name for field in fields(Opening)]
-    return write_safe_csv(path, names, (astuple(opening) for opening in openings))
+    return write_safe_csv(path, _COLUMNS, (astuple(opening) for opening in openings))

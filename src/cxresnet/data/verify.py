@@ -168,11 +168,12 @@ def _check_test_seal(path: Path, record: DatasetRecord) -> _Check:
         openings = read_ledger(path / LEDGER_NAME)
     except DatasetError as error:
         return "", [str(error)]
-    here = sum(opening.dataset_hash == record.dataset_hash for opening in openings)
+    earlier = sum(opening.dataset_hash != record.dataset_hash for opening in openings)
+    before = f" ({earlier} of them before the dataset was prepared anew)" if earlier else ""
     proof = (
-        f"the test split was opened {here} times, each with time and reason in {LEDGER_NAME}, "
-        "whose chain is whole"
-        if here
+        f"the test split was opened {len(openings)} times{before}, each with time and reason in "
+        f"{LEDGER_NAME}, whose chain is whole"
+        if openings
         else "the test split is sealed: it was never opened"
     )
     return proof, [f"{LEDGER_NAME}: {problem}" for problem in find_broken_links(openings)]

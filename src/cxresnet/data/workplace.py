@@ -11,7 +11,6 @@ from pathlib import Path
 from cxresnet.core.errors import CXResnetError, RunFolderError, StorageError
 from cxresnet.core.files import explain_storage_errors
 from cxresnet.core.lock import locked
-from cxresnet.data.dataset_record import LEDGER_NAME
 
 __all__ = ["put_in_place", "require_free_place", "require_space", "working_beside"]
 
@@ -92,15 +91,13 @@ def working_beside(out: Path, *, mark: str, force: bool) -> Iterator[Path]:
 
 
 def put_in_place(fresh: Path, out: Path) -> None:
-    """Rename a finished folder to its place; an old ledger of test openings lives on in it.
+    """Rename a finished folder to its place.
 
     Args:
         fresh: The finished folder, inside the folder of the work, which is taken away.
         out: Its place; what is there is replaced.
     """
     with explain_storage_errors(out):
-        if (out / LEDGER_NAME).is_file():
-            shutil.copyfile(out / LEDGER_NAME, fresh / LEDGER_NAME)
         if out.exists():
             replaced = fresh.with_name("replaced")
             shutil.rmtree(replaced, ignore_errors=True)
