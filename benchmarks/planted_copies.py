@@ -2,7 +2,8 @@
 
 Run: python benchmarks/planted_copies.py [--films ../shared/data] [--copies 500]
 Each copy goes through one of the changes below. Prints the share of copies in their original's
-cluster by kind of change, the pairs found among the films themselves (same patient or not), and
+cluster by kind of change, the same of 200 copies of another tone in few greys (a search of their
+own, and not in the total), the pairs found among the films themselves (same patient or not), and
 the films that `kaggle317` shares with `darkcovid` under other names.
 """
 
@@ -69,15 +70,26 @@ CHANGES: dict[str, Change] = {
 }
 
 
+def retone(film: Film, generator: np.random.Generator) -> Film:
+    gamma, greys = generator.uniform(0.4, 2.5), int(generator.integers(8, 33))
+    steps = np.floor((film / 255) ** gamma * greys).clip(0, greys - 1)
+    return encode((steps * (255 / (greys - 1))).astype(np.uint8), 80)
+
+
+RETONED: dict[str, Change] = {"tone with gamma 0.4 to 2.5, 8 to 32 greys, JPEG 80": retone}
+
+
 def fingerprint(film: Film) -> NDArray[np.uint8]:
     return compute_fingerprint(film / np.float32(255))
 
 
-def measure_planted(films: list[Film], known: NDArray[np.uint8], copies: int) -> None:
+def measure_planted(
+    films: list[Film], known: NDArray[np.uint8], copies: int, kinds_of_change: dict[str, Change]
+) -> None:
     generator = np.random.default_rng(0)
     originals = generator.choice(len(films), copies, replace=copies > len(films))
-    kinds = np.arange(copies) % len(CHANGES)
-    changes = list(CHANGES.values())
+    kinds = np.arange(copies) % len(kinds_of_change)
+    changes = list(kinds_of_change.values())
     planted = np.stack(
         [
             fingerprint(changes[kind](films[original], generator))
@@ -87,7 +99,7 @@ def measure_planted(films: list[Film], known: NDArray[np.uint8], copies: int) ->
     clusters = find_clusters(np.concatenate([known, planted]))
     found = clusters[len(films) :] == clusters[originals]
     print("| change | copies | in their original's cluster |\n|---|---|---|")
-    for number, name in enumerate(CHANGES):
+    for number, name in enumerate(kinds_of_change):
         print(f"| {name} | {(kinds == number).sum()} | {found[kinds == number].mean():.1%} |")
     print(f"| all | {copies} | {found.mean():.1%} |")
 
@@ -115,7 +127,8 @@ def main() -> None:
     table = pd.read_csv(arguments.films / "manifest.csv", dtype=str).fillna("")
     films = [np.asarray(Image.open(arguments.films / name).convert("L")) for name in table["file"]]
     known = np.stack([fingerprint(film) for film in films])
-    measure_planted(films, known, arguments.copies)
+    measure_planted(films, known, arguments.copies, CHANGES)
+    measure_planted(films, known, 200, RETONED)
     list_real_copies(table, known)
 
 

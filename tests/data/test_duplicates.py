@@ -15,6 +15,7 @@ from cxresnet.data.duplicates import (
     find_clusters,
     find_copies,
 )
+from cxresnet.data.duplicates.tone import even_out_tones
 from cxresnet.data.sources.phantom import PhantomSettings, PhantomSource
 
 
@@ -85,6 +86,11 @@ def test_the_smallest_film_has_a_fingerprint() -> None:
     assert compute_fingerprint(np.array([[0.2]], dtype=np.float32)).shape == (1024,)
 
 
+def posterise(film: np.ndarray, *, greys: int, gamma: float) -> np.ndarray:
+    steps = np.floor((film / 255) ** gamma * greys).clip(0, greys - 1)
+    return (steps * (255 / (greys - 1))).astype(np.uint8)
+
+
 CHANGES = {
     "the same": lambda film: film,
     "JPEG 40": lambda film: encode(film, 40),
@@ -96,7 +102,16 @@ CHANGES = {
     "cropped": lambda film: film[4:-1, 2:-4],
     "mirrored": lambda film: film[:, ::-1],
     "mirrored, cropped, JPEG 60": lambda film: encode(film[3:-3, ::-1], 60),
+    "another tone, in sixteen greys": lambda film: posterise(film, greys=16, gamma=1.6),
 }
+
+
+def test_evened_tones_are_the_ranks_of_the_greys() -> None:
+    thumbnail = np.array([[[5, 5], [9, 200]]], dtype=np.uint8)
+    # Ranks 0 and 1 share 0.5 of 3: 42 of 255; then 2 of 3: 170; and 3 of 3: 255.
+    assert even_out_tones(thumbnail).tolist() == [[[42, 42], [170, 255]]]
+    assert (even_out_tones(np.full((1, 4, 4), 9, dtype=np.uint8)) == 127).all()
+    assert even_out_tones(np.zeros((0, 4, 4), dtype=np.uint8)).shape == (0, 4, 4)
 
 
 @pytest.mark.parametrize("name", CHANGES)

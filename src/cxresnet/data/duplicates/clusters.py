@@ -11,13 +11,24 @@ from numpy.typing import NDArray
 from cxresnet.core.seeding import build_generator
 from cxresnet.data.duplicates.candidates import embed_thumbnails, find_near_pairs
 from cxresnet.data.duplicates.fingerprint import FINGERPRINT_SIDE_PX
+from cxresnet.data.duplicates.tone import even_out_tones
 from cxresnet.data.duplicates.verification import measure_agreement
 from cxresnet.data.forest import Forest
 
-__all__ = ["LEAST_AGREEMENT", "CopyPairs", "find_clusters", "find_copies"]
+__all__ = [
+    "LEAST_AGREEMENT",
+    "LEAST_AGREEMENT_OF_RANKS",
+    "CopyPairs",
+    "find_clusters",
+    "find_copies",
+]
 
 LEAST_AGREEMENT = 0.92
 """Copies agree at least so well, strangers do not: measured by `benchmarks/planted_copies.py`."""
+
+LEAST_AGREEMENT_OF_RANKS = 0.90
+"""The same, of films that agree less than that until both have the same grey levels: posterised or
+strongly re-toned copies. Lower, since what is left of such a copy is coarser."""
 
 _COMPARE_ALL = 48
 """So few films are all compared with each other: too few to tell what films have in common."""
@@ -32,7 +43,7 @@ class CopyPairs:
     Attributes:
         pairs: (pairs, 2), rows of the fingerprints, the lower first. Of equal fingerprints each
             is paired with the first of them only.
-        agreement: (pairs,), `LEAST_AGREEMENT` to 1, which is an equal fingerprint.
+        agreement: (pairs,), `LEAST_AGREEMENT_OF_RANKS` to 1, which is an equal fingerprint.
         mirrored: (pairs,), whether one is the other's mirror image.
     """
 
@@ -72,10 +83,15 @@ def find_copies(fingerprints: NDArray[np.uint8]) -> CopyPairs:
     """
     equal, kept = _merge_equal(fingerprints)
     thumbnails = fingerprints[kept].reshape(-1, FINGERPRINT_SIDE_PX, FINGERPRINT_SIDE_PX)
+    evened = even_out_tones(thumbnails)
     found = [equal]
     for mirrored, candidates in _find_candidates(thumbnails):
         agreement = measure_agreement(thumbnails, candidates, mirrored=mirrored)
         good = agreement >= LEAST_AGREEMENT
+        doubtful = np.flatnonzero(~good)
+        ranks = measure_agreement(evened, candidates[doubtful], mirrored=mirrored)
+        agreement[doubtful] = np.maximum(agreement[doubtful], ranks)
+        good[doubtful] = ranks >= LEAST_AGREEMENT_OF_RANKS
         flags = np.full(int(good.sum()), mirrored)
         found.append(CopyPairs(kept[candidates[good]], agreement[good], flags))
     return CopyPairs(
