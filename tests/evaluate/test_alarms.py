@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from cxresnet.core.finding import Finding
+from cxresnet.evaluate.alarm_record import Alarm, AlarmRule, name_alarms
 from cxresnet.evaluate.alarms import Suspicion, compare_independent, find_alarms
 from cxresnet.evaluate.results import Baseline, ClassResult, GapScore, Headline
 from cxresnet.metrics.estimate import Estimate
@@ -72,23 +73,42 @@ def test_copies_across_splits_are_told_with_their_number() -> None:
 
 
 @pytest.mark.parametrize(
-    ("lift", "width", "text"),
+    ("lift", "width", "rule", "text"),
     [
-        (0.03, 0.01, "only 0.030 above it (0.020 to 0.040)"),
-        (0.10, 0.15, "only 0.100 above it (-0.050 to 0.250)"),
-        (-0.05, 0.01, "not above it: difference -0.050"),
+        (0.03, 0.01, "baseline_nearly_as_good", "only 0.030 above it (0.020 to 0.040)"),
+        (0.10, 0.15, "baseline_nearly_as_good", "only 0.100 above it (-0.050 to 0.250)"),
+        (-0.05, 0.01, "baseline_as_good", "not above it: difference -0.050"),
     ],
 )
-def test_a_baseline_that_is_nearly_as_good_is_told(lift: float, width: float, text: str) -> None:
-    alarms = _sound(baselines=(_baseline(0.3), _baseline(lift, width=width)))
-    assert text in alarms["baseline_nearly_as_good"]
+def test_a_baseline_that_is_nearly_as_good_is_told(
+    lift: float, width: float, rule: str, text: str
+) -> None:
+    assert text in _sound(baselines=(_baseline(0.3), _baseline(lift, width=width)))[rule]
+
+
+@pytest.mark.parametrize(
+    ("rules", "heading"),
+    [
+        (["perfect_score"], "Too good to be true"),
+        (["baseline_as_good"], "No better than a rule without lungs"),
+        (["baseline_nearly_as_good"], "Hardly better than a rule without lungs"),
+        (
+            ["source_tells_class", "baseline_as_good"],
+            "Too good to be true, and no better than a rule without lungs",
+        ),
+    ],
+)
+def test_the_heading_of_the_alarms_fits_what_they_say(
+    rules: list[AlarmRule], heading: str
+) -> None:
+    assert name_alarms([Alarm(rule=rule, title="?", sentence="!") for rule in rules]) == heading
 
 
 def test_a_difference_that_never_varies_counts_as_it_is() -> None:
     same = _baseline(0.0).model_copy(
         update={"lift": Estimate(value=0.0, low=None, high=None, n=9, groups=9)}
     )
-    assert "difference 0.000." in _sound(baselines=(same,))["baseline_nearly_as_good"]
+    assert "difference 0.000." in _sound(baselines=(same,))["baseline_as_good"]
 
 
 def test_perfect_scores_are_doubted() -> None:

@@ -183,6 +183,10 @@ def test_what_is_too_good_to_be_true_stands_before_everything_else(html: str) ->
     assert "Look: &#34;&gt;&lt;script&gt;" in html
 
 
+def test_without_films_in_words_the_maps_say_how_a_film_is_read(html: str) -> None:
+    assert html.count("A chest X-ray is a shadow picture") == 1
+
+
 def test_no_share_or_score_stands_without_its_interval(html: str) -> None:
     cards = html[html.index('class="cards"') : html.index('class="key"')]
     assert cards.count("1\u202f234 films, 17 patients") == 4

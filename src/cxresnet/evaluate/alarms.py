@@ -157,12 +157,13 @@ def _doubt_baselines(baselines: Sequence[Baseline]) -> Alarm | None:
         return None
     lift, title, score = min(near, key=lambda item: item[0].value or 0.0)
     value = lift.value or 0.0
-    above = f"only {value:.3f} above it" if value > 0 else f"not above it: difference {value:.3f}"
+    as_good = value <= 0
+    above = f"not above it: difference {value:.3f}" if as_good else f"only {value:.3f} above it"
     if lift.low is not None and lift.high is not None:
         above += f" ({lift.low:.3f} to {lift.high:.3f})"
     return Alarm(
-        rule="baseline_nearly_as_good",
-        title="A rule without lungs does as well, or nearly",
+        rule="baseline_as_good" if as_good else "baseline_nearly_as_good",
+        title=f"A rule without lungs does {'as well or better' if as_good else 'nearly as well'}",
         sentence=(
             f"The rule '{title}' cannot know a disease, and on these films the network's {score} "
             f"is {above}. Whatever that rule uses, the network may use."

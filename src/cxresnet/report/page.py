@@ -9,6 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from cxresnet import DISCLAIMER, __version__
+from cxresnet.evaluate.alarm_record import name_alarms
 from cxresnet.report import words
 
 __all__ = ["render_page"]
@@ -25,6 +26,7 @@ def _build_environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {
+        "alarm_heading": name_alarms,
         "bytes": words.show_bytes,
         "count": words.show_count,
         "decimal": words.show_decimal,

@@ -20,6 +20,7 @@ from cxresnet.explain.zones import OUTSIDE, ZONE_NAMES
 from cxresnet.metrics.estimate import Estimate
 from cxresnet.report.page import render_page
 from cxresnet.report.sections.concept import ConceptView, build_concept_section
+from cxresnet.report.sections.explanation import build_explanation_section
 from cxresnet.report.sections.story import StoryView, build_story_section
 from cxresnet.report.zone_drawing import draw_zones_svg
 
@@ -91,6 +92,7 @@ def _render(attributions: Attributions, insights: Insights) -> str:
         sections=[
             build_story_section(attributions, insights),
             build_concept_section(insights.index.concept),
+            build_explanation_section(attributions),
         ],
         evaluation=None,
         alarms=(),
@@ -119,6 +121,13 @@ def test_words_and_films_alike_stand_on_the_page(
     assert "Nothing is near" in page
     assert "likeness 0.950" in page
     assert "contour by the lung finder" in page
+
+
+def test_how_a_film_is_read_is_told_once(attributions: Attributions, insights: Insights) -> None:
+    page = _render(attributions, insights)
+    assert page.count("A chest X-ray is a shadow picture") == 1
+    assert page.count("iaphragm (two smooth domes") == 1
+    assert 'href="#story">films in plain words' in page
 
 
 def test_films_alike_are_shown_in_their_order(
