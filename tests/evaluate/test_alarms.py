@@ -98,9 +98,7 @@ def test_a_baseline_that_is_nearly_as_good_is_told(
         ),
     ],
 )
-def test_the_heading_of_the_alarms_fits_what_they_say(
-    rules: list[AlarmRule], heading: str
-) -> None:
+def test_the_heading_of_the_alarms_fits_what_they_say(rules: list[AlarmRule], heading: str) -> None:
     assert name_alarms([Alarm(rule=rule, title="?", sentence="!") for rule in rules]) == heading
 
 

@@ -6,18 +6,22 @@ import json
 import statistics
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from cxresnet.core.config import EvaluateConfig
 from cxresnet.core.errors import RunFolderError
 from cxresnet.core.run_folder import RunFolder
+from cxresnet.data.dataset import open_dataset
 from cxresnet.data.sealed_test import read_ledger
 from cxresnet.evaluate.evaluation import run_evaluate
 from cxresnet.evaluate.members import MEMBERS_NAME, list_members, read_members
 from cxresnet.model.checkpoint import read_checkpoint, write_checkpoint
 from cxresnet.model.ensemble import gather_member_weights
+from cxresnet.model.resnet import CXResNet
 from cxresnet.predict import load_predictor
+from cxresnet.predict.predictions import read_predictions
 
 
 @pytest.fixture
@@ -51,6 +55,41 @@ def test_each_member_is_judged_by_itself_from_one_opening(
     assert written["spread"]["accuracy"]["sd"] == pytest.approx(statistics.stdev(values))
     assert read_members(ensemble_run.evaluate / MEMBERS_NAME)["accuracy"].n == 2
     assert len(read_ledger(ensemble_run.read_dataset_path() / "test_openings.csv")) == 1
+
+
+@pytest.mark.parametrize("test_views", [False, True])
+def test_what_they_say_together_is_what_the_ensemble_says(
+    ensemble_run: RunFolder, config: EvaluateConfig, *, test_views: bool
+) -> None:
+    run_evaluate(ensemble_run, config=config.model_copy(update={"test_views": test_views}))
+
+    written = read_predictions(ensemble_run.predictions)
+    films = open_dataset(ensemble_run.read_dataset_path()).select("val")
+    said = load_predictor(ensemble_run.checkpoint).predict_film_set(films, test_views=test_views)
+    validation = read_predictions(ensemble_run.evaluate / "predictions_val.csv")
+    assert validation.image_ids == said.image_ids
+    np.testing.assert_allclose(validation.logits, said.logits, atol=1e-5)
+    assert not set(written.image_ids) & set(said.image_ids)
+
+
+def test_every_network_is_asked_once(
+    ensemble_run: RunFolder, config: EvaluateConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+    ask = CXResNet.forward
+
+    def count(network: CXResNet, images: torch.Tensor) -> torch.Tensor:
+        asked.append(len(images))
+        return ask(network, images)
+
+    monkeypatch.setattr(CXResNet, "forward", count)
+    run_evaluate(ensemble_run, config=config)
+
+    films = [
+        len(read_predictions(ensemble_run.evaluate / name).image_ids)
+        for name in ("predictions_val.csv", "predictions.csv")
+    ]
+    assert sum(asked) == 2 * sum(films)
 
 
 def test_a_member_judged_alone_is_the_network_it_was(

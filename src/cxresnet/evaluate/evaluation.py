@@ -25,9 +25,10 @@ from cxresnet.evaluate.left_out_sources import (
 )
 from cxresnet.evaluate.members import (
     MEMBERS_NAME,
+    Answers,
+    ask_networks,
     describe_spread,
     judge_members,
-    list_members,
     write_members,
 )
 from cxresnet.evaluate.opener import compute_network_hash, describe_opener
@@ -78,7 +79,8 @@ def run_evaluate(
     home = open_dataset(run.read_dataset_path())
     _require_home(predictor, home, run=run)
     resolve_prevalences(config.prevalence, predictor.class_names)
-    validation = _predict_validation(predictor, home, config=config)
+    asked = ask_networks(predictor, partial(_predict_validation, home=home, config=config))
+    validation = asked.together
     settled = settle(validation, home=home, config=config)
     opener = describe_opener(run, reason="evaluate", config=config)
     judged = (
@@ -86,7 +88,8 @@ def run_evaluate(
         if dataset is None
         else open_other_films(dataset, predictor=predictor, home=home, opener=opener)
     )
-    predictions = _predict(predictor, judged, config=config)
+    answers = ask_networks(predictor, partial(_predict, judged=judged, config=config))
+    predictions = answers.together
     evaluation = evaluate_predictions(
         predictions,
         config=config,
@@ -101,18 +104,28 @@ def run_evaluate(
     if dataset is not None:
         external = compare_with_internal(run, predictions, evaluation, config=config)
         write_external(folder / EXTERNAL_NAME, external)
-    if members := list_members(predictor):
-        scores = judge_members(
-            members,
-            predict_validation=partial(_predict_validation, home=home, config=config),
-            predict=partial(_predict, judged=judged, config=config),
-            choose=partial(choose_point, home=home, config=config),
-        )
-        spread = describe_spread(write_members(folder / MEMBERS_NAME, scores))
-        _LOGGER.info("Each of %d networks by itself, mean ± sd: %s", len(members), spread)
+    if answers.apart:
+        _judge_members(folder / MEMBERS_NAME, asked, answers, home=home, config=config)
     write_evaluation(folder / "metrics.json", evaluation)
     _LOGGER.info("judged %d films of %s", evaluation.films, evaluation.name)
     return evaluation
+
+
+def _judge_members(
+    path: Path,
+    validation: Answers,
+    judged: Answers,
+    *,
+    home: PreparedDataset,
+    config: EvaluateConfig,
+) -> None:
+    scores = judge_members(
+        validation.apart,
+        judged.apart,
+        choose=partial(choose_point, home=home, config=config),
+    )
+    spread = describe_spread(write_members(path, scores))
+    _LOGGER.info("Each of %d networks by itself, mean ± sd: %s", len(scores), spread)
 
 
 def _predict_validation(

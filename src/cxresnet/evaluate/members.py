@@ -1,15 +1,18 @@
 """What each network of an ensemble reaches by itself: how much of the number is luck?
 
 `members.json` beside `metrics.json`. Every member gets an operating point of its own, chosen on
-validation films like that of the whole; the test is opened once for all of them.
+validation films like that of the whole; the test is opened once for all of them, and each is asked
+once: what they say together is the mean of what they say apart.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from cxresnet import DISCLAIMER
 from cxresnet.core.errors import RunFolderError
@@ -25,6 +28,8 @@ from cxresnet.predict.predictor import Predictor
 
 __all__ = [
     "MEMBERS_NAME",
+    "Answers",
+    "ask_networks",
     "describe_spread",
     "judge_members",
     "list_members",
@@ -49,30 +54,58 @@ def list_members(predictor: Predictor) -> dict[str, Predictor]:
     }
 
 
+@dataclass(frozen=True)
+class Answers:
+    """What one network, or several that answer together, say about the same films.
+
+    Attributes:
+        together: The answer that counts.
+        apart: Of each network of an ensemble, by seed; empty for a single one.
+    """
+
+    together: Predictions
+    apart: Mapping[str, Predictions]
+
+
+def ask_networks(predictor: Predictor, ask: Callable[[Predictor], Predictions]) -> Answers:
+    """Ask every network once.
+
+    Args:
+        predictor: Of one network or of an ensemble.
+        ask: From a single network to its table of films, the same films for each.
+
+    Returns:
+        The joined table has the mean logits, as `CXResNetEnsemble` gives them up to rounding.
+    """
+    apart = {seed: ask(member) for seed, member in list_members(predictor).items()}
+    if not apart:
+        return Answers(ask(predictor), apart)
+    tables = list(apart.values())
+    mean = np.mean([table.logits for table in tables], axis=0, dtype=np.float64)
+    return Answers(replace(tables[0], logits=mean.astype(np.float32)), apart)
+
+
 def judge_members(
-    members: dict[str, Predictor],
+    validation: Mapping[str, Predictions],
+    judged: Mapping[str, Predictions],
     *,
-    predict_validation: Callable[[Predictor], Predictions],
-    predict: Callable[[Predictor], Predictions],
     choose: Callable[[Predictions], OperatingPoint],
 ) -> dict[str, Scores]:
     """Judge every member by itself.
 
     Args:
-        members: By seed.
-        predict_validation: From a network to its table of validation films.
-        predict: From a network to its table of the judged films.
+        validation: The table of validation films of each, by seed.
+        judged: The table of the judged films of each, by seed.
         choose: From a table of validation films to an operating point.
 
     Returns:
         From seed to the headline numbers; None where one is not defined.
     """
     scores: dict[str, Scores] = {}
-    for seed, member in members.items():
-        point = choose(predict_validation(member))
-        table = predict(member)
-        judged = judge(table.select(table.truth >= 0), point)
-        scores[seed] = {one.name: compute_value(one) for one in build_headline_statistics(judged)}
+    for seed, table in judged.items():
+        point = choose(validation[seed])
+        known = judge(table.select(table.truth >= 0), point)
+        scores[seed] = {one.name: compute_value(one) for one in build_headline_statistics(known)}
     return scores
 
 

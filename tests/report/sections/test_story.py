@@ -19,6 +19,7 @@ from cxresnet.explain.story import FilmStory
 from cxresnet.explain.zones import OUTSIDE, ZONE_NAMES
 from cxresnet.metrics.estimate import Estimate
 from cxresnet.report.page import render_page
+from cxresnet.report.section import Section
 from cxresnet.report.sections.concept import ConceptView, build_concept_section
 from cxresnet.report.sections.explanation import build_explanation_section
 from cxresnet.report.sections.story import StoryView, build_story_section
@@ -82,7 +83,7 @@ def _view(attributions: Attributions, insights: Insights) -> StoryView:
     return view
 
 
-def _render(attributions: Attributions, insights: Insights) -> str:
+def _render(attributions: Attributions, insights: Insights, *beside: Section) -> str:
     assert insights.index.concept is not None
     return render_page(
         "page.html.j2",
@@ -92,7 +93,7 @@ def _render(attributions: Attributions, insights: Insights) -> str:
         sections=[
             build_story_section(attributions, insights),
             build_concept_section(insights.index.concept),
-            build_explanation_section(attributions),
+            *beside,
         ],
         evaluation=None,
         alarms=(),
@@ -124,7 +125,7 @@ def test_words_and_films_alike_stand_on_the_page(
 
 
 def test_how_a_film_is_read_is_told_once(attributions: Attributions, insights: Insights) -> None:
-    page = _render(attributions, insights)
+    page = _render(attributions, insights, build_explanation_section(attributions))
     assert page.count("A chest X-ray is a shadow picture") == 1
     assert page.count("iaphragm (two smooth domes") == 1
     assert 'href="#story">films in plain words' in page
