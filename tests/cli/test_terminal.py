@@ -18,6 +18,30 @@ def screen(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
     return stream
 
 
+@pytest.mark.parametrize(("is_terminal", "lines"), [(True, 2), (False, 1)])
+def test_sentences_are_folded_between_words_on_a_terminal_only(
+    monkeypatch: pytest.MonkeyPatch, *, is_terminal: bool, lines: int
+) -> None:
+    stream = io.StringIO()
+    console = Console(file=stream, force_terminal=is_terminal, width=20, soft_wrap=True)
+    monkeypatch.setattr(terminal, "console", console)
+
+    terminal.say("Sentences are folded between their words.")
+
+    assert stream.getvalue().count("\n") == lines
+    assert all(len(line) <= 20 for line in stream.getvalue().splitlines()) == is_terminal
+
+
+def test_what_a_program_takes_is_never_folded(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.StringIO()
+    console = Console(file=stream, force_terminal=True, width=20, soft_wrap=True)
+    monkeypatch.setattr(terminal, "console", console)
+
+    terminal.say_unfolded('{"name": "a name that is longer than the screen"}')
+
+    assert stream.getvalue().count("\n") == 1
+
+
 def test_a_terminal_gets_a_bar_with_the_step_and_the_count(screen: io.StringIO) -> None:
     with reporting_to(TerminalReporter()):
         list(track(range(3), "Decoding films"))

@@ -177,6 +177,16 @@ def test_few_patients_are_said_aloud(draw_predictions: Draw, config: EvaluateCon
     assert "Fewer than 20 patients of normal (19)" in _warn(draw_predictions(114), config)
 
 
+def test_classes_that_no_film_shows_are_named_as_missing_and_not_as_few(
+    draw_predictions: Draw, config: EvaluateConfig
+) -> None:
+    predictions = draw_predictions(180)
+    text = _warn(predictions.select(predictions.truth == 2), config)
+    assert "No film here shows normal or pneumonia" in text
+    assert "(0)" not in text
+    assert "No film here" not in _warn(predictions, config)
+
+
 def test_unknown_patients_and_repeated_openings_are_said_aloud(
     draw_predictions: Draw, config: EvaluateConfig
 ) -> None:

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cxresnet.cli.options import ConfigOption, SetOption
-from cxresnet.cli.terminal import console, say, warn
+from cxresnet.cli.terminal import console, say, say_unfolded, warn
 from cxresnet.core.config import read_config
 from cxresnet.core.run_folder import open_run_folder
 
@@ -39,7 +39,7 @@ def compare(
     settings = read_config(config, settings=set_ or ())
     found = compare_runs(open_run_folder(first), open_run_folder(second), config=settings.evaluate)
     if json_:
-        say(json.dumps(found.model_dump(mode="json"), indent=2))
+        say_unfolded(json.dumps(found.model_dump(mode="json"), indent=2))
         return
     console.print(_build_table(found))
     say(
@@ -72,9 +72,10 @@ def _build_table(found: Comparison) -> Table:
 
 
 def _format(estimate: Estimate, *, sign: str = "") -> str:
+    """Format a number with its interval below it: side by side they do not fit 80 columns."""
     if estimate.value is None:
         return "–"
     value = f"{estimate.value:{sign}.3f}"
     if estimate.low is None or estimate.high is None:
-        return f"{value} (no interval)"
-    return f"{value} ({estimate.low:{sign}.3f} to {estimate.high:{sign}.3f})"
+        return f"{value}\nno interval"
+    return f"{value}\n{estimate.low:{sign}.3f} to {estimate.high:{sign}.3f}"

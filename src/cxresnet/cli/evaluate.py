@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.box import SIMPLE
 from rich.table import Table
+from rich.text import Text
 
 from cxresnet.cli.leave_one_source_out import leave_sources_out
 from cxresnet.cli.options import ConfigOption, ResumeOption, RunArgument, SetOption
@@ -145,20 +146,42 @@ def _build_table(evaluation: Evaluation) -> Table:
     table = Table(title=title, box=SIMPLE, title_justify="left", title_style="bold")
     for column in ("", "value", "low", "high", "n"):
         table.add_column(column, justify="left" if not column else "right")
-    headline = evaluation.headline
-    table.add_row("Accuracy", *_format(headline.accuracy))
-    table.add_row("Balanced accuracy", *_format(headline.balanced_accuracy))
-    table.add_row("Macro F1", *_format(headline.macro_f1))
-    table.add_row("Macro AUROC", *_format(headline.macro_auroc), end_section=True)
-    for result in evaluation.classes:
-        table.add_row(f"{result.class_name}: sensitivity", *_format(result.sensitivity))
-        table.add_row(f"{result.class_name}: specificity", *_format(result.specificity))
-        table.add_row(f"{result.class_name}: AUROC", *_format(result.auroc), end_section=True)
-    for baseline in evaluation.baselines:
-        if baseline.headline is not None:
-            cells = _format(baseline.headline.balanced_accuracy)
-            table.add_row(f"no lungs needed – {baseline.title}: balanced accuracy", *cells)
+    for heading, rows in _list_blocks(evaluation):
+        defined = {name: one for name, one in rows.items() if one.value is not None}
+        if heading and defined:
+            table.add_row(heading)
+        for name, estimate in defined.items():
+            table.add_row(Text(f"  {name}" if heading else name), *_format(estimate))
+        table.add_section()
     return table
+
+
+def _list_blocks(evaluation: Evaluation) -> list[tuple[str, dict[str, Estimate]]]:
+    """List what the table shows: blocks with their heading, or none, and numbers by name."""
+    ours = evaluation.headline
+    headline = {
+        "Accuracy": ours.accuracy,
+        "Balanced accuracy": ours.balanced_accuracy,
+        "Macro F1": ours.macro_f1,
+        "Macro AUROC": ours.macro_auroc,
+    }
+    classes = [
+        (
+            "",
+            {
+                f"{result.class_name}: sensitivity": result.sensitivity,
+                f"{result.class_name}: specificity": result.specificity,
+                f"{result.class_name}: AUROC": result.auroc,
+            },
+        )
+        for result in evaluation.classes
+    ]
+    baselines = {
+        baseline.title: baseline.headline.balanced_accuracy
+        for baseline in evaluation.baselines
+        if baseline.headline is not None
+    }
+    return [("", headline), *classes, ("Balanced accuracy of rules without lungs", baselines)]
 
 
 def _format(estimate: Estimate) -> tuple[str, str, str, str]:

@@ -15,7 +15,7 @@ from rich.box import SIMPLE
 from rich.table import Table
 from rich.text import Text
 
-from cxresnet.cli.terminal import console, say, warn
+from cxresnet.cli.terminal import console, say_unfolded, warn
 from cxresnet.core.errors import EmptySourceError
 from cxresnet.core.progress import track
 from cxresnet.core.run_folder import open_run_folder
@@ -64,7 +64,7 @@ def predict(
         console.print(_build_table(answers, predictor.class_names, rule))
         return
     rows = [_describe(answer, predictor.class_names, rule) for answer in answers]
-    say(_format_csv(rows) if format_ is Format.CSV else json.dumps(rows, indent=2))
+    say_unfolded(_format_csv(rows) if format_ is Format.CSV else json.dumps(rows, indent=2))
 
 
 def list_files(paths: Sequence[Path]) -> Iterator[Path]:

@@ -29,6 +29,7 @@ __all__ = [
     "error_console",
     "reporter",
     "say",
+    "say_unfolded",
     "say_wrote",
     "show_finding",
     "show_log_lines",
@@ -46,30 +47,44 @@ _SHORT_SECONDS = 2.0
 
 
 def say(text: str) -> None:
-    """Print one line of results; markup in it is not interpreted."""
+    """Print a sentence of results, folded between words on a terminal; markup is not interpreted.
+
+    What does not go to a terminal stays one line: `grep` and a log want it whole.
+    """
+    console.print(text, markup=False, soft_wrap=not console.is_terminal)
+
+
+def say_unfolded(text: str) -> None:
+    """Print results that a program or a clipboard takes: JSON, CSV, paths."""
     console.print(text, markup=False)
 
 
 def say_wrote(path: Path) -> None:
     """Say where something was written."""
-    say(f"Wrote {path}")
+    say_unfolded(f"Wrote {path}")
 
 
 def warn(text: str) -> None:
-    """Print one line that the user should notice."""
-    error_console.print(f"Note: {text}", markup=False, style="yellow")
+    """Print a sentence that the user should notice."""
+    _shout(f"Note: {text}", style="yellow")
 
 
 def sound_alarm(title: str, sentence: str) -> None:
     """Print one reason not to believe a number."""
-    error_console.print(f"ALARM: {title}. {sentence}", markup=False, style="bold red")
+    _shout(f"ALARM: {title}. {sentence}", style="bold red")
+
+
+def _shout(text: str, *, style: str) -> None:
+    folded = error_console.is_terminal
+    error_console.print(text, markup=False, style=style, soft_wrap=not folded)
 
 
 def show_finding(finding: Finding) -> None:
     """Print one finding, its verdict first and in its colour."""
     colour = {"green": "green", "amber": "yellow", "red": "bold red"}[finding.verdict]
     line = Text(f"{finding.verdict.upper():<6}", style=colour)
-    console.print(line.append(finding.sentence, style="default"))
+    line.append(finding.sentence, style="default")
+    console.print(line, soft_wrap=not console.is_terminal)
 
 
 def show_log_lines(level: int) -> None:

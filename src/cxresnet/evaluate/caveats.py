@@ -28,6 +28,7 @@ def find_caveats(
     """
     found = [
         _describe_source_confusion(predictions),
+        _describe_missing_classes(classes),
         _describe_few_patients(classes, few_patients=config.few_patients),
         _describe_unknown_patients(predictions),
         _describe_openings(openings),
@@ -57,11 +58,22 @@ def _describe_source_confusion(predictions: Predictions) -> str:
     )
 
 
+def _describe_missing_classes(classes: Sequence[ClassResult]) -> str:
+    """Name the classes that no film shows."""
+    missing = [result.class_name for result in classes if not result.films]
+    if not missing:
+        return ""
+    return (
+        f"No film here shows {' or '.join(missing)}: how many would be found cannot be told, nor "
+        "any number that is a mean over all classes."
+    )
+
+
 def _describe_few_patients(classes: Sequence[ClassResult], *, few_patients: int) -> str:
     few = [
         f"{result.class_name} ({result.patients})"
         for result in classes
-        if result.patients < few_patients
+        if 0 < result.patients < few_patients
     ]
     if not few:
         return ""

@@ -81,8 +81,8 @@ def ask_networks(predictor: Predictor, ask: Callable[[Predictor], Predictions]) 
     if not apart:
         return Answers(ask(predictor), apart)
     tables = list(apart.values())
-    mean = np.mean([table.logits for table in tables], axis=0, dtype=np.float64)
-    return Answers(replace(tables[0], logits=mean.astype(np.float32)), apart)
+    logits = np.stack([table.logits for table in tables])
+    return Answers(replace(tables[0], logits=logits.mean(axis=0)), apart)
 
 
 def judge_members(
