@@ -12,7 +12,8 @@ import pytest
 from cxresnet.core.config import EvaluateConfig
 from cxresnet.core.errors import DatasetError, RunFolderError
 from cxresnet.core.run_folder import RunFolder
-from cxresnet.evaluate.comparison import Comparison, ScorePair, compare_runs
+from cxresnet.evaluate.comparison import compare_runs
+from cxresnet.evaluate.comparison_record import Comparison, ScorePair
 from cxresnet.evaluate.evaluation import evaluate_predictions
 from cxresnet.evaluate.record import write_evaluation
 from cxresnet.predict import Predictions, write_predictions

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -22,6 +23,13 @@ from cxresnet.model.presets import build_model
 from cxresnet.report.checklists.checklist import AnsweredItem, escape_markdown
 from cxresnet.report.checklists.claim import CLAIM
 from cxresnet.report.checklists.evidence import Answer, Evidence, yes
+from cxresnet.report.checklists.facts_model import (
+    describe_initial,
+    describe_joining,
+    describe_model,
+    describe_selection,
+    describe_training,
+)
 from cxresnet.report.checklists.model_card import render_model_card
 from cxresnet.report.checklists.tripod_ai import TRIPOD_AI
 from cxresnet.report.checklists.write import fill_checklists, write_checklists
@@ -100,6 +108,35 @@ def test_the_further_a_run_the_more_is_known(
         known.append(sum(one.answer.status == "yes" for one in items))
     assert known == sorted(known)
     assert known[0] < known[1] < known[2]
+
+
+def test_several_networks_are_told_as_several(finished: RunFolder) -> None:
+    evidence = _gather(finished)
+    record = evidence.material.record
+    assert record is not None
+    several = record.model_copy(
+        update={
+            "model": record.model.model_copy(update={"members": 2}),
+            "notes": record.notes | {"seeds": [4, 7]},
+        }
+    )
+    joined = Evidence(replace(evidence.material, record=several), finished.path)
+
+    for asked, alone, together in (
+        (describe_joining, "on one network and", "on the mean of the logits of 2 networks and"),
+        (describe_initial, "from seed 0;", "from seeds 4, 7;"),
+        (describe_training, "seed 0;", "seeds 4, 7;"),
+        (describe_model, " parameters, one", "2 networks that answer together"),
+    ):
+        assert alone in asked(evidence).text
+        assert together in asked(joined).text
+
+
+def test_a_last_epoch_is_not_called_the_best(finished: RunFolder) -> None:
+    settings = Config().model_dump()
+    settings["train"]["monitor"] = "last"
+    (finished.train / "config.json").write_text(json.dumps(settings))
+    assert describe_selection(_gather(finished)).text.startswith("The last epoch")
 
 
 def test_what_only_authors_know_is_never_known(finished: RunFolder) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from cxresnet.metrics.estimate import Estimate
@@ -34,9 +36,14 @@ def test_an_interval_that_begins_below_zero_has_no_dash_beside_the_minus() -> No
     assert show_decimal_range(lift) == "-0.050 to 0.200"
 
 
-def test_what_is_not_defined_is_a_dash_and_no_interval() -> None:
+def test_what_is_not_defined_is_a_dash_that_says_so() -> None:
     assert show_percent(BARE) == show_decimal(BARE) == "–"
-    assert show_percent_range(BARE) == show_decimal_range(BARE) == "no interval"
+    assert show_percent_range(BARE) == show_decimal_range(BARE) == "not defined here"
+
+
+def test_a_number_without_an_interval_says_so() -> None:
+    sure = replace(BARE, value=0.5)
+    assert show_percent_range(sure) == show_decimal_range(sure) == "no interval"
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from cxresnet.core.config import read_config
 from cxresnet.core.run_folder import open_run_folder
 
 if TYPE_CHECKING:
-    from cxresnet.evaluate.comparison import Comparison
+    from cxresnet.evaluate.comparison_record import Comparison
     from cxresnet.metrics.estimate import Estimate
 
 __all__ = ["compare"]

@@ -43,13 +43,13 @@ def show_percent(estimate: Estimate) -> str:
 
 
 def show_percent_range(estimate: Estimate) -> str:
-    """Show the interval of a share in percent; "no interval" where there is none.
+    """Show the interval of a share in percent; says so where there is none.
 
     >>> show_percent_range(Estimate(value=0.9, low=0.8, high=0.95, n=10, groups=5))
     '80.0–95.0'
     """
     if estimate.low is None or estimate.high is None:
-        return "no interval"
+        return _explain_missing(estimate)
     return f"{100 * estimate.low:.1f}–{100 * estimate.high:.1f}"
 
 
@@ -59,11 +59,15 @@ def show_decimal(estimate: Estimate) -> str:
 
 
 def show_decimal_range(estimate: Estimate) -> str:
-    """Show the interval of a number with three places; "no interval" where there is none."""
+    """Show the interval of a number with three places; says so where there is none."""
     if estimate.low is None or estimate.high is None:
-        return "no interval"
+        return _explain_missing(estimate)
     separator = " to " if estimate.low < 0 else "–"
     return f"{estimate.low:.3f}{separator}{estimate.high:.3f}"
+
+
+def _explain_missing(estimate: Estimate) -> str:
+    return "not defined here" if estimate.value is None else "no interval"
 
 
 def show_duration(seconds: float) -> str:

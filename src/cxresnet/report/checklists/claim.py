@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cxresnet.report.checklists import facts_data as data
+from cxresnet.report.checklists import facts_evaluation as test
 from cxresnet.report.checklists import facts_model as model
 from cxresnet.report.checklists.checklist import Checklist, Item, ask_authors
 
@@ -40,19 +41,19 @@ CLAIM = Checklist(
         Item("25", "Training", "How it was trained and films varied", model.describe_training),
         Item("26", "Training", "How the final network was chosen", model.describe_selection),
         Item("27", "Training", "How several networks are joined, if so", model.describe_joining),
-        Item("28", "Evaluation", "Which numbers, and why", model.describe_accuracy),
-        Item("29", "Evaluation", "How sure the numbers are", model.describe_uncertainty),
-        Item("30", "Evaluation", "How robust they are", model.describe_robustness),
-        Item("31", "Evaluation", "How answers are explained", model.describe_explanation),
-        Item("32", "Evaluation", "Tested on films like those learnt", model.describe_internal),
-        Item("33", "Evaluation", "Tested on films from elsewhere", model.describe_external),
+        Item("28", "Evaluation", "Which numbers, and why", test.describe_accuracy),
+        Item("29", "Evaluation", "How sure the numbers are", test.describe_uncertainty),
+        Item("30", "Evaluation", "How robust they are", test.describe_robustness),
+        Item("31", "Evaluation", "How answers are explained", test.describe_explanation),
+        Item("32", "Evaluation", "Tested on films like those learnt", test.describe_internal),
+        Item("33", "Evaluation", "Tested on films from elsewhere", test.describe_external),
         Item("34", "Evaluation", "Registered, if a trial", ask_authors("a registration")),
         Item("35", "Results", "How many came, went and stayed", data.describe_flow),
         Item("36", "Results", "Who the patients are, split by split", data.describe_attributes),
-        Item("37", "Results", "The numbers, with their uncertainty", model.describe_internal),
-        Item("38", "Results", "Accuracy class by class", model.describe_accuracy),
-        Item("39", "Results", "Where it fails", model.describe_failures),
-        Item("40", "Discussion", "What stands against it", model.describe_limits),
+        Item("37", "Results", "The numbers, with their uncertainty", test.describe_internal),
+        Item("38", "Results", "Accuracy class by class", test.describe_accuracy),
+        Item("39", "Results", "Where it fails", test.describe_failures),
+        Item("40", "Discussion", "What stands against it", test.describe_limits),
         Item("41", "Discussion", "What it means for practice", ask_authors("the clinical role")),
         Item("42", "Other", "Where the protocol is", ask_authors("a protocol")),
         Item("43", "Other", "Where software, network and films are", model.describe_code),

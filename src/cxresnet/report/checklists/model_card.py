@@ -6,6 +6,7 @@ from cxresnet import DISCLAIMER, __version__
 from cxresnet.evaluate.record import Evaluation
 from cxresnet.metrics.estimate import Estimate
 from cxresnet.report.checklists import facts_data as data
+from cxresnet.report.checklists import facts_evaluation as test
 from cxresnet.report.checklists import facts_model as model
 from cxresnet.report.checklists.checklist import escape_markdown
 from cxresnet.report.checklists.evidence import Answer, Evidence
@@ -18,10 +19,10 @@ _PARTS = (
                               data.describe_partition, data.describe_independence)),
     ("How it was trained", (model.describe_training, model.describe_selection,
                             model.describe_balance)),
-    ("How it answers", (model.describe_output, model.describe_input)),
-    ("How it was tested", (model.describe_internal, model.describe_external, model.describe_sites,
-                           model.describe_uncertainty, model.describe_fairness)),
-    ("What speaks against believing it", (model.describe_limits, model.describe_failures)),
+    ("How it answers", (model.describe_output, test.describe_input)),
+    ("How it was tested", (test.describe_internal, test.describe_external, test.describe_sites,
+                           test.describe_uncertainty, test.describe_fairness)),
+    ("What speaks against believing it", (test.describe_limits, test.describe_failures)),
 )  # fmt: skip
 
 _USE = """\

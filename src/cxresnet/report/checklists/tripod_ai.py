@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cxresnet.report.checklists import facts_data as data
+from cxresnet.report.checklists import facts_evaluation as test
 from cxresnet.report.checklists import facts_model as model
 from cxresnet.report.checklists.checklist import Checklist, Item, ask_authors
 
@@ -36,12 +37,12 @@ TRIPOD_AI = Checklist(
         Item("12a", "Analysis", "How data were split", data.describe_partition),
         Item("12b", "Analysis", "How inputs are treated", model.describe_augmentation),
         Item("12c", "Analysis", "Kind of model, and how it is built", model.describe_training),
-        Item("12d", "Analysis", "Differences between places", model.describe_sites),
-        Item("12e", "Analysis", "Which measures, with plots", model.describe_uncertainty),
+        Item("12d", "Analysis", "Differences between places", test.describe_sites),
+        Item("12e", "Analysis", "Which measures, with plots", test.describe_uncertainty),
         Item("12f", "Analysis", "Whether it was updated", ask_authors("an update")),
         Item("12g", "Analysis", "How predictions are computed", model.describe_output),
         Item("13", "Imbalance", "How rare classes are treated", model.describe_balance),
-        Item("14", "Fairness", "What was done for fairness", model.describe_fairness),
+        Item("14", "Fairness", "What was done for fairness", test.describe_fairness),
         Item("15", "Output", "What it gives, and thresholds", model.describe_output),
         Item("16", "Development", "How development and test differ", data.describe_shift),
         Item("17", "Ethics", "Approval and consent", ask_authors("ethical approval")),
@@ -57,12 +58,12 @@ TRIPOD_AI = Checklist(
         Item("20c", "Results", "Development against test data", data.describe_shift),
         Item("21", "Results", "Numbers in each analysis", data.describe_partition),
         Item("22", "Results", "The whole model, to be used", model.describe_model),
-        Item("23a", "Results", "Performance with intervals", model.describe_internal),
-        Item("23b", "Results", "Performance place by place", model.describe_sites),
+        Item("23a", "Results", "Performance with intervals", test.describe_internal),
+        Item("23b", "Results", "Performance place by place", test.describe_sites),
         Item("24", "Results", "Results of an update", ask_authors("an update, if there was one")),
         Item("25", "Discussion", "What it means", ask_authors("the interpretation")),
-        Item("26", "Discussion", "What stands against it", model.describe_limits),
-        Item("27a", "Use", "What happens to poor or missing input", model.describe_input),
+        Item("26", "Discussion", "What stands against it", test.describe_limits),
+        Item("27a", "Use", "What happens to poor or missing input", test.describe_input),
         Item("27b", "Use", "What users must know", ask_authors("users and their skill")),
         Item("27c", "Use", "What should come next", ask_authors("next steps")),
     ),
