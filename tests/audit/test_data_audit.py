@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -56,3 +57,14 @@ def test_the_audit_does_not_open_the_test(tmp_path: Path) -> None:
     assert (path / "test_openings.csv").read_bytes() == ledger
     with pytest.raises(SealedTestError):
         open_dataset(path).select("test")
+
+
+def test_so_few_films_are_never_green_where_nobody_could_see_red(tmp_path: Path) -> None:
+    findings = run_data_audit(_prepare("phantoms:films_per_class=10,max_films_per_patient=1", tmp_path / "dataset"))
+    probes = [finding for finding in findings if finding.question != "source_oracle"]
+    assert probes
+    for finding in probes:
+        few = any(m.high is None or m.high >= 0.9 for m in finding.measures if "AUROC" in m.name)
+        assert finding.verdict != "green" or not few
+        assert re.search(r"AUROC of 0\.\d\d \(0\.\d\d–[01]\.\d\d, \d+ films\)", finding.sentence)
+    assert any("too few films" in finding.sentence for finding in probes)

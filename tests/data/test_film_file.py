@@ -2,13 +2,15 @@ from __future__ import annotations
 
 import errno
 import os
+from io import RawIOBase
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from cxresnet.core.errors import DatasetError, StorageError
-from cxresnet.data.film_file import create_film_file, open_film_file
+from cxresnet.data.film_file import create_film_file, open_film_file, write_all
 
 
 def make_films(count: int = 7, side: int = 5) -> np.ndarray:
@@ -43,6 +45,26 @@ def test_a_full_disk_is_told_before_anything_is_written(
     with pytest.raises(StorageError, match="disk is full"):
         create_film_file(tmp_path / "f.npy", count=2, side_px=5)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs the device /dev/full")
+def test_a_disk_that_fills_while_writing_is_an_error_at_once_and_not_again_on_closing() -> None:
+    with Path("/dev/full").open("wb", buffering=0) as stream, pytest.raises(OSError, match="space"):
+        write_all(stream, b"a film")
+
+
+def test_a_disk_that_takes_a_part_is_given_the_rest() -> None:
+    taken: list[bytes] = []
+
+    class Slow(RawIOBase):
+        """Takes three bytes at a time."""
+
+        def write(self, content: Any) -> int:
+            taken.append(bytes(content)[:3])
+            return len(taken[-1])
+
+    write_all(Slow(), b"12345678")
+    assert taken == [b"123", b"456", b"78"]
 
 
 @pytest.mark.parametrize(

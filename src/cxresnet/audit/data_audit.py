@@ -21,6 +21,7 @@ from cxresnet.core.finding import Finding, Measure, Verdict, write_findings
 from cxresnet.core.progress import track
 from cxresnet.core.seeding import build_generator
 from cxresnet.data.dataset import PreparedDataset, open_dataset
+from cxresnet.metrics.estimate import Estimate
 
 __all__ = ["run_data_audit"]
 
@@ -107,31 +108,45 @@ def _probe(question: str, title: str, seen: str, run: Callable[[], ProbeResult])
     except ValueError:
         # Fewer patients in a class than the probe needs: there is nothing to hold out.
         return None
-    class_name, best = result.highest_auroc
-    verdict = _judge(best.value)
+    verdict = _judge(result)
     return Finding(
         question=question,
         title=title,
         verdict=verdict,
-        sentence=_word(class_name, best.value, seen=seen, verdict=verdict),
+        sentence=_word(result, seen=seen, verdict=verdict),
         measures=tuple(_list_measures(result)),
     )
 
 
-def _judge(auroc: float | None) -> Verdict:
-    if auroc is None or auroc < _AMBER_AUROC:
-        return "green"
-    return "red" if auroc >= _RED_AUROC else "amber"
+def _judge(result: ProbeResult) -> Verdict:
+    """Judge by the class that is told best; green must be shown, not only not be refuted."""
+    auroc = result.highest_auroc[1].value or 0.0
+    if auroc >= _AMBER_AUROC:
+        return "red" if auroc >= _RED_AUROC else "amber"
+    return "amber" if _is_open(result) else "green"
 
 
-def _word(class_name: str, auroc: float | None, *, seen: str, verdict: Verdict) -> str:
-    shown = "–" if auroc is None else f"{auroc:.2f}"
-    told = f"From {seen}, a forest tells {class_name} with an AUROC of {shown}"
+def _is_open(result: ProbeResult) -> bool:
+    """Tell whether so few films were asked that some class may be told as well as red means."""
+    return any(area.high is None or area.high >= _RED_AUROC for area in result.auroc.values())
+
+
+def _word(result: ProbeResult, *, seen: str, verdict: Verdict) -> str:
+    class_name, area = result.highest_auroc
+    told = f"From {seen}, a forest tells {class_name} with an AUROC of {_show(area)}"
+    if verdict == "amber" and (area.value or 0.0) < _AMBER_AUROC:
+        return f"{told} at best: too few films to say how much of a score can come from there."
     return {
         "red": f"{told}: a network can be as good without looking at a lung.",
         "amber": f"{told}: a part of any score may come from there.",
         "green": f"{told} at best: little of a score can come from there.",
     }[verdict]
+
+
+def _show(area: Estimate) -> str:
+    value = "–" if area.value is None else f"{area.value:.2f}"
+    between = "" if area.low is None or area.high is None else f"{area.low:.2f}–{area.high:.2f}, "
+    return f"{value} ({between}{area.n} films)"
 
 
 def _list_measures(result: ProbeResult) -> Iterator[Measure]:

@@ -23,7 +23,7 @@ from cxresnet.core.progress import track
 from cxresnet.data.decode import PreparedFilm
 from cxresnet.data.decode_pool import Outcome, decode_records
 from cxresnet.data.duplicates.fingerprint import FINGERPRINT_SIDE_PX
-from cxresnet.data.film_file import FilmFile, create_film_file, open_film_file
+from cxresnet.data.film_file import FilmFile, create_film_file, open_film_file, write_all
 from cxresnet.data.journal import JournalEntry, format_entry, read_journal
 from cxresnet.data.preprocess import Preprocessing
 from cxresnet.data.record import ImageRecord
@@ -156,7 +156,7 @@ class _Bench:
         self.done = {entry.slot for entry in entries}
         with explain_storage_errors(path):
             write_text(path / "journal.jsonl", "".join(format_entry(entry) for entry in entries))
-            journal = (path / "journal.jsonl").open("a", encoding="ascii", buffering=1)
+            journal = (path / "journal.jsonl").open("ab", buffering=0)
         self._journal = open_files.enter_context(journal)
         self._path = path
 
@@ -169,7 +169,7 @@ class _Bench:
         else:
             entry = JournalEntry(slot=slot, record=record, rejection=result)
         with explain_storage_errors(self._path):
-            self._journal.write(format_entry(entry))
+            write_all(self._journal, format_entry(entry).encode("ascii"))
 
     def _write(self, slot: int, record: ImageRecord, result: PreparedFilm) -> JournalEntry:
         masks = (result.lung_mask, result.lesion_mask)

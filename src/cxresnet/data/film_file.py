@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from io import RawIOBase
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from cxresnet.core.errors import DatasetError
 from cxresnet.core.files import explain_storage_errors
 
-__all__ = ["FilmFile", "create_film_file", "open_film_file"]
+__all__ = ["FilmFile", "create_film_file", "open_film_file", "write_all"]
 
 _CHUNK_BYTES = 8 * 2**20
 
@@ -63,7 +64,7 @@ class FilmFile:
         """
         with explain_storage_errors(self.path):
             self._stream.seek(self._start + row * self._film_bytes)
-            self._stream.write(np.ascontiguousarray(film).tobytes())
+            write_all(self._stream, np.ascontiguousarray(film).tobytes())
 
     def read(self, start: int, stop: int) -> NDArray[np.uint8]:
         """Read films `start` to `stop` - 1 into memory: (films, side, side)."""
@@ -111,6 +112,19 @@ def open_film_file(path: Path, *, writable: bool = False) -> FilmFile:
     if films.dtype != np.uint8 or films.ndim != 3 or films.shape[1] != films.shape[2]:
         raise DatasetError(f"'{path}' holds no square 8-bit films. Prepare the dataset again.")
     return FilmFile(path, count=films.shape[0], side_px=films.shape[1], writable=writable)
+
+
+def write_all(stream: RawIOBase, content: bytes) -> None:
+    """Write to an unbuffered file, where a disk that fills takes a part without an error.
+
+    Nothing is left in a buffer either, which closing the file would try to write once more.
+
+    Raises:
+        OSError: The disk is full.
+    """
+    rest = memoryview(content)
+    while rest:
+        rest = rest[stream.write(rest) or 0 :]
 
 
 def _take_space(handle: int, size: int) -> None:

@@ -155,7 +155,7 @@ def test_one_class_alone_is_refused_but_may_be_joined(open_table):
 def test_a_table_without_a_column_of_files_or_classes_says_what_to_write(open_table):
     with pytest.raises(SourceError, match=r"no column that we take for the file.*--columns path=x"):
         open_table("x,label\na.png,normal\n").scan()
-    with pytest.raises(SourceError, match="no column that we take for the class"):
+    with pytest.raises(SourceError, match=r"for the class\. .*--columns class=x;"):
         open_table("file,x\na.png,normal\n").scan()
 
 

@@ -175,8 +175,7 @@ def _sort_entries(entries: Iterable[_Entry]) -> _Contents:
         if refusal is None:
             places[member] = entry.place
         else:
-            reason = f"'{make_printable(member)}' {refusal[1]}."
-            rejections.append(_reject(member, refusal[0], reason))
+            rejections.append(_reject(member, refusal[0], f"It {refusal[1]}."))
     return _Contents(places, tuple(rejections))
 
 

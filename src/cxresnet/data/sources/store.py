@@ -110,18 +110,18 @@ class FolderStore(AbstractStore):
         if not entry.is_symlink():
             if entry.is_file():
                 return None
-            code, reason = "not-an-image", "is a pipe, a socket or a device"
+            code, reason = "not-an-image", "a pipe, a socket or a device"
         elif not self._is_inside(Path(entry.path)):
             code, reason = (
                 "unsafe-path",
-                "is a link that leads out of the folder; it is not followed",
+                "a link that leads out of the folder; it is not followed",
             )
         elif Path(entry.path).exists():
             return None
         else:
-            code, reason = "missing", "is a link to nothing"
+            code, reason = "missing", "a link to nothing"
         name = make_printable(relative)
-        return Rejection(image_id=name, class_name="", code=code, reason=f"'{name}' {reason}.")
+        return Rejection(image_id=name, class_name="", code=code, reason=f"It is {reason}.")
 
     def _is_inside(self, path: Path) -> bool:
         real = os.path.realpath(path)

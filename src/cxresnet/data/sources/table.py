@@ -223,8 +223,10 @@ def _make_notices(
 
 def _explain_missing_column(table: Table, role: str) -> str:
     headings = [column for column in table.columns if column]
+    taken = {table.columns[number] for number in find_columns(table).values()}
+    free = [column for column in headings if column not in taken] or headings or ["HEADING"]
     return (
         f"'{table.name}' has no column that we take for the {'file' if role == 'path' else role}. "
-        f"Say which it is with --columns {role}={headings[0] if headings else 'HEADING'}; "
+        f"Say which it is with --columns {role}={free[0]}; "
         f"it has: {', '.join(headings)}."
     )
