@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from cxresnet.audit import data_audit
 from cxresnet.audit.data_audit import run_data_audit
 from cxresnet.core.config import DataConfig
 from cxresnet.core.errors import SealedTestError
@@ -59,12 +60,19 @@ def test_the_audit_does_not_open_the_test(tmp_path: Path) -> None:
         open_dataset(path).select("test")
 
 
-def test_so_few_films_are_never_green_where_nobody_could_see_red(tmp_path: Path) -> None:
-    findings = run_data_audit(_prepare("phantoms:films_per_class=10,max_films_per_patient=1", tmp_path / "dataset"))
-    probes = [finding for finding in findings if finding.question != "source_oracle"]
-    assert probes
-    for finding in probes:
-        few = any(m.high is None or m.high >= 0.9 for m in finding.measures if "AUROC" in m.name)
-        assert finding.verdict != "green" or not few
-        assert re.search(r"AUROC of 0\.\d\d \(0\.\d\d–[01]\.\d\d, \d+ films\)", finding.sentence)
-    assert any("too few films" in finding.sentence for finding in probes)
+def test_green_must_be_shown_not_only_not_be_refuted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(data_audit, "_RED_AUROC", 0.76)
+    path = _prepare("phantoms:films_per_class=10,max_films_per_patient=1", tmp_path / "dataset")
+    probes = [one for one in run_data_audit(path) if one.question != "source_oracle"]
+    for probe in probes:
+        areas = [measure for measure in probe.measures if "AUROC" in measure.name]
+        shown = all(area.high is not None and area.high < 0.76 for area in areas)
+        assert (probe.verdict == "green") == (
+            shown and max(area.value or 0 for area in areas) < 0.75
+        )
+        assert re.search(
+            r"AUROC of [01]\.\d\d \([01]\.\d\d–[01]\.\d\d, \d+ films\)", probe.sentence
+        )
+    assert any("too few films" in probe.sentence for probe in probes)
