@@ -17,6 +17,7 @@ from cxresnet.explain.occlusion import build_cover, compute_occlusion
 from cxresnet.explain.patches import Patch, build_grid
 from cxresnet.model.architecture import Architecture
 from cxresnet.model.blocks import ConvNorm
+from cxresnet.model.ensemble import CXResNetEnsemble
 from cxresnet.model.presets import build_model
 from cxresnet.model.resnet import CXResNet
 
@@ -106,6 +107,17 @@ def test_every_part_that_a_network_may_have(options: dict[str, Any]) -> None:
 
 def test_the_temperature_counts() -> None:
     check(CalibratedNetwork(build_awake(preset="nano"), temperature=2.5), height=32, width=32)
+
+
+def test_several_networks_that_answer_together() -> None:
+    members = [build_awake(preset="nano", seed=seed) for seed in (1, 2, 3)]
+    ensemble = CXResNetEnsemble(members).eval()
+    check(CalibratedNetwork(ensemble, temperature=1.5), height=33, width=32)
+
+
+def test_several_networks_of_another_kind_are_left_to_others() -> None:
+    members = [build_awake(preset="nano", norm="group", seed=seed) for seed in (1, 2)]
+    assert build_fast_network(CXResNetEnsemble(members).eval()) is None
 
 
 def test_without_the_operations_of_onednn_it_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,7 +40,12 @@ def predict(
         list[Path], typer.Argument(metavar="PATH...", help="Films, or folders of films.")
     ],
     *,
-    run: Annotated[Path, typer.Option("--run", help="The run whose network is asked.")],
+    run: Annotated[
+        Path | None,
+        typer.Option(
+            "--run", help="The run whose network is asked. Default: the one in the package."
+        ),
+    ] = None,
     format_: Annotated[Format, typer.Option("--format", help="How to show it.")] = Format.TABLE,
 ) -> None:
     """Ask the network about films: one row a film, or why it was refused."""
@@ -48,7 +53,9 @@ def predict(
     from cxresnet.predict.files import predict_files
     from cxresnet.predict.predictor import load_predictor
 
-    folder = open_run_folder(run)
+    from cxresnet.predict.reference import REFERENCE_RUN, read_reference_headline
+
+    folder = REFERENCE_RUN if run is None else open_run_folder(run)
     predictor = load_predictor(folder.checkpoint)
     rule = read_answer_rule(folder)
     if rule is None:
@@ -56,7 +63,9 @@ def predict(
             "This network was not evaluated yet, so its probabilities are raw and it never says "
             "'cannot tell'. 'cxresnet evaluate RUN' mends both."
         )
-    if verdict := predictor.record.notes.get("data_verdict"):
+    if run is None:
+        warn(f"The network in the package is asked. {read_reference_headline()}")
+    elif verdict := predictor.record.notes.get("data_verdict"):
         warn(str(verdict))
     files = list(list_files(paths))
     answers = list(track(predict_files(predictor, files), "Reading films", total=len(files)))

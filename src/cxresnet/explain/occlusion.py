@@ -11,14 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, final
+from typing import ClassVar, Protocol, final
 
 import torch
 from scipy import ndimage
 from torch import Tensor, nn
 
 from cxresnet.core.config.explain import CoverName
-from cxresnet.explain.fast import RememberedFilm, build_fast_network
+from cxresnet.explain.fast import build_fast_network
 from cxresnet.explain.method import GREY, GREY_WORDS, AbstractMethod, Question
 from cxresnet.explain.mode import require_evaluation_mode
 from cxresnet.explain.patches import (
@@ -189,6 +189,17 @@ def compute_occlusion(  # noqa: PLR0913  each is a choice of the measurement
     return torch.stack(maps).clone()
 
 
+class _AskedFilm(Protocol):
+    """One film before a network, ready to be covered."""
+
+    @property
+    def image(self) -> Tensor:
+        """The film, (1, height, width)."""
+
+    def ask(self, patches: Sequence[Patch], cover: Tensor) -> Tensor:
+        """Compute the logits of the film with each patch covered: (patches, class)."""
+
+
 @dataclass(frozen=True, eq=False)
 class _PlainFilm:
     """One film before a network of an unknown kind: covered films go through it in batches.
@@ -218,7 +229,7 @@ class _PlainFilm:
 
 
 def _measure(
-    film: _PlainFilm | RememberedFilm, grid: Grid, *, cover: Tensor, target: int, coarse: bool
+    film: _AskedFilm, grid: Grid, *, cover: Tensor, target: int, coarse: bool
 ) -> Tensor:
     """Measure the probability that each patch holds: (patches,)."""
     nothing = Patch(0, 0, 1, 1)

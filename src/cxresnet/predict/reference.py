@@ -1,7 +1,7 @@
 """The network that comes with the package, so that `cxresnet predict` works after the install.
 
 `reference/` is a run folder with what is needed to answer and no more: the network, how its answers
-were calibrated, and its model card. `benchmarks/reference.py` says how it was made.
+were calibrated, and its model card. `scripts/ship-reference` makes it.
 """
 
 from __future__ import annotations
