@@ -11,9 +11,10 @@ from torch import Tensor, nn
 
 from cxresnet.core.config import ModelConfig
 from cxresnet.explain.calibrated import CalibratedNetwork
+from cxresnet.explain.covers import build_cover
 from cxresnet.explain.fast import build_fast_network
 from cxresnet.explain.folded import fold_conv
-from cxresnet.explain.occlusion import build_cover, compute_occlusion
+from cxresnet.explain.occlusion import compute_occlusion
 from cxresnet.explain.patches import Patch, build_grid
 from cxresnet.model.architecture import Architecture
 from cxresnet.model.blocks import ConvNorm
@@ -73,7 +74,7 @@ def check(model: nn.Module, *, height: int, width: int) -> None:
     grid = build_grid(height, width, window_px=9, stride_px=7)
     odd_ones = (Patch(0, 0, height, width), Patch(height - 1, 0, 1, 1), Patch(3, 5, 2, 11))
     patches = grid.patches + odd_ones
-    for name in ("mean", "noise"):
+    for name in ("mean", "noise", "clear"):
         cover = build_cover(name, film, window_px=9, seed=0)
         with torch.inference_mode():
             found = fast.remember(film).ask(patches, cover)

@@ -52,7 +52,6 @@ def predict(
     from cxresnet.evaluate.answer import read_answer_rule
     from cxresnet.predict.files import predict_files
     from cxresnet.predict.predictor import load_predictor
-
     from cxresnet.predict.reference import REFERENCE_RUN, read_reference_headline
 
     folder = REFERENCE_RUN if run is None else open_run_folder(run)

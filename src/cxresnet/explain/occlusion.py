@@ -1,10 +1,7 @@
 """Occlusion: cover a patch, and see how much probability is lost.
 
-There is no neutral cover: an even grey is an edge of its own, and in a dark lung an opacity of its
-own; a blur leaves the coarse picture; noise may look like a texture. So several covers can be
-tried; the map is that of the first, and the spread says how far the others come to a different
-value. The blurred film comes first because it is the one that points at drawn lesions
-(docs/experiments.md).
+There is no neutral cover (`covers.py`), so several can be tried; the map is that of the first, and
+the spread says how far the others come to a different value.
 """
 
 from __future__ import annotations
@@ -14,12 +11,12 @@ from dataclasses import dataclass
 from typing import ClassVar, Protocol, final
 
 import torch
-from scipy import ndimage
 from torch import Tensor, nn
 
 from cxresnet.core.config.explain import CoverName
+from cxresnet.explain.covers import COVER_WORDS, build_cover
 from cxresnet.explain.fast import build_fast_network
-from cxresnet.explain.method import GREY, GREY_WORDS, AbstractMethod, Question
+from cxresnet.explain.method import GREY, AbstractMethod, Question
 from cxresnet.explain.mode import require_evaluation_mode
 from cxresnet.explain.patches import (
     Grid,
@@ -29,17 +26,7 @@ from cxresnet.explain.patches import (
     paint_patches,
 )
 
-__all__ = ["GREY", "OcclusionMap", "build_cover", "compute_occlusion"]
-
-_COVER_WORDS: dict[CoverName, str] = {
-    "mean": GREY_WORDS,
-    "blur": "the film itself, blurred",
-    "noise": "noise with the mean and spread of the training films",
-}
-
-_BLUR_SD = 1 / 4
-"""Standard deviation of the blur, in sides of the patch. More blur leaks grey from around the lungs
-into them, and then points less well (docs/experiments.md)."""
+__all__ = ["OcclusionMap", "compute_occlusion"]
 
 
 @final
@@ -71,14 +58,14 @@ class OcclusionMap(AbstractMethod):
         """One sentence that says what a value of the map means."""
         return (
             f"How much probability is lost when a patch of {self.window_px} × {self.window_px} px "
-            f"is covered with {_COVER_WORDS[self.covers[0]]} (mean over the patches that "
+            f"is covered with {COVER_WORDS[self.covers[0]]} (mean over the patches that "
             f"cover the place; step {self.stride_px} px)."
         )
 
     @property
     def baseline(self) -> str:
         """What is laid over a patch."""
-        return "; ".join(_COVER_WORDS[cover] for cover in self.covers)
+        return "; ".join(COVER_WORDS[cover] for cover in self.covers)
 
     def _compute(self, question: Question) -> Tensor:
         return self._compute_cover(question, self.covers[0])
@@ -106,31 +93,6 @@ class OcclusionMap(AbstractMethod):
             coarse_to_fine=self.coarse_to_fine,
             batch_size=self.batch_size,
         )
-
-
-def build_cover(name: CoverName, image: Tensor, *, window_px: int, seed: int) -> Tensor:
-    """Build what stands in a patch when it is covered.
-
-    Args:
-        name: "mean": `GREY`. "blur": the film, blurred so far that little of half a patch's size
-            is left (sd a quarter of the patch). "noise": normal, sd 1 as of the training films.
-        image: (1, height, width), normalised.
-        window_px: Side of the patch.
-        seed: Of the noise.
-
-    Returns:
-        (1, height, width).
-    """
-    if name == "blur":
-        blurred = ndimage.gaussian_filter(
-            image[0].cpu().numpy(), window_px * _BLUR_SD, mode="nearest"
-        )
-        return torch.from_numpy(blurred)[None].to(image.device)
-    if name == "noise":
-        # Drawn on the CPU, so that it is the same on every device.
-        chance = torch.Generator().manual_seed(seed)
-        return torch.randn(image.shape, generator=chance).to(image.device) + GREY
-    return torch.full_like(image, GREY)
 
 
 def compute_occlusion(  # noqa: PLR0913  each is a choice of the measurement
@@ -228,9 +190,7 @@ class _PlainFilm:
         return torch.cat(logits)
 
 
-def _measure(
-    film: _AskedFilm, grid: Grid, *, cover: Tensor, target: int, coarse: bool
-) -> Tensor:
+def _measure(film: _AskedFilm, grid: Grid, *, cover: Tensor, target: int, coarse: bool) -> Tensor:
     """Measure the probability that each patch holds: (patches,)."""
     nothing = Patch(0, 0, 1, 1)
     whole = film.ask([nothing], film.image).softmax(dim=1)[0, target]

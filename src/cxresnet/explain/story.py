@@ -17,8 +17,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from cxresnet.explain.film_lungs import FilmLungs, LungSource
+from cxresnet.explain.method import GREY
 from cxresnet.explain.mode import require_evaluation_mode
-from cxresnet.explain.occlusion import GREY
 from cxresnet.explain.zones import HEIGHTS, OUTSIDE, SIDES, ZONE_NAMES, compute_zones, sum_zones
 
 __all__ = ["Covering", "FilmStory", "compute_story", "compute_zone_shares", "list_coverings"]

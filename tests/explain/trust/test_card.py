@@ -20,7 +20,10 @@ from cxresnet.explain.trust.knowledge import measure_knowledge
 from cxresnet.explain.trust.markdown import render_markdown
 from cxresnet.explain.trust.record import MethodCard, TrustCard
 
-CONFIG = ExplainConfig(occlusion_window_share=0.1875, occlusion_stride_share=0.09375)
+# Grey, as these films are half noise, which a grey opening would clear away as if it were bright.
+CONFIG = ExplainConfig(
+    occlusion_window_share=0.1875, occlusion_stride_share=0.09375, occlusion_covers=("mean",)
+)
 CLASS_NAMES = ("normal", "ill")
 FILMS = 20
 

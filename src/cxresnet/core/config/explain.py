@@ -10,7 +10,7 @@ from cxresnet.core.config.section import Section
 
 __all__ = ["CoverName", "ExplainConfig", "MethodName"]
 
-CoverName = Literal["mean", "blur", "noise"]
+CoverName = Literal["clear", "blur", "mean", "noise"]
 
 MethodName = Literal[
     "occlusion",
@@ -33,11 +33,12 @@ class ExplainConfig(Section):
         methods: Which maps are computed, in the order in which they are shown.
         films_per_class: Most confident right, most confident wrong and least confident right
             films, each, of each class.
-        occlusion_window_share: Side of the covering patch, as a share of the film's side: 1/8 of
-            a film of 35 cm are about 4 cm.
+        occlusion_window_share: Side of the covering patch, as a share of the film's side: 1/6 of
+            a film of 35 cm are about 6 cm.
         occlusion_stride_share: Step of the patch, likewise; at most the patch itself.
-        occlusion_covers: What is laid over a patch: the film itself, blurred; the mean grey of the
-            training films; noise. The first makes the map, all of them the band of disagreement.
+        occlusion_covers: What is laid over a patch: the film cleared of what is bright and smaller
+            than the patch; the film blurred; the mean grey of the training films; noise. The first
+            makes the map, all of them the band of disagreement.
         occlusion_coarse_to_fine: Measure every second patch, and those in between only where
             something is to be seen. Quicker, and weak places are interpolated.
         integrated_gradients_steps: Points on the way from grey to the film.
@@ -59,9 +60,11 @@ class ExplainConfig(Section):
         default=("occlusion", "grad_cam", "integrated_gradients"), min_length=1
     )
     films_per_class: int = Field(default=2, ge=1, le=100)
-    occlusion_window_share: float = Field(default=0.125, gt=0, le=0.5)
+    occlusion_window_share: float = Field(default=1 / 6, gt=0, le=0.5)
     occlusion_stride_share: float = Field(default=0.0625, gt=0, le=0.5)
-    occlusion_covers: tuple[CoverName, ...] = Field(default=("blur", "mean", "noise"), min_length=1)
+    occlusion_covers: tuple[CoverName, ...] = Field(
+        default=("clear", "blur", "mean", "noise"), min_length=1
+    )
     occlusion_coarse_to_fine: bool = False
     integrated_gradients_steps: int = Field(default=32, ge=1, le=1000)
     gradient_samples: int = Field(default=32, ge=1, le=1000)

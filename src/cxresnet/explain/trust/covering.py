@@ -16,7 +16,7 @@ from cxresnet.explain.method import GREY
 __all__ = ["CELLS_ALONG_SIDE", "Areas", "compute_areas", "compute_edges", "order_cells"]
 
 CELLS_ALONG_SIDE = 8
-"""A cell is an eighth of the side, as the patch of occlusion: about 4 cm of a film of 35 cm."""
+"""A cell is an eighth of the side: about 4 cm of a film of 35 cm."""
 
 _CELLS_A_STEP = 4
 _BATCH = 64
