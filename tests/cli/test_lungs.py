@@ -33,7 +33,10 @@ def test_masks_contours_and_reasons_are_written(
     truth = np.asarray(Image.fromarray(drawn.lung_mask).resize((200, 180))) > 127
     assert mask.shape == (180, 200)
     assert 2 * ((mask > 0) & truth).sum() / ((mask > 0).sum() + truth.sum()) > 0.9
-    assert np.asarray(Image.open(out / good["contour"])).shape == (180, 200, 3)
+    contour = np.asarray(Image.open(out / good["contour"]))
+    assert contour.shape[1:] == (200, 3)
+    assert contour.shape[0] > 180, "a strip with the disclaimer stands below the film"
+    assert contour[180:].max() > 128
     assert good["refused"] == ""
     assert float(good["area_share"]) == pytest.approx((mask > 0).mean(), abs=1e-4)
     assert lying["mask"] == ""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from cxresnet.explain.zones import split_lungs
+
 __all__ = ["LUNG_REGION_NAMES", "compute_lung_regions", "compute_superpixels"]
 
 LUNG_REGION_NAMES = (
@@ -38,10 +40,9 @@ def compute_lung_regions(lung_mask: NDArray[np.bool_]) -> NDArray[np.int64]:
         (row, column), 0 to 6.
     """
     mask = lung_mask if lung_mask.any() else _draw_grid(lung_mask.shape)
-    rows, columns = np.indices((mask.shape[0], mask.shape[1]))
-    middle = columns[mask].mean()
+    rows = np.indices((mask.shape[0], mask.shape[1]))[0]
     regions: NDArray[np.int64] = np.zeros(mask.shape, np.int64)
-    for first, lung in ((1, mask & (columns <= middle)), (4, mask & (columns > middle))):
+    for first, lung in zip((1, 4), split_lungs(mask.astype(np.uint8)), strict=True):
         if not lung.any():
             continue
         top, bottom = rows[lung].min(), rows[lung].max() + 1

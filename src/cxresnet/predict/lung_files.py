@@ -9,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
+from cxresnet import DISCLAIMER
 from cxresnet.core.config.data import DataConfig
 from cxresnet.core.errors import FilmError
 from cxresnet.core.files import write_bytes
@@ -89,7 +90,8 @@ def _enlarge(lung: NDArray[np.bool_], shape: tuple[int, ...]) -> NDArray[np.bool
 def write_lung_pictures(out: Path, answers: Sequence[FileLungs]) -> Path:
     """Write a mask (255 in the lungs) and a contour for each film, and `lungs.csv` over all.
 
-    A film whose lungs were refused gets a contour, to see what was found, but no mask.
+    A film whose lungs were refused gets a contour, to see what was found, but no mask. A mask is of
+    the film's size; a contour has a strip below that says what it must not be used for.
 
     Args:
         out: The folder.
@@ -111,7 +113,7 @@ def _write_one(out: Path, number: int, answer: FileLungs) -> tuple[str | float, 
         return (str(answer.path), "", "", "", "", "", "", "", answer.reason)
     stem = f"{number:04d}-{answer.path.stem}"
     mask, contour = "", f"{stem}-contour.png"
-    write_bytes(out / contour, _encode(_draw_contour(film, right, left)))
+    write_bytes(out / contour, _encode(_add_foot(_draw_contour(film, right, left))))
     if not answer.reason:
         mask = f"{stem}-mask.png"
         write_bytes(out / mask, _encode(((right | left) * 255).astype(np.uint8)))
@@ -131,6 +133,16 @@ def _draw_contour(
     for lung, colour in ((right, _RIGHT_RGB), (left, _LEFT_RGB)):
         picture[lung & ~ndimage.binary_erosion(lung, iterations=width)] = colour
     return picture
+
+
+def _add_foot(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Put below the picture what it must not be used for, as small as it can be read."""
+    width = picture.shape[1]
+    size = max(8, min(width // 28, 28))
+    foot = Image.new("RGB", (width, 2 * size), "black")
+    font = ImageFont.load_default(size)
+    ImageDraw.Draw(foot).text((size // 2, size // 3), DISCLAIMER, fill="white", font=font)
+    return np.concatenate([picture, np.asarray(foot)])
 
 
 def _encode(pixels: NDArray[np.uint8]) -> bytes:
