@@ -14,7 +14,7 @@ def test_each_cell_has_a_shape_and_a_word(trust_card: TrustCard) -> None:
         ("✗", "fail"),
         ("–", "not tested"),
     ]
-    assert cells[0].number == "0.83 (0.70 to 0.90), n = 12"
+    assert cells[0].number == "0.83 (0.70 to\u00a00.90), n\u00a0=\u00a012"
     assert cells[5].number == ""
     assert len(cells) == len(view.rules)
 
