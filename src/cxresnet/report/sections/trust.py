@@ -96,6 +96,7 @@ def _build_cell(test: TestResult, title: str) -> CellView:
 def _show(estimate: Estimate) -> str:
     if estimate.value is None:
         return ""
+    number = f"n\u00a0=\u00a0{estimate.n}"
     if estimate.low is None or estimate.high is None:
-        return f"{estimate.value:.2f}, no interval, n\u00a0=\u00a0{estimate.n}"
-    return f"{estimate.value:.2f} ({estimate.low:.2f} to\u00a0{estimate.high:.2f}), n\u00a0=\u00a0{estimate.n}"
+        return f"{estimate.value:.2f}, no interval, {number}"
+    return f"{estimate.value:.2f} ({estimate.low:.2f} to\u00a0{estimate.high:.2f}), {number}"
