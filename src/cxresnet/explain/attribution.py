@@ -265,13 +265,12 @@ def _build_index(
     evaluation: Evaluation,
 ) -> ExplanationIndex:
     records = tuple(describe_method(method, maps[method.name]) for method in methods)
-    shared = [
-        compute_drawn_map(maps[record.name], patch_px=record.drawn_patch_px)
-        for record in records
-        if record.own_scale_limit is None
-    ]
+    # One method leads, lest a place or two where another adds up to much turn all pictures pale.
+    lead = next((record for record in records if record.own_scale_limit is None), None)
     return ExplanationIndex(
-        scale_limit=compute_scale_limit(np.concatenate(shared)) if shared else 1.0,
+        scale_limit=1.0
+        if lead is None
+        else compute_scale_limit(compute_drawn_map(maps[lead.name], patch_px=lead.drawn_patch_px)),
         class_names=evaluation.class_names,
         data_verdict=evaluation.data_verdict,
         versions=list_versions(),

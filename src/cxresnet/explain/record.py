@@ -131,7 +131,8 @@ class ExplanationIndex(_Record):
         disclaimer: What the pictures must not be used for.
         unit: Of the shared scale.
         data_verdict: What the training data betray, one sentence; "" if nobody asked.
-        scale_limit: Change of probability at both ends of the shared colour scale, above 0.
+        scale_limit: Change of probability at both ends of the shared colour scale, above 0; holds
+            all of the first method on it, and what lies beyond is drawn as the end.
         versions: Of what computed the maps.
         class_names: The classes in order.
         methods: In the order in which they are shown.

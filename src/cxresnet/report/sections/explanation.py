@@ -130,7 +130,7 @@ def _build_film(attributions: Attributions, row: int) -> FilmView:
                 address=build_map_address(
                     attributions, method, row, side_px=_SIDE_PX, outline=outline
                 ),
-                words=_describe_values(method, values),
+                words=_describe_values(method, values, limit=attributions.get_scale_limit(method)),
                 distrusted=method.distrusted,
                 lung_share=record.lung_shares.get(method.name),
             )
@@ -157,10 +157,12 @@ def _build_film(attributions: Attributions, row: int) -> FilmView:
     )
 
 
-def _describe_values(method: MethodRecord, drawn: NDArray[np.float32]) -> str:
+def _describe_values(method: MethodRecord, drawn: NDArray[np.float32], *, limit: float) -> str:
     """Say the value farthest from 0; of an own scale, its ends and its unit instead."""
     if method.own_scale_limit is None:
-        return f"strongest {float(drawn.flat[np.abs(drawn).argmax()]):+.3f}"
+        strongest = float(drawn.flat[np.abs(drawn).argmax()])
+        beyond = ", beyond the scale" if abs(strongest) > 1.001 * limit else ""
+        return f"strongest {strongest:+.3f}{beyond}"
     return f"own scale ±{method.own_scale_limit:g}, {method.unit}"
 
 
