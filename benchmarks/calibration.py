@@ -27,6 +27,7 @@ from cxresnet.evaluate.scores import build_lift, estimate
 from cxresnet.metrics.calibration import (
     build_calibration_statistics,
     compute_probabilities,
+    fit_calibration,
     fit_temperature,
 )
 from cxresnet.metrics.estimate import Estimate
@@ -50,21 +51,24 @@ def scale_by_temperature(fit: _Array, truth: _Labels, logits: _Array) -> _Array:
     return compute_probabilities(logits, temperature=fit_temperature(fit, truth))
 
 
-def scale_by_vector(fit: _Array, truth: _Labels, logits: _Array, *, factors: int) -> _Array:
-    """Vector scaling (Guo 2017): a factor (or one for all) and a shift a class.
+def scale_and_shift(fit: _Array, truth: _Labels, logits: _Array) -> _Array:
+    """What `evaluate` does."""
+    temperature, shifts = fit_calibration(fit, truth)
+    return compute_probabilities(logits, temperature=temperature, shifts=shifts)
 
-    Factors are held lightly at 1 and shifts at 0. One factor for all and a shift a class is what
-    Alexandari 2020 calls bias-corrected temperature scaling.
-    """
+
+def scale_by_vector(fit: _Array, truth: _Labels, logits: _Array) -> _Array:
+    """Vector scaling (Guo 2017): a factor and a shift a class, held lightly at 1 and 0."""
+    classes = fit.shape[1]
 
     def measure(numbers: _Array) -> float:
-        said = special.log_softmax(fit * numbers[:factors] + numbers[factors:], axis=1)
-        held = ((numbers[:factors] - 1) ** 2).sum() + (numbers[factors:] ** 2).sum()
+        said = special.log_softmax(fit * numbers[:classes] + numbers[classes:], axis=1)
+        held = ((numbers[:classes] - 1) ** 2).sum() + (numbers[classes:] ** 2).sum()
         return float(PENALTY * held / len(fit) - said[np.arange(len(fit)), truth].mean())
 
-    start = np.concatenate([np.ones(factors), np.zeros(fit.shape[1])])
+    start = np.concatenate([np.ones(classes), np.zeros(classes)])
     found = optimize.minimize(measure, start, method="L-BFGS-B").x
-    return compute_probabilities(logits * found[:factors] + found[factors:])
+    return compute_probabilities(logits * found[:classes] + found[classes:])
 
 
 def fit_each_class(fit: _Array, truth: _Labels, logits: _Array, *, isotonic: bool) -> _Array:
@@ -93,8 +97,8 @@ def _compute_odds(logits: _Array, index: int) -> _Array:
 WAYS: dict[str, _Way] = {
     "one temperature": scale_by_temperature,
     "as it is": leave,
-    "temperature and a shift a class": lambda *tables: scale_by_vector(*tables, factors=1),
-    "vector scaling": lambda *tables: scale_by_vector(*tables, factors=tables[0].shape[1]),
+    "temperature and a shift a class": scale_and_shift,
+    "vector scaling": scale_by_vector,
     "Platt, class by class": lambda *tables: fit_each_class(*tables, isotonic=False),
     "isotonic, class by class": lambda *tables: fit_each_class(*tables, isotonic=True),
 }

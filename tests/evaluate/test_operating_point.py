@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -12,6 +13,8 @@ from cxresnet.evaluate.operating_point import (
     decide,
     judge,
 )
+from cxresnet.evaluate.record import OperatingPoint
+from cxresnet.metrics.calibration import compute_probabilities, fit_temperature
 from cxresnet.predict import Predictions
 
 _EVEN = np.full(3, 1 / 3)
@@ -31,6 +34,12 @@ def _build_two_class_films(probabilities: list[float], truth: list[int]) -> Pred
         ),
         class_names=("a", "b"),
     )
+
+
+def _undo(point: OperatingPoint) -> tuple[float, ...]:
+    """Take the shifts out of the weights: what each class weighs beside plain probabilities."""
+    weights = np.array(point.weights) * np.exp(point.shifts or 0.0)
+    return tuple((weights / weights.mean()).tolist())
 
 
 def test_the_largest_weighted_probability_wins() -> None:
@@ -76,15 +85,39 @@ def test_auto_stays_with_the_plain_rule_where_nothing_is_gained(
 ) -> None:
     point = choose_operating_point(draw_predictions(600), class_shares=_EVEN)
     assert point.rule == "argmax"
-    assert point.weights == (1.0, 1.0, 1.0)
+    assert _undo(point) == pytest.approx((1.0, 1.0, 1.0))
     assert set(point.scores) == {"argmax", "balanced", "youden"}
 
 
 def test_balanced_weights_are_the_inverse_of_the_training_shares() -> None:
     films = _build_two_class_films([0.2, 0.9, 0.4, 0.6], [0, 1, 0, 1])
     point = choose_operating_point(films, class_shares=np.array([0.8, 0.2]), rule="balanced")
-    # 1/.8 = 1.25 and 1/.2 = 5, mean 3.125.
-    assert point.weights == pytest.approx((0.4, 1.6))
+    # 1/.8 = 1.25 and 1/.2 = 5: the second class weighs 4 times the first where the rule was chosen,
+    # which is at the temperature alone.
+    first, second = _undo(point)
+    alone = fit_temperature(films.logits, films.truth)
+    assert (second / first) ** (point.temperature / alone) == pytest.approx(4)
+
+
+@pytest.mark.parametrize("rule", ["argmax", "balanced", "youden"])
+def test_shifts_change_what_is_said_and_not_what_is_decided(
+    draw_predictions: Callable[..., Predictions], rule: Literal["argmax", "balanced", "youden"]
+) -> None:
+    # A network that says the last class too often, by 2 in log-odds.
+    fair = draw_predictions(600, skill=1.0)
+    greedy = replace(fair, logits=fair.logits + np.array([0, 0, 2], dtype=np.float32))
+    shares = np.array([0.5, 0.3, 0.2])
+    point = choose_operating_point(greedy, class_shares=shares, rule=rule)
+
+    said = judge(greedy, point)
+    assert point.shifts[2] < min(point.shifts[:2]) - 1
+    assert np.mean(said.probabilities[:, 2]) == pytest.approx(np.mean(fair.truth == 2), abs=0.02)
+    alone = fit_temperature(greedy.logits, greedy.truth)
+    undone = np.array(_undo(point)) ** (point.temperature / alone)
+    plain = compute_probabilities(greedy.logits, temperature=alone)
+    assert said.predicted.tolist() == decide(plain, undone).tolist()
+    if rule == "argmax":
+        assert said.predicted.tolist() == greedy.logits.argmax(axis=1).tolist()
 
 
 def test_a_network_too_sure_of_itself_is_cooled(
@@ -113,7 +146,7 @@ def test_hardly_any_validation_films_leave_the_plain_rule(
     few = draw_predictions(6).select(np.arange(6) < films)
     point = choose_operating_point(few, class_shares=_EVEN)
     assert point.rule == "argmax"
-    assert point.weights == (1.0, 1.0, 1.0)
+    assert _undo(point) == pytest.approx((1.0, 1.0, 1.0))
 
 
 def test_one_class_alone_cannot_compare_rules(draw_predictions: Callable[..., Predictions]) -> None:

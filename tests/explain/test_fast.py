@@ -113,12 +113,18 @@ def test_the_temperature_counts() -> None:
 def test_several_networks_that_answer_together() -> None:
     members = [build_awake(preset="nano", seed=seed) for seed in (1, 2, 3)]
     ensemble = CXResNetEnsemble(members).eval()
-    check(CalibratedNetwork(ensemble, temperature=1.5), height=33, width=32)
+    check(CalibratedNetwork(ensemble, temperature=1.5, shifts=(1.0, 0.0, -1.0)), height=33, width=32)
 
 
 def test_several_networks_of_another_kind_are_left_to_others() -> None:
     members = [build_awake(preset="nano", norm="group", seed=seed) for seed in (1, 2)]
     assert build_fast_network(CXResNetEnsemble(members).eval()) is None
+
+
+def test_the_shifts_count() -> None:
+    shifts = (0.5, -1.5, 1.0)
+    model = CalibratedNetwork(build_awake(preset="nano"), temperature=0.8, shifts=shifts)
+    check(model, height=32, width=32)
 
 
 def test_without_the_operations_of_onednn_it_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ from cxresnet.metrics.calibration import (
     build_calibration_statistics,
     compute_probabilities,
     compute_reliability_bins,
+    fit_calibration,
     fit_temperature,
 )
 from cxresnet.metrics.statistic import compute_value
@@ -80,6 +81,37 @@ def test_the_temperature_that_made_the_logits_is_found(temperature: float) -> No
     chances = compute_probabilities(logits)
     truth = (generator.random((20_000, 1)) > chances.cumsum(axis=1)).sum(axis=1).clip(max=2)
     assert fit_temperature(logits * temperature, truth) == pytest.approx(temperature, rel=0.05)
+
+
+def test_the_temperature_and_the_shifts_that_made_the_logits_are_found() -> None:
+    generator = np.random.default_rng(1)
+    logits = generator.normal(size=(20_000, 3)) * 2
+    chances = compute_probabilities(logits, temperature=1.5, shifts=(0.5, 0.5, -1.0))
+    truth = (generator.random((20_000, 1)) > chances.cumsum(axis=1)).sum(axis=1).clip(max=2)
+    temperature, shifts = fit_calibration(logits, truth)
+    assert temperature == pytest.approx(1.5, rel=0.05)
+    assert shifts == pytest.approx((0.5, 0.5, -1.0), abs=0.05)
+
+
+@pytest.mark.parametrize(("films", "most"), [(2, 0.70), (20, 0.97), (200, 0.998)])
+def test_a_few_films_that_are_all_right_leave_doubt(films: int, most: float) -> None:
+    truth = np.arange(films) % 2
+    logits = 5.0 * np.eye(2)[truth]
+    temperature, shifts = fit_calibration(logits, truth)
+    assert shifts == pytest.approx((0, 0), abs=1e-3)
+    said = compute_probabilities(logits, temperature=temperature, shifts=shifts)
+    assert 0.5 < said[0, 0] < most
+
+
+def test_a_class_that_validation_does_not_have_is_not_ruled_out() -> None:
+    logits = np.random.default_rng(0).normal(size=(100, 3))
+    _, shifts = fit_calibration(logits, logits[:, :2].argmax(axis=1))
+    assert shifts[2] > -5
+
+
+def test_without_films_the_calibration_changes_nothing() -> None:
+    nothing = fit_calibration(np.zeros((0, 2)), np.zeros(0, dtype=np.int64))
+    assert nothing == (1.0, (0.0, 0.0))
 
 
 @pytest.mark.parametrize("films", [2, 20, 200])

@@ -17,7 +17,6 @@ from cxresnet.evaluate.selective import (
     name_set,
     read_selective,
 )
-from cxresnet.metrics.calibration import compute_probabilities
 from cxresnet.metrics.conformal import build_prediction_sets
 
 __all__ = ["Answer", "AnswerRule", "read_answer_rule"]
@@ -61,7 +60,7 @@ class AnswerRule:
             probabilities: The network's own, before calibration, one a class, in order.
         """
         logits = np.log(np.maximum(np.array([probabilities]), _SMALLEST))
-        calibrated = compute_probabilities(logits, temperature=self.point.temperature)
+        calibrated = self.point.calibrate(logits)
         names = self.selective.class_names
         members = build_prediction_sets(calibrated, self.selective.thresholds)[0]
         decided = decide(calibrated, np.array(self.point.weights))

@@ -1,4 +1,4 @@
-"""Whether a probability of 0.7 means seven of ten, before and after the temperature."""
+"""Whether a probability of 0.7 means seven of ten, before and after calibration."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class CalibrationBin(Record):
 
 
 class ClassCalibration(Record):
-    """The calibration line of one class against the rest, after the temperature.
+    """The calibration line of one class against the rest, after calibration.
 
     Attributes:
         class_name: The class.
@@ -44,10 +44,10 @@ class ClassCalibration(Record):
 class Calibration(Record):
     """Whether 0.7 means seven of ten.
 
-    "Before" means: on the network's own probabilities, without the temperature.
+    "Before" means: on the network's own probabilities, not calibrated.
 
     Attributes:
-        bins: After the temperature.
+        bins: After calibration.
         bins_before: Before it.
         expected_calibration_error: Mean distance of confidence and accuracy (ECE), 0 to 1. Above 0
             also for perfect probabilities, see `noise`.

@@ -34,7 +34,7 @@ def build_calibration(
     Args:
         judged: The films.
         estimates: Of `list_statistics`.
-        before: Probabilities before the temperature, (films, classes).
+        before: Probabilities before calibration, (films, classes).
         group_ids: Patient with duplicates, one a film.
         config: Has the seed.
     """

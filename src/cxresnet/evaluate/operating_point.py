@@ -1,4 +1,4 @@
-"""How probabilities become a class: temperature and weights, chosen on validation films only."""
+"""How logits become probabilities and these a class, chosen on validation films only."""
 
 from __future__ import annotations
 
@@ -10,7 +10,11 @@ from numpy.typing import NDArray
 
 from cxresnet.core.seeding import build_generator
 from cxresnet.evaluate.record import OperatingPoint
-from cxresnet.metrics.calibration import compute_probabilities, fit_temperature
+from cxresnet.metrics.calibration import (
+    compute_probabilities,
+    fit_calibration,
+    fit_temperature,
+)
 from cxresnet.metrics.classification import Judged, build_headline_statistics
 from cxresnet.metrics.ranking import compute_roc_points
 from cxresnet.metrics.statistic import compute_value
@@ -49,10 +53,11 @@ def choose_operating_point(
     rule: RuleName | Literal["auto"] = "auto",
     seed: int = 0,
 ) -> OperatingPoint:
-    """Choose temperature and weights on validation films.
+    """Choose temperature, shifts and weights on validation films.
 
     With "auto" the rules are compared by balanced accuracy, each film judged by a rule that was
-    fitted on the other patients; a rule with more freedom is taken only for a gain of 0.01.
+    fitted on the other patients; a rule with more freedom is taken only for a gain of 0.01. The
+    rules look at probabilities without shifts, where each class weighs what it weighed in training.
 
     Args:
         validation: Films without a known class are passed over.
@@ -77,9 +82,13 @@ def choose_operating_point(
             scores[name] = score
     chosen = _take_best(scores) if rule == "auto" else rule
     weights = fits[chosen](probabilities, known.truth)
+    calibrated, shifts = fit_calibration(known.logits, known.truth)
+    # The same decisions, from the probabilities that are shown.
+    weights = np.exp(np.log(weights) * temperature / calibrated - np.array(shifts))
     return OperatingPoint(
         rule=chosen,
-        temperature=temperature,
+        temperature=calibrated,
+        shifts=shifts,
         weights=tuple((weights / weights.mean()).tolist()),
         chosen_on=f"{len(known)} validation films",
         scores={name: scores[name] for name in scores},
@@ -94,7 +103,7 @@ def decide(probabilities: _Array, weights: _Array) -> NDArray[np.int64]:
 
 def judge(predictions: Predictions, point: OperatingPoint) -> Judged:
     """Apply an operating point to films whose class is known."""
-    probabilities = compute_probabilities(predictions.logits, temperature=point.temperature)
+    probabilities = point.calibrate(predictions.logits)
     return Judged(
         class_names=predictions.class_names,
         truth=predictions.truth,

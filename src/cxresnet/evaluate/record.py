@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field, JsonValue, ValidationError
 
 from cxresnet import DISCLAIMER
@@ -29,6 +31,7 @@ from cxresnet.evaluate.results import (
     SourceCount,
     WorstSlice,
 )
+from cxresnet.metrics.calibration import compute_probabilities
 from cxresnet.metrics.estimate import Estimate
 
 __all__ = [
@@ -56,12 +59,15 @@ class OperatingPoint(Record):
     """How probabilities become a class; chosen on validation films only.
 
     A film is called the class with the largest `weights[c] * probability[c]`, where the
-    probabilities are softmax(logits / temperature).
+    probabilities are softmax(logits / temperature + shifts).
 
     Attributes:
-        rule: "argmax" (weights 1), "balanced" (1 / share of the class among the training films)
-            or "youden" (1 / the probability at the best sensitivity + specificity of each class).
+        rule: "argmax" (the largest logit), "balanced" (1 / share of the class among the training
+            films) or "youden" (1 / the probability at the best sensitivity + specificity of each
+            class).
         temperature: The logits are divided by it; above 1 the network was too sure of itself.
+        shifts: One a class, in log-odds; above 0 the network said the class too rarely. Empty for
+            none. They change what is shown, not what is decided: the weights take them back.
         weights: One a class, mean 1.
         chosen_on: Which films chose it.
         scores: Balanced accuracy of each rule on those films, each film judged by a rule that was
@@ -70,9 +76,14 @@ class OperatingPoint(Record):
 
     rule: Literal["argmax", "balanced", "youden"]
     temperature: float
+    shifts: tuple[float, ...] = ()
     weights: tuple[float, ...]
     chosen_on: str
     scores: dict[str, float]
+
+    def calibrate(self, logits: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Compute the probabilities that are shown, (films, classes), of logits of that shape."""
+        return compute_probabilities(logits, temperature=self.temperature, shifts=self.shifts)
 
 
 class LedgerRow(Record):

@@ -179,7 +179,7 @@ def list_statistics(judged: Judged, *, before: NDArray[np.float64]) -> tuple[Sta
 
     Args:
         judged: The films.
-        before: Probabilities before the temperature, (films, classes).
+        before: Probabilities before calibration, (films, classes).
     """
     by_class = (
         statistic

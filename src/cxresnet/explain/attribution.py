@@ -125,7 +125,9 @@ def run_explain(run: RunFolder, *, config: ExplainConfig, asked: Asked = "all") 
     point = evaluation.operating_point
     material = JudgedMaterial(
         predictor=predictor,
-        network=CalibratedNetwork(predictor.model, temperature=point.temperature),
+        network=CalibratedNetwork(
+            predictor.model, temperature=point.temperature, shifts=point.shifts
+        ),
         judged=judge(predictions, point),
         image_ids=predictions.image_ids,
         group_ids=predictions.group_ids,
@@ -160,7 +162,7 @@ def compute_attributions(
     """Choose films and compute their maps.
 
     What is explained is the class that the operating point decides for, and the unit is change of
-    its probability after the temperature: the same that the test reports. Where the test averages
+    its probability after calibration: the same that the test reports. Where the test averages
     several views of a film, the film itself is explained.
 
     Args:
@@ -226,7 +228,8 @@ def explain_choices(  # noqa: PLR0913  the films, the network, and what was foun
     now = predictor.predict_films(films, test_views=evaluation.provenance.test_views > 1)
     _require_same_logits(now, predictions.logits[[choice.row for choice in choices]])
     methods = build_methods(config.methods, config, side_px=films.shape[-1])
-    network = CalibratedNetwork(predictor.model, temperature=evaluation.operating_point.temperature)
+    point = evaluation.operating_point
+    network = CalibratedNetwork(predictor.model, temperature=point.temperature, shifts=point.shifts)
     lungs = [choose_lungs(film, test.lung_mask(row)) for film, row in zip(films, rows, strict=True)]
     lung_masks = np.stack([one.mask for one in lungs])
     found = explain_films(

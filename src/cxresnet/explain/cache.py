@@ -45,7 +45,7 @@ class MapCache:
 
     Attributes:
         folder: Made when the first map is written.
-        network_hash: SHA-256 of weights, temperature and versions.
+        network_hash: SHA-256 of weights, calibration and versions.
     """
 
     folder: Path
@@ -99,6 +99,7 @@ def open_map_cache(folder: Path, network: nn.Module, *, versions: dict[str, str]
     """
     total = hashlib.sha256(json.dumps(versions, sort_keys=True).encode())
     total.update(str(getattr(network, "temperature", 1.0)).encode())
+    total.update(str(getattr(network, "shifts", ())).encode())
     # The architecture too: two may have the same weights.
     total.update(str(network).encode())
     for name, value in sorted(network.state_dict().items()):

@@ -1,13 +1,15 @@
-"""The network as it is judged: its logits over the temperature that validation chose."""
+"""The network as it is judged: its logits, calibrated as validation chose."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from torch import Tensor, nn
 
 from cxresnet.explain.mode import require_evaluation_mode
 from cxresnet.model.ensemble import Network
 
-__all__ = ["CalibratedNetwork"]
+__all__ = ["CalibratedNetwork", "calibrate_logits"]
 
 
 class CalibratedNetwork(nn.Module):
@@ -15,10 +17,13 @@ class CalibratedNetwork(nn.Module):
 
     Attributes:
         network: Is not changed.
-        temperature: Above 0.
+        temperature: Above 0; logits are divided by it.
+        shifts: Added then, one a class; empty for none.
     """
 
-    def __init__(self, network: Network, *, temperature: float) -> None:
+    def __init__(
+        self, network: Network, *, temperature: float, shifts: Sequence[float] = ()
+    ) -> None:
         """Wrap a network.
 
         Raises:
@@ -28,6 +33,7 @@ class CalibratedNetwork(nn.Module):
         super().__init__()
         self.network = network
         self.temperature = temperature
+        self.shifts = tuple(shifts)
         self.eval()
 
     @property
@@ -38,4 +44,10 @@ class CalibratedNetwork(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Compute calibrated logits, (batch, class), of images as the network takes them."""
         logits: Tensor = self.network(images)
-        return logits / self.temperature
+        return calibrate_logits(logits, temperature=self.temperature, shifts=self.shifts)
+
+
+def calibrate_logits(logits: Tensor, *, temperature: float, shifts: Sequence[float]) -> Tensor:
+    """Divide logits, (batch, class), by the temperature, and add the shifts."""
+    scaled = logits / temperature
+    return scaled + scaled.new_tensor(shifts) if len(shifts) else scaled

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from cxresnet.explain.calibrated import CalibratedNetwork
+from cxresnet.explain.calibrated import CalibratedNetwork, calibrate_logits
 from cxresnet.explain.folded import FoldedBlock, FoldedGate, can_fold, fold_block, fold_conv
 from cxresnet.explain.local import (
     LocalStep,
@@ -61,6 +61,7 @@ class FastNetwork:
         blocks: All other blocks.
         head: From means of the last map to logits.
         temperature: That the logits are divided by.
+        shifts: That are added then, one a class; empty for none.
     """
 
     stem: tuple[LocalStep, ...]
@@ -68,6 +69,7 @@ class FastNetwork:
     blocks: tuple[FoldedBlock, ...]
     head: nn.Linear
     temperature: float
+    shifts: tuple[float, ...]
 
     def remember(self, image: Tensor) -> RememberedFilm:
         """Take one film, (1, height, width), normalised, through the first layers."""
@@ -84,7 +86,7 @@ class FastNetwork:
         for block in self.blocks:
             features = block(features)
         logits: Tensor = self.head(features.mean(dim=(2, 3)))
-        return logits / self.temperature
+        return calibrate_logits(logits, temperature=self.temperature, shifts=self.shifts)
 
 
 @dataclass(frozen=True, eq=False)
@@ -202,18 +204,20 @@ def build_fast_network(model: nn.Module) -> FastNetwork | FastEnsemble | None:
     Args:
         model: In evaluation mode.
     """
-    network, temperature = model, 1.0
+    network, temperature, shifts = model, 1.0, tuple[float, ...]()
     if isinstance(model, CalibratedNetwork):
-        network, temperature = model.network, model.temperature
+        network, temperature, shifts = model.network, model.temperature, model.shifts
     if isinstance(network, CXResNetEnsemble) and all(map(can_fold, network.networks)):
-        members = (_take_apart(one, temperature=temperature) for one in network.networks)
+        members = (_take_apart(one, temperature=temperature, shifts=shifts) for one in network.networks)
         return FastEnsemble(tuple(members))
     if isinstance(network, CXResNet) and can_fold(network):
-        return _take_apart(network, temperature=temperature)
+        return _take_apart(network, temperature=temperature, shifts=shifts)
     return None
 
 
-def _take_apart(network: CXResNet, *, temperature: float) -> FastNetwork:
+def _take_apart(
+    network: CXResNet, *, temperature: float, shifts: tuple[float, ...]
+) -> FastNetwork:
     blocks = [block for stage in network.stages for block in stage.children()]
     first = _take_first_block(blocks[0])
     return FastNetwork(
@@ -222,6 +226,7 @@ def _take_apart(network: CXResNet, *, temperature: float) -> FastNetwork:
         blocks=tuple(fold_block(block) for block in blocks[0 if first is None else 1 :]),
         head=network.head,
         temperature=temperature,
+        shifts=shifts,
     )
 
 

@@ -1,7 +1,8 @@
-"""Whether a probability of 0.7 means seven of ten, and the one number that mends most of it."""
+"""Whether a probability of 0.7 means seven of ten, and the few numbers that mend most of it."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +17,7 @@ __all__ = [
     "build_calibration_statistics",
     "compute_probabilities",
     "compute_reliability_bins",
+    "fit_calibration",
     "fit_temperature",
 ]
 
@@ -24,6 +26,8 @@ BIN_COUNT = 15
 
 _LOWEST, _HIGHEST = 0.05, 20.0
 _SMALLEST = 1e-12
+_HOLDING_FILMS = 5.0
+"""Of 1, 5 and 20 the best or as good as it on the validation films of six networks."""
 
 _Array = NDArray[np.float64]
 
@@ -74,9 +78,19 @@ class _MeanLoss:
         return divide(weights @ self.losses, weights.sum(axis=1))
 
 
-def compute_probabilities(logits: NDArray[np.floating], *, temperature: float = 1.0) -> _Array:
-    """Compute softmax(logits / temperature), (films, classes); rows sum to 1."""
+def compute_probabilities(
+    logits: NDArray[np.floating], *, temperature: float = 1.0, shifts: Sequence[float] = ()
+) -> _Array:
+    """Compute softmax(logits / temperature + shifts), (films, classes); rows sum to 1.
+
+    Args:
+        logits: (films, classes).
+        temperature: Above 0.
+        shifts: One a class, in log-odds; empty for none.
+    """
     scaled = np.asarray(logits, dtype=np.float64) / temperature
+    if len(shifts):
+        scaled = scaled + np.asarray(shifts, dtype=np.float64)
     probabilities: _Array = special.softmax(scaled, axis=1)
     return probabilities
 
@@ -113,6 +127,45 @@ def fit_temperature(logits: NDArray[np.floating], truth: NDArray[np.int64]) -> f
     bounds = (np.log(_LOWEST), np.log(_HIGHEST))
     found = optimize.minimize_scalar(loss, bounds=bounds, method="bounded")
     return float(np.exp(found.x))
+
+
+def fit_calibration(
+    logits: NDArray[np.floating], truth: NDArray[np.int64]
+) -> tuple[float, tuple[float, ...]]:
+    """Find a temperature and a shift for each class, together, on films whose class is known.
+
+    A temperature alone cannot mend a network that was taught to weigh a rare class like a common
+    one: it says that class too often, however sure it is. Both are held, with the weight of five
+    films, at what needs the fewest: the temperature alone, and no shifts.
+
+    Args:
+        logits: Of validation films, (films, classes).
+        truth: Their true classes, (films,).
+
+    Returns:
+        The temperature, and the shifts, (classes,), in log-odds, mean 0; 1 and zeros where there is
+        no film.
+
+    References:
+        Alexandari et al. 2020, "Maximum likelihood with bias-corrected calibration is hard-to-beat
+        at label shift adaptation": bias-corrected temperature scaling.
+    """
+    exact = np.asarray(logits, dtype=np.float64)
+    classes = exact.shape[1]
+    if not len(truth):
+        return 1.0, (0.0,) * classes
+    alone, films = fit_temperature(exact, truth), np.arange(len(truth))
+
+    def loss(numbers: _Array) -> float:
+        warmer, shifts = numbers[0], numbers[1:]
+        said = special.log_softmax(exact / (alone * np.exp(warmer)) + shifts, axis=1)
+        held = _HOLDING_FILMS * (warmer**2 + (shifts**2).sum()) / len(truth)
+        return float(held - said[films, truth].mean())
+
+    bounds = [(np.log(_LOWEST / alone), np.log(_HIGHEST / alone)), *[(None, None)] * classes]
+    found = optimize.minimize(loss, np.zeros(1 + classes), method="L-BFGS-B", bounds=bounds).x
+    shifts = found[1:] - found[1:].mean()
+    return float(alone * np.exp(found[0])), tuple(shifts.tolist())
 
 
 def compute_reliability_bins(

@@ -19,7 +19,7 @@ def test_reliability_is_drawn_before_and_after_the_temperature(evaluation: Evalu
     view = _view(evaluation)
     assert view.before is not None
     assert view.after is not None
-    assert "before the temperature" in view.before.words
+    assert "before calibration" in view.before.words
     assert len(view.decisions) == len(view.thresholds) == 3
 
 

@@ -99,7 +99,8 @@ def measure_run(
     )
     if not rows:
         raise RunFolderError("No film of the test has a known class; there is nothing to test.")
-    network = CalibratedNetwork(predictor.model, temperature=evaluation.operating_point.temperature)
+    point = evaluation.operating_point
+    network = CalibratedNetwork(predictor.model, temperature=point.temperature, shifts=point.shifts)
     trust, found = _gather_films(predictor, test, judged, rows=rows)
     context = CardContext(
         class_names=predictions.class_names,

@@ -52,7 +52,7 @@ class ProbabilitiesView:
 
     Attributes:
         evaluation: The numbers.
-        before: Reliability before the temperature; None without films.
+        before: Reliability before calibration; None without films.
         after: Reliability after it.
         thresholds: By class and aim.
         ppv: Curves over prevalence, one a class that has one, in the order of the classes.
@@ -132,7 +132,7 @@ def _draw_reliability(name: str, bins: Sequence[CalibrationBin]) -> Drawing | No
         axes.set(xlabel="highest probability, as said", ylabel="share that was right")
 
     words = (
-        f"Reliability {name} the temperature: the probability said across, the share that was "
+        f"Reliability {name} calibration: the probability said across, the share that was "
         "right upwards."
     )
     return draw_svg(f"reliability-{name}", draw, words=words, size_inches=_SIZE_INCHES)
