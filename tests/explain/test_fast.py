@@ -113,7 +113,9 @@ def test_the_temperature_counts() -> None:
 def test_several_networks_that_answer_together() -> None:
     members = [build_awake(preset="nano", seed=seed) for seed in (1, 2, 3)]
     ensemble = CXResNetEnsemble(members).eval()
-    check(CalibratedNetwork(ensemble, temperature=1.5, shifts=(1.0, 0.0, -1.0)), height=33, width=32)
+    check(
+        CalibratedNetwork(ensemble, temperature=1.5, shifts=(1.0, 0.0, -1.0)), height=33, width=32
+    )
 
 
 def test_several_networks_of_another_kind_are_left_to_others() -> None:

@@ -208,16 +208,16 @@ def build_fast_network(model: nn.Module) -> FastNetwork | FastEnsemble | None:
     if isinstance(model, CalibratedNetwork):
         network, temperature, shifts = model.network, model.temperature, model.shifts
     if isinstance(network, CXResNetEnsemble) and all(map(can_fold, network.networks)):
-        members = (_take_apart(one, temperature=temperature, shifts=shifts) for one in network.networks)
+        members = (
+            _take_apart(one, temperature=temperature, shifts=shifts) for one in network.networks
+        )
         return FastEnsemble(tuple(members))
     if isinstance(network, CXResNet) and can_fold(network):
         return _take_apart(network, temperature=temperature, shifts=shifts)
     return None
 
 
-def _take_apart(
-    network: CXResNet, *, temperature: float, shifts: tuple[float, ...]
-) -> FastNetwork:
+def _take_apart(network: CXResNet, *, temperature: float, shifts: tuple[float, ...]) -> FastNetwork:
     blocks = [block for stage in network.stages for block in stage.children()]
     first = _take_first_block(blocks[0])
     return FastNetwork(
