@@ -105,6 +105,21 @@ def test_evaluating_twice_gives_the_same_numbers(run: RunFolder, config: Evaluat
     assert once.baselines == again.baselines
 
 
+def test_openings_cut_off_at_the_end_of_the_ledger_are_missed(
+    run: RunFolder, config: EvaluateConfig
+) -> None:
+    run_evaluate(run, config=config)
+    ledger = run.read_dataset_path() / "test_openings.csv"
+    first, whole = ledger.read_text().splitlines()[:1], ledger.read_text()
+    ledger.write_text("\n".join(first) + "\n")
+
+    with pytest.raises(DatasetError, match=r"opening 1 of .* is not in it"):
+        run_evaluate(run, config=config)
+
+    ledger.write_text(whole)
+    assert run_evaluate(run, config=config).provenance.openings == 2
+
+
 def test_views_are_averaged_if_asked(run: RunFolder, config: EvaluateConfig) -> None:
     plain = run_evaluate(run, config=config)
     assert plain.provenance.test_views == 1

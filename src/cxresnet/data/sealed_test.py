@@ -2,6 +2,8 @@
 
 Each row of `test_openings.csv` says when, why, for which run and network and under which config it
 was opened, and holds the hash of the row before it. Changing or taking out a row breaks the chain.
+Rows cut off at the end leave a whole chain: `evaluate` compares it with what the run remembers of
+it. Who writes ledger and runs anew, hash by hash, is not found out.
 """
 
 from __future__ import annotations

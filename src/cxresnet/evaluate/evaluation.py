@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from cxresnet.core.config.evaluate import EvaluateConfig
-from cxresnet.core.errors import DatasetError
+from cxresnet.core.errors import DatasetError, RunFolderError
 from cxresnet.core.finding import read_findings
 from cxresnet.core.run_folder import RunFolder
 from cxresnet.data.augment import build_test_views
@@ -18,7 +18,12 @@ from cxresnet.evaluate.before_opening import Settled, choose_point, settle
 from cxresnet.evaluate.clinical import resolve_prevalences
 from cxresnet.evaluate.external import EXTERNAL_NAME, compare_with_internal, write_external
 from cxresnet.evaluate.from_predictions import Background, evaluate_predictions
-from cxresnet.evaluate.judged_films import JudgedFilms, open_other_films, open_test_films
+from cxresnet.evaluate.judged_films import (
+    JudgedFilms,
+    open_other_films,
+    open_test_films,
+    require_remembered_openings,
+)
 from cxresnet.evaluate.left_out_sources import (
     LEAVE_ONE_SOURCE_OUT_NAME,
     read_leave_one_source_out,
@@ -33,7 +38,12 @@ from cxresnet.evaluate.members import (
 )
 from cxresnet.evaluate.opener import compute_network_hash, describe_opener
 from cxresnet.evaluate.operating_point import judge
-from cxresnet.evaluate.record import Evaluation, write_evaluation
+from cxresnet.evaluate.record import (
+    Evaluation,
+    LedgerRow,
+    read_evaluation,
+    write_evaluation,
+)
 from cxresnet.evaluate.results import GapScore
 from cxresnet.evaluate.selective import (
     SELECTIVE_NAME,
@@ -82,6 +92,7 @@ def run_evaluate(
     asked = ask_networks(predictor, partial(_predict_validation, home=home, config=config))
     validation = asked.together
     settled = settle(validation, home=home, config=config)
+    require_remembered_openings(home, _read_remembered_openings(run, home))
     opener = describe_opener(run, reason="evaluate", config=config)
     judged = (
         open_test_films(home, opener)
@@ -109,6 +120,15 @@ def run_evaluate(
     write_evaluation(folder / "metrics.json", evaluation)
     _LOGGER.info("judged %d films of %s", evaluation.films, evaluation.name)
     return evaluation
+
+
+def _read_remembered_openings(run: RunFolder, home: PreparedDataset) -> tuple[LedgerRow, ...]:
+    """Read the ledger as it was when the run was last evaluated on these films, if it was."""
+    try:
+        provenance = read_evaluation(run.metrics).provenance
+    except RunFolderError:
+        return ()
+    return provenance.ledger if provenance.dataset_hash == home.dataset_hash else ()
 
 
 def _judge_members(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,12 @@ from cxresnet.data.sealed_test import Opener, Opening, read_ledger
 from cxresnet.evaluate.record import LedgerRow
 from cxresnet.predict.predictor import Predictor
 
-__all__ = ["JudgedFilms", "open_other_films", "open_test_films"]
+__all__ = [
+    "JudgedFilms",
+    "open_other_films",
+    "open_test_films",
+    "require_remembered_openings",
+]
 
 _REASON = "evaluate"
 """Openings for numbers begin with it."""
@@ -79,6 +85,26 @@ def open_test_films(home: PreparedDataset, opener: Opener) -> JudgedFilms:
         crossing_films=count_crossing_films(home.manifest),
         ledger=tuple(_describe_opening(opening) for opening in ledger),
     )
+
+
+def require_remembered_openings(home: PreparedDataset, remembered: Sequence[LedgerRow]) -> None:
+    """Refuse a ledger from which openings were cut off at the end: its chain would not show it.
+
+    Args:
+        home: The dataset.
+        remembered: The ledger as it was when the run was evaluated before.
+
+    Raises:
+        DatasetError: An opening is missing or another one.
+    """
+    kept = [_describe_opening(opening) for opening in read_ledger(home.path / LEDGER_NAME)]
+    for row, now in zip_longest(remembered, kept[: len(remembered)]):
+        if row != now:
+            raise DatasetError(
+                f"The ledger of test openings was altered: opening {row.number} of "
+                f"{row.opened_utc}, which the run remembers, is not in it. Put the ledger back, or "
+                "prepare again."
+            )
 
 
 def count_crossing_films(manifest: pd.DataFrame) -> int:
