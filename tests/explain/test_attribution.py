@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from cxresnet.evaluate.evaluation import evaluate_predictions
 from cxresnet.evaluate.record import OperatingPoint
 from cxresnet.explain.attribution import compute_attributions, run_explain
 from cxresnet.explain.record import Attributions
-from cxresnet.explain.trust.marks import mark_distrusted, remove_card
+from cxresnet.explain.trust.marks import find_card, mark_distrusted, remove_card
 from cxresnet.explain.trust.record import CARD_NAME, TrustCard
 from cxresnet.explain.trust.stage import ensure_card
 from cxresnet.model.checkpoint import CheckpointRecord
@@ -226,6 +227,18 @@ def test_a_method_that_failed_is_marked_and_the_mark_is_taken_away_with_the_card
     assert not any(method.distrusted for method in mark_distrusted(found, None).index.methods)
     remove_card(tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_only_a_card_of_the_very_network_is_found(
+    tmp_path: Path, predictor: Predictor, predictions: Predictions, sealed_films: FilmSet
+) -> None:
+    assert find_card(tmp_path, predictor) is None
+    card = _card(tmp_path, predictor, predictions, sealed_films)
+    assert find_card(tmp_path, predictor) == card
+    other = copy.deepcopy(predictor.model)
+    with torch.no_grad():
+        next(other.parameters()).add_(1)
+    assert find_card(tmp_path, dataclasses.replace(predictor, model=other)) is None
 
 
 def test_a_card_of_other_films_is_refused(

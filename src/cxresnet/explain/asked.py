@@ -19,6 +19,7 @@ from cxresnet.explain.attribution import CACHE_FOLDER, ExplainResult, explain_ch
 from cxresnet.explain.choice import Choice, choose_films
 from cxresnet.explain.pictures import write_pictures
 from cxresnet.explain.record import write_attributions
+from cxresnet.explain.trust.marks import find_card, mark_distrusted
 from cxresnet.metrics.classification import Judged
 from cxresnet.predict import Predictions, load_predictor, read_predictions
 
@@ -59,16 +60,18 @@ def run_explain_asked(
     choices = choose_asked(judged, predictions, image_ids=image_ids, explained=explained,
                            films_per_class=config.films_per_class)  # fmt: skip
     home = open_dataset(run.read_dataset_path())
+    predictor = load_predictor(run.checkpoint)
     attributions = explain_choices(
         choices,
         judged,
-        predictor=load_predictor(run.checkpoint),
+        predictor=predictor,
         predictions=predictions,
         test=home.open_sealed_test(describe_opener(run, reason="explain", config=config)),
         evaluation=evaluation,
         config=config,
         cache_folder=run.explain / CACHE_FOLDER,
     )
+    attributions = mark_distrusted(attributions, find_card(run.explain, predictor))
     folder = run.explain / ASKED_FOLDER
     write_attributions(folder, attributions)
     return ExplainResult(path=folder, pictures=write_pictures(folder, attributions))

@@ -43,6 +43,7 @@ class CardContext:
         masks_found: Lung masks that come from the lung finder.
         seed: Of all chance in the tests.
         content: Hash over what goes in.
+        network: Hash over the weights.
         data_verdict: What the training data betray; "" if nobody asked.
     """
 
@@ -51,6 +52,7 @@ class CardContext:
     masks_found: int = 0
     seed: int = 0
     content: str = ""
+    network: str = ""
     data_verdict: str = ""
 
 
@@ -104,6 +106,7 @@ def measure_card(
         )
     return TrustCard(
         content=context.content,
+        network=context.network,
         data_verdict=context.data_verdict,
         films=len(trust),
         masks_found=context.masks_found,

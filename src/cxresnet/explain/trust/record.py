@@ -124,6 +124,7 @@ class TrustCard(_Record):
         format: Version of this file.
         disclaimer: What it must not be used for.
         content: Hash over network, films, config and versions: the same content, the same card.
+        network: Hash over the weights that were tested.
         data_verdict: What the training data betray, one sentence; "" if nobody asked.
         films: Films that the maps were tested on, each of another patient.
         masks_found: How many of their lung masks come from the lung finder.
@@ -136,6 +137,7 @@ class TrustCard(_Record):
     format: Literal[1] = 1
     disclaimer: str = DISCLAIMER
     content: str
+    network: str = ""
     data_verdict: str = ""
     films: int
     masks_found: int

@@ -25,6 +25,7 @@ from cxresnet.explain.trust.card import CardContext, measure_card
 from cxresnet.explain.trust.films import TrustFilms, choose_trust_films
 from cxresnet.explain.trust.knowledge import measure_knowledge
 from cxresnet.explain.trust.markdown import MARKDOWN_NAME, render_markdown
+from cxresnet.explain.trust.marks import hash_network
 from cxresnet.explain.trust.record import Knowledge, TrustCard, read_trust_card, write_trust_card
 from cxresnet.metrics.classification import Judged
 from cxresnet.predict import Predictions, Predictor
@@ -33,7 +34,7 @@ __all__ = ["ensure_card", "measure_run"]
 
 _LOGGER = logging.getLogger(__name__)
 
-_TESTS_VERSION = 1
+_TESTS_VERSION = 2
 """Goes up when a test or threshold changes, so that old cards are made again."""
 
 _MOST_KNOWLEDGE_FILMS = 200
@@ -108,6 +109,7 @@ def measure_run(
         masks_found=found,
         seed=config.seed,
         content=content,
+        network=hash_network(predictor),
         data_verdict=evaluation.data_verdict,
     )
     methods = build_methods(config.methods, config, side_px=test.films.shape[-1])
@@ -168,10 +170,7 @@ def _compute_content(
     config: ExplainConfig,
 ) -> str:
     """Compute the hash over everything that the card depends on."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(predictor.model.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(np.ascontiguousarray(tensor.cpu().numpy()).tobytes())
+    digest = hashlib.sha256(hash_network(predictor).encode())
     digest.update(np.ascontiguousarray(predictions.logits).tobytes())
     words = {
         "tests": _TESTS_VERSION,
