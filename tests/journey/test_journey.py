@@ -134,7 +134,7 @@ def test_predictions_can_be_read_as_csv(
 ) -> None:
     (tmp_path / "note.png").write_text("not a film")
     words = ["predict", str(tmp_path / "note.png"), "--run", str(run.path), "--format", "csv"]
-    assert run_command_line(words) == 0
+    assert run_command_line(words) == 2, "nothing was answered"
     (row,) = csv.DictReader(io.StringIO(capsys.readouterr().out))
     assert row["refused"]
     assert row["probability_normal"] == ""

@@ -68,10 +68,25 @@ def predict(
         warn(str(verdict))
     files = list(list_files(paths))
     answers = list(track(predict_files(predictor, files), "Reading films", total=len(files)))
+    _show(answers, predictor.class_names, rule, format_=format_)
+    if all(answer.probabilities is None for answer in answers):
+        raise EmptySourceError(
+            f"No film was answered: {len(answers)} of {len(answers)} were refused, for the reasons "
+            "beside them."
+        )
+
+
+def _show(
+    answers: Sequence[FilePrediction],
+    class_names: Sequence[str],
+    rule: AnswerRule | None,
+    *,
+    format_: Format,
+) -> None:
     if format_ is Format.TABLE:
-        console.print(_build_table(answers, predictor.class_names, rule))
+        console.print(_build_table(answers, class_names, rule))
         return
-    rows = [_describe(answer, predictor.class_names, rule) for answer in answers]
+    rows = [_describe(answer, class_names, rule) for answer in answers]
     say_unfolded(_format_csv(rows) if format_ is Format.CSV else json.dumps(rows, indent=2))
 
 
