@@ -146,7 +146,7 @@ def _make_notices(
     if 0 < validation < 50:
         yield (
             f"The given validation split has only {validation} films, too few to choose a network "
-            "on; by default all films are split afresh."
+            "on. It is kept only with data.keep_given_split=true; else all films are split afresh."
         )
     if manifest is None:
         return
