@@ -18,7 +18,7 @@ class ImageRecord:
         source: Where the film comes from: a hospital, a collection, a set of phantoms.
         patient_id: Whose film it is; "" where nobody says.
         given_split: "train", "val" or "test" as published with the films.
-        view: "PA", "AP", "lateral" and the like, as given.
+        view: "PA", "AP", "lateral" and the like.
         age_years: As given, digits only.
         sex: "F", "M" or "".
         lung_mask: Location of the lung mask in the same source.

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from cxresnet.data.sources.fields import read_age, read_sex, read_split
+from cxresnet.data.sources.fields import read_age, read_sex, read_split, read_view
 
 
 @pytest.mark.parametrize(
@@ -27,3 +27,12 @@ def test_a_sex_is_one_letter_or_unknown(text, expected):
 )
 def test_a_split_has_many_names(text, expected):
     assert read_split(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("pa", "PA"), ("AP ", "AP"), ("AP_Supine", "AP supine"), ("ap supine", "AP supine"),
+     ("LATERAL", "lateral"), ("L", "lateral"), (" Oblique ", "Oblique"), ("", "")],
+)  # fmt: skip
+def test_a_view_is_one_word_however_it_is_written(text, expected):
+    assert read_view(text) == expected

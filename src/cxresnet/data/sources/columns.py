@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from cxresnet.core.errors import ConfigError, SourceError
-from cxresnet.data.sources.fields import read_age, read_sex, read_split
+from cxresnet.data.sources.fields import read_age, read_sex, read_split, read_view
 from cxresnet.data.sources.table_file import Table
 
 __all__ = ["COLUMN_ROLES", "FilmRow", "find_columns", "parse_columns", "read_film_rows"]
@@ -44,7 +44,7 @@ class FilmRow:
         label: As written.
         patient_id: As written.
         source: As written.
-        view: As written.
+        view: "PA", "AP", "lateral" and the like; another one as written.
         age_years: Whole years.
         sex: "F", "M" or "".
         given_split: "train", "val", "test" or "".
@@ -144,7 +144,7 @@ def read_film_rows(table: Table, columns: Mapping[str, int]) -> list[FilmRow]:
             label=cell(row, "class"),
             patient_id=cell(row, "patient"),
             source=cell(row, "source"),
-            view=cell(row, "view"),
+            view=read_view(cell(row, "view")),
             age_years=read_age(cell(row, "age")),
             sex=read_sex(cell(row, "sex")),
             given_split=read_split(cell(row, "split")),

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["read_age", "read_sex", "read_split"]
+__all__ = ["read_age", "read_sex", "read_split", "read_view"]
 
 _SPLITS = {
     "train": "train", "training": "train", "trainset": "train",
     "val": "val", "valid": "val", "validation": "val", "dev": "val", "valset": "val",
     "test": "test", "testing": "test", "testset": "test",
+}  # fmt: skip
+
+
+_VIEWS = {
+    "pa": "PA", "ap": "AP", "apsupine": "AP supine", "aperect": "AP erect",
+    "lateral": "lateral", "lat": "lateral", "l": "lateral", "ll": "lateral", "rl": "lateral",
 }  # fmt: skip
 
 
@@ -34,3 +40,8 @@ def read_age(text: str) -> str:
 def read_sex(text: str) -> str:
     """Read "Female", "f" or "M" as "F" or "M"; "" for anything else."""
     return {"f": "F", "female": "F", "m": "M", "male": "M"}.get(text.strip().casefold(), "")
+
+
+def read_view(text: str) -> str:
+    """Read "pa" or "Pa" as "PA", "AP_Supine" as "AP supine"; anything else as it is written."""
+    return _VIEWS.get(re.sub(r"[^a-z]+", "", text.casefold()), text.strip())
