@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from cxresnet.core.config import EvaluateConfig
@@ -103,6 +104,15 @@ def test_evaluating_twice_gives_the_same_numbers(run: RunFolder, config: Evaluat
     once, again = run_evaluate(run, config=config), run_evaluate(run, config=config)
     assert once.classes == again.classes
     assert once.baselines == again.baselines
+
+
+def test_the_table_has_the_probabilities_that_the_report_shows(
+    run: RunFolder, config: EvaluateConfig
+) -> None:
+    point = run_evaluate(run, config=config).operating_point
+    for path in (run.predictions, run.evaluate / "predictions_val.csv"):
+        shown = pd.read_csv(path).filter(like="calibrated_").to_numpy()
+        np.testing.assert_allclose(shown, point.calibrate(read_predictions(path).logits), atol=1e-6)
 
 
 def test_openings_cut_off_at_the_end_of_the_ledger_are_missed(

@@ -51,6 +51,18 @@ def test_what_is_written_is_read_again_bit_by_bit(tmp_path: Path) -> None:
     _assert_same(read_predictions(path), predictions)
 
 
+def test_calibrated_probabilities_stand_beside_and_the_table_reads_as_before(
+    tmp_path: Path,
+) -> None:
+    predictions = _build(3)
+    shown = np.full(predictions.logits.shape, 0.25)
+    path = write_predictions(tmp_path / "predictions.csv", predictions, calibrated=shown)
+    header, first = path.read_text().splitlines()[:2]
+    assert header.endswith('"calibrated_normal","calibrated_pneumonia","calibrated_covid-19"')
+    assert first.replace('"', "").endswith("0.25,0.25,0.25")
+    _assert_same(read_predictions(path), predictions)
+
+
 def test_what_must_be_known_first_stands_beside_the_table(tmp_path: Path) -> None:
     path = tmp_path / "predictions.csv"
     write_predictions(path, _build(2), verdict="Verdict on the data: RED. It does.")

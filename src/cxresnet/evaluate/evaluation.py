@@ -108,8 +108,9 @@ def run_evaluate(
         background=_gather_background(run, judged, home=home, settled=settled, config=config),
     )
     folder = run.evaluate if dataset is None else run.path / f"evaluate-{judged.name}"
-    write_predictions(folder / "predictions_val.csv", validation, verdict=home.verdict)
-    write_predictions(folder / "predictions.csv", predictions, verdict=home.verdict)
+    for name, table in (("predictions_val.csv", validation), ("predictions.csv", predictions)):
+        calibrated = settled.point.calibrate(table.logits)
+        write_predictions(folder / name, table, verdict=home.verdict, calibrated=calibrated)
     selective = _evaluate_selectively(validation, predictions, evaluation, config=config)
     write_selective(folder / SELECTIVE_NAME, selective)
     if dataset is not None:

@@ -22,7 +22,7 @@ from cxresnet.data.safe_csv import read_safe_csv, write_safe_csv
 __all__ = ["Predictions", "concatenate_predictions", "read_predictions", "write_predictions"]
 
 _TEXT_COLUMNS = ("image_id", "patient_id", "group_id", "source", "true_class")
-_LOGIT, _PROBABILITY = "logit_", "probability_"
+_LOGIT, _PROBABILITY, _CALIBRATED = "logit_", "probability_", "calibrated_"
 _TOLERANCE = 1e-4
 
 
@@ -109,7 +109,13 @@ def concatenate_predictions(tables: Sequence[Predictions]) -> Predictions:
     )
 
 
-def write_predictions(path: Path, predictions: Predictions, *, verdict: str = "") -> Path:
+def write_predictions(
+    path: Path,
+    predictions: Predictions,
+    *,
+    verdict: str = "",
+    calibrated: NDArray[np.float64] | None = None,
+) -> Path:
     """Write the table whole or not at all; returns the path.
 
     The table has no comments, so that everything reads it. What must be known before it is read
@@ -119,6 +125,8 @@ def write_predictions(path: Path, predictions: Predictions, *, verdict: str = ""
         path: The table.
         predictions: What to write.
         verdict: On the data that the network was trained on; "" where nobody asked.
+        calibrated: The probabilities that are shown, (films, classes), written beside the
+            network's own; None where nothing was calibrated.
 
     Raises:
         StorageError: The file cannot be written.
@@ -134,8 +142,10 @@ def write_predictions(path: Path, predictions: Predictions, *, verdict: str = ""
         true_classes,
     )
     # A float32 is written as the shortest text that reads back as the same float32.
-    numbers = (*predictions.logits.T, *predictions.probabilities.astype(np.float32).T)
-    return write_safe_csv(path, _list_columns(names), zip(*texts, *numbers, strict=True))
+    shares = [predictions.probabilities, *([] if calibrated is None else [calibrated])]
+    numbers = [*predictions.logits.T, *(row for one in shares for row in one.astype(np.float32).T)]
+    columns = _list_columns(names, calibrated=calibrated is not None)
+    return write_safe_csv(path, columns, zip(*texts, *numbers, strict=True))
 
 
 def read_predictions(path: Path) -> Predictions:
@@ -166,18 +176,20 @@ def _describe_table(path: Path, predictions: Predictions, *, verdict: str) -> st
         f"{', '.join(_TEXT_COLUMNS)}: which film, and what it is said to show.",
         f"{_LOGIT}CLASS: what the network said, before any calibration.",
         f"{_PROBABILITY}CLASS: the same as shares of 1, not calibrated.",
+        f"{_CALIBRATED}CLASS, where there is one: the probability that report and 'predict' show.",
     ]
     return "\n".join(lines) + "\n"
 
 
-def _list_columns(class_names: Sequence[str]) -> list[str]:
-    logits = [f"{_LOGIT}{name}" for name in class_names]
-    return [*_TEXT_COLUMNS, *logits, *(f"{_PROBABILITY}{name}" for name in class_names)]
+def _list_columns(class_names: Sequence[str], *, calibrated: bool) -> list[str]:
+    kinds = (_LOGIT, _PROBABILITY, *([_CALIBRATED] if calibrated else []))
+    return [*_TEXT_COLUMNS, *(f"{kind}{name}" for kind in kinds for name in class_names)]
 
 
 def _parse(header: list[str], columns: Sequence[Sequence[str]]) -> Predictions:
     names = tuple(name.removeprefix(_LOGIT) for name in header if name.startswith(_LOGIT))
-    if not names or header != _list_columns(names):
+    known = [_list_columns(names, calibrated=calibrated) for calibrated in (False, True)]
+    if not names or header not in known:
         raise ValueError("its header is not the one that 'evaluate' writes")
     texts, numbers = columns[: len(_TEXT_COLUMNS)], columns[len(_TEXT_COLUMNS) :]
     table = np.array([[float(text) for text in column] for column in numbers]).T
@@ -194,7 +206,7 @@ def _parse(header: list[str], columns: Sequence[Sequence[str]]) -> Predictions:
         logits=table[:, : len(names)].astype(np.float32),
         class_names=names,
     )
-    written = table[:, len(names) :]
+    written = table[:, len(names) : 2 * len(names)]
     if not np.allclose(written, predictions.probabilities, rtol=0, atol=_TOLERANCE):
         raise ValueError("its probabilities do not belong to its logits")
     return predictions
