@@ -37,7 +37,7 @@ def test_preparing_the_same_films_again_does_not_seal_them_anew(
     films = int((open_dataset(opened).manifest["split"] == "test").sum())
     assert f"opened (1), and {films} of the {films} films of the new one were in it" in caplog.text
     proofs = verify_dataset(opened).proofs
-    assert any("opened 1 times (1 of them before the dataset was prepared" in one for one in proofs)
+    assert any("opened once (1 of them before the dataset was prepared" in one for one in proofs)
 
 
 def test_the_openings_of_other_films_are_not_laid_at_the_door_of_the_new(

@@ -171,12 +171,16 @@ def _check_test_seal(path: Path, record: DatasetRecord) -> _Check:
     earlier = sum(opening.dataset_hash != record.dataset_hash for opening in openings)
     before = f" ({earlier} of them before the dataset was prepared anew)" if earlier else ""
     proof = (
-        f"the test split was opened {len(openings)} times{before}, each with time and reason in "
-        f"{LEDGER_NAME}, whose chain is whole"
+        f"the test split was opened {_count_times(len(openings))}{before}, each with time and "
+        f"reason in {LEDGER_NAME}, whose chain is whole"
         if openings
         else "the test split is sealed: it was never opened"
     )
     return proof, [f"{LEDGER_NAME}: {problem}" for problem in find_broken_links(openings)]
+
+
+def _count_times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
 
 
 def _check_copies(path: Path, manifest: pd.DataFrame) -> _Check:
