@@ -62,3 +62,15 @@ def test_a_half_pair_is_refused(text: str) -> None:
 def test_several_folders_of_one_class_are_joined_with_a_plus() -> None:
     table = parse_class_table("pneumonia=viral + bacterial, pneumonia=other,")
     assert table == {"pneumonia": ["viral", "bacterial", "other"]}
+
+
+@pytest.mark.parametrize(("typo", "meant"), [("pnuemonia", "pneumonia"), ("covdi", "covid-19"),
+                                             ("Nomal", "normal")])  # fmt: skip
+def test_a_class_mistyped_at_the_left_is_no_new_class(typo: str, meant: str) -> None:
+    with pytest.raises(ClassMapError, match=f"no class '{typo}'. Did you mean '{meant}'"):
+        build_class_map({typo: ["Folder"]})
+
+
+@pytest.mark.parametrize("name", ["abnormal", "tuberculosis", "covid-severe"])
+def test_a_class_of_another_name_is_added(name: str) -> None:
+    assert build_class_map({name: ["Folder"]}).class_names[-1] == name

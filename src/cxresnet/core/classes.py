@@ -124,6 +124,9 @@ def build_class_map(
 
     Returns:
         The map; its class order is `class_names`, then added classes in the order given.
+
+    Raises:
+        ClassMapError: An added class is one slip of the pen away from a known one.
     """
     names = list(class_names)
     meanings: dict[str, str] = {}
@@ -133,7 +136,39 @@ def build_class_map(
     for given, labels in (table or {}).items():
         target = "" if _fold(given) in {"ignore", "skip"} else meanings.get(_fold(given), given)
         if target and target not in names:
+            _refuse_slip(target, meanings)
             names.append(target)
             meanings[_fold(target)] = target
         meanings.update({_fold(label): target for label in labels})
     return ClassMap(class_names=tuple(names), meanings=meanings)
+
+
+def _refuse_slip(name: str, meanings: Mapping[str, str]) -> None:
+    """Refuse a new class whose name is a known one mistyped: it would train as a class of its own.
+
+    Raises:
+        ClassMapError: Says which class was probably meant.
+    """
+    for known, meaning in meanings.items():
+        if meaning and _is_one_slip(_fold(name), known):
+            raise ClassMapError(
+                f"There is no class '{name}'. Did you mean '{meaning}'? "
+                "If it is a class of its own, give it a name that is less like."
+            )
+
+
+def _is_one_slip(given: str, known: str) -> bool:
+    """Say whether one letter is wrong, missing, too many, or changed places with the next.
+
+    >>> [_is_one_slip(word, "normal") for word in ("nomal", "nromal", "normals", "abnormal")]
+    [True, True, True, False]
+    """
+    if given == known or abs(len(given) - len(known)) > 1 or len(known) < 5:
+        return False
+    start = next(
+        (at for at, (a, b) in enumerate(zip(given, known, strict=False)) if a != b),
+        min(len(given), len(known)),
+    )
+    a, b = given[start:], known[start:]
+    swapped = len(a) > 1 and len(b) > 1 and a[:2] == b[1::-1] and a[2:] == b[2:]
+    return swapped or a[1:] == b[1:] or a[1:] == b or a == b[1:]
