@@ -25,7 +25,7 @@ CONFIG = ExplainConfig(
     occlusion_window_share=0.1875, occlusion_stride_share=0.09375, occlusion_covers=("mean",)
 )
 CLASS_NAMES = ("normal", "ill")
-FILMS = 20
+FILMS = 30
 
 pytestmark = pytest.mark.slow
 
