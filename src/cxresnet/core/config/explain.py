@@ -72,7 +72,7 @@ class ExplainConfig(Section):
     superpixels_along_side: int = Field(default=7, ge=2, le=16)
     superpixel_sets: int = Field(default=500, ge=10, le=100_000)
     grad_cam_layer: str = ""
-    trust_films: int = Field(default=18, ge=4, le=1000)
+    trust_films: int = Field(default=36, ge=4, le=1000)
     seed: int = Field(default=0, ge=0)
     neighbours: int = Field(default=4, ge=0, le=20)
     concept_films: int = Field(default=12, ge=0, le=1000)
