@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
@@ -13,11 +13,10 @@ from cxresnet.core.config.explain import MethodName
 from cxresnet.core.run_folder import RunFolder, open_run_folder
 
 if TYPE_CHECKING:
+    from cxresnet.explain.attribution import Asked
     from cxresnet.explain.trust.record import TrustCard
 
 __all__ = ["explain", "explain_network"]
-
-Asked = Literal["all", "maps", "trust"]
 
 MethodsOption = Annotated[
     str | None,

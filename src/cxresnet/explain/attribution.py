@@ -43,6 +43,7 @@ from cxresnet.predict import Predictions, Predictor, load_predictor, read_predic
 
 __all__ = [
     "CACHE_FOLDER",
+    "Asked",
     "ExplainResult",
     "compute_attributions",
     "explain_choices",
