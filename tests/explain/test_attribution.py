@@ -18,8 +18,9 @@ from cxresnet.data.dataset import FilmSet
 from cxresnet.data.preprocess import build_preprocessing
 from cxresnet.evaluate.evaluation import evaluate_predictions
 from cxresnet.evaluate.record import OperatingPoint
-from cxresnet.explain.attribution import compute_attributions, run_explain
+from cxresnet.explain.attribution import compute_attributions
 from cxresnet.explain.record import Attributions
+from cxresnet.explain.stage import run_explain
 from cxresnet.explain.trust.marks import find_card, mark_distrusted, remove_card
 from cxresnet.explain.trust.record import CARD_NAME, TrustCard
 from cxresnet.explain.trust.stage import ensure_card

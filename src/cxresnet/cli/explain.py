@@ -13,7 +13,7 @@ from cxresnet.core.config.explain import MethodName
 from cxresnet.core.run_folder import RunFolder, open_run_folder
 
 if TYPE_CHECKING:
-    from cxresnet.explain.attribution import Asked
+    from cxresnet.explain.stage import Asked
     from cxresnet.explain.trust.record import TrustCard
 
 __all__ = ["explain", "explain_network"]
@@ -80,7 +80,7 @@ def _list_names(text: str) -> str:
 
 def explain_network(run: RunFolder, *, config: ExplainConfig, asked: Asked = "all") -> None:
     """Explain, and say which methods passed and where the pictures are."""
-    from cxresnet.explain.attribution import run_explain
+    from cxresnet.explain.stage import run_explain
 
     result = run_explain(run, config=config, asked=asked)
     if result.card is not None:

@@ -15,10 +15,11 @@ from cxresnet.data.dataset import open_dataset
 from cxresnet.evaluate.opener import describe_opener
 from cxresnet.evaluate.operating_point import judge
 from cxresnet.evaluate.record import read_evaluation
-from cxresnet.explain.attribution import CACHE_FOLDER, ExplainResult, explain_choices
+from cxresnet.explain.attribution import explain_choices
 from cxresnet.explain.choice import Choice, choose_films
 from cxresnet.explain.pictures import write_pictures
 from cxresnet.explain.record import write_attributions
+from cxresnet.explain.stage import CACHE_FOLDER, ExplainResult
 from cxresnet.explain.trust.marks import find_card, mark_distrusted
 from cxresnet.metrics.classification import Judged
 from cxresnet.predict import Predictions, load_predictor, read_predictions

@@ -7,7 +7,6 @@ beside the map.
 
 from __future__ import annotations
 
-import copy
 import warnings
 from dataclasses import dataclass
 from typing import ClassVar, final
@@ -15,8 +14,6 @@ from typing import ClassVar, final
 import torch
 from captum.attr import (
     GradientShap,
-    GuidedBackprop,
-    GuidedGradCam,
     IntegratedGradients,
     NoiseTunnel,
     Saliency,
@@ -29,16 +26,15 @@ from cxresnet.explain.method import (
     AbstractMethod,
     Question,
     compute_target_probabilities,
-    find_layer,
 )
 from cxresnet.explain.record import Unit
 
 __all__ = [
     "AddsUpMap",
+    "FilmByFilm",
     "GradientShapMap",
-    "GuidedBackpropMap",
-    "GuidedGradCamMap",
     "IntegratedGradientsMap",
+    "ProbabilityOf",
     "SmoothGradMap",
 ]
 
@@ -59,7 +55,7 @@ class ProbabilityOf(nn.Module):
 
 
 @dataclass(frozen=True)
-class _FilmByFilm(AbstractMethod):
+class FilmByFilm(AbstractMethod):
     """Asks for one film at a time, so that memory does not grow with the films."""
 
     @final
@@ -80,7 +76,7 @@ class _FilmByFilm(AbstractMethod):
 
 
 @dataclass(frozen=True)
-class AddsUpMap(_FilmByFilm):
+class AddsUpMap(FilmByFilm):
     """A map of which every pixel holds a part of p(film) - p(baseline).
 
     Attributes:
@@ -194,7 +190,7 @@ def _build_even_films(image: Tensor) -> Tensor:
 
 @final
 @dataclass(frozen=True)
-class SmoothGradMap(_FilmByFilm):
+class SmoothGradMap(FilmByFilm):
     """SmoothGrad (Smilkov 2017): the gradient, as the mean over slightly noisy films.
 
     Attributes:
@@ -237,76 +233,4 @@ class SmoothGradMap(_FilmByFilm):
                 stdevs=self.noise_sd,
                 abs=False,
             )
-        return found
-
-
-@final
-@dataclass(frozen=True)
-class GuidedBackpropMap(_FilmByFilm):
-    """Guided backpropagation (Springenberg 2015), for comparison only.
-
-    It throws negative gradients away at every ReLU, and so draws edges much the same whatever the
-    network has learned (Adebayo 2018; Nie 2018). The trust card is there to show it.
-    """
-
-    name: ClassVar[str] = "guided_backprop"
-    title: ClassVar[str] = "Guided backpropagation"
-    unit: ClassVar[Unit] = "no unit"
-
-    @property
-    def reading(self) -> str:
-        """One sentence that says what a value of the map means."""
-        return (
-            "The gradient with everything negative thrown away at each ReLU. The value has no "
-            "unit; the picture is sharp because it follows edges, not because it is right."
-        )
-
-    @property
-    def baseline(self) -> str:
-        """A slope needs none."""
-        return ""
-
-    def _explain(self, model: nn.Module, image: Tensor, target: int) -> Tensor:
-        # On a copy: Captum's hooks on the ReLUs would outlive an error.
-        found: Tensor = GuidedBackprop(ProbabilityOf(copy.deepcopy(model), target)).attribute(image)
-        return found
-
-
-@final
-@dataclass(frozen=True)
-class GuidedGradCamMap(_FilmByFilm):
-    """Guided Grad-CAM (Selvaraju 2017): Grad-CAM times guided backpropagation.
-
-    Attributes:
-        layer_name: Layer of the Grad-CAM; "" is the network's last map.
-    """
-
-    name: ClassVar[str] = "guided_grad_cam"
-    title: ClassVar[str] = "Guided Grad-CAM"
-    unit: ClassVar[Unit] = "no unit"
-
-    layer_name: str = ""
-
-    @property
-    def reading(self) -> str:
-        """One sentence that says what a value of the map means."""
-        return (
-            "Grad-CAM, what argues for the class only, times guided backpropagation. The value "
-            "has no unit, and the fine detail comes from edges."
-        )
-
-    @property
-    def baseline(self) -> str:
-        """A slope needs none."""
-        return ""
-
-    @property
-    def layer(self) -> str:
-        """Layer of the Grad-CAM."""
-        return self.layer_name
-
-    def _explain(self, model: nn.Module, image: Tensor, target: int) -> Tensor:
-        ours = copy.deepcopy(model)
-        layer = find_layer(ours, self.layer_name)
-        found: Tensor = GuidedGradCam(ProbabilityOf(ours, target), layer).attribute(image)
         return found

@@ -14,11 +14,10 @@ from cxresnet.explain.deep_lift import DeepLiftMap
 from cxresnet.explain.grad_cam import compute_grad_cam
 from cxresnet.explain.gradients import (
     GradientShapMap,
-    GuidedBackpropMap,
-    GuidedGradCamMap,
     IntegratedGradientsMap,
     SmoothGradMap,
 )
+from cxresnet.explain.guided import GuidedBackpropMap, GuidedGradCamMap
 from cxresnet.explain.method import AbstractMethod, Question, find_layer
 from cxresnet.explain.occlusion import OcclusionMap
 from cxresnet.explain.shapley import KernelShapMap, ShapleyRegionsMap
