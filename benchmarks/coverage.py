@@ -58,6 +58,8 @@ SCENARIOS = (
     Scenario(0.95, 60, 240, 6),
     Scenario(0.99, 50, 50, 6),
     Scenario(0.99, 100, 200, 1),
+    Scenario(0.97, 40, 160, 6),
+    Scenario(0.99, 50, 50, 1),
 )
 
 

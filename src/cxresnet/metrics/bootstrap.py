@@ -1,15 +1,17 @@
 """Intervals by drawing the patients again: films of one patient are never counted as independent.
 
-How an interval is made, and why: groups (patients with their duplicates) are drawn with
-replacement within their class, one fewer than there are and weighted up accordingly, so that the
-spread is neither too small in a small class nor mixed with how common the classes are. The number
-is computed in each resample, and the standard deviation over resamples is its standard error. The
-interval is the number ± t · error, with Student's t for as many groups as the number rests on, on
-the logit scale for shares, the log scale for positive numbers and Fisher's z for agreements, so
-that it stays where the number can lie. In simulated clustered data (`benchmarks/coverage.py`) this
-covers the truth in 93 to 97 % of data sets; percentile and BCa intervals cover 70 to 92 % where a
-score is near 1 or the patients are few. A share of exactly 0 or 1 has no spread to measure:
-there the exact binomial bound (Clopper and Pearson 1934) over the groups stands in.
+How an interval is made, and why: groups (patients with their duplicates) are drawn with replacement
+within their class, one fewer than there are and weighted up accordingly, so that the spread is
+neither too small in a small class nor mixed with how common the classes are. The number is computed
+in each resample, and the standard deviation over resamples is its standard error. The interval is
+the number ± t · error on the logit scale for shares, the log scale for positive numbers and
+Fisher's z for agreements, so that it stays where the number can lie. Student's t has as many
+degrees of freedom as the number has groups, less one; for all but plain shares of films fewer,
+where few groups decide it (`cxresnet.metrics.freedom`). In simulated clustered data
+(`benchmarks/coverage.py`) this covers the truth in 93 to 97 % of data sets; percentile and BCa
+intervals cover 70 to 92 % where a score is near 1 or the patients are few. A share of exactly 0 or
+1 has no spread to measure: there the exact binomial bound (Clopper and Pearson 1934) over the
+groups stands in.
 
 References:
     Field and Welsh 2007, on drawing whole clusters. Rao and Wu 1988, on drawing one fewer in each
@@ -25,6 +27,7 @@ from numpy.typing import NDArray
 
 from cxresnet.core.progress import track
 from cxresnet.metrics.estimate import Estimate
+from cxresnet.metrics.freedom import choose_left_out, compute_freedom, leave_out
 from cxresnet.metrics.interval import compute_interval
 from cxresnet.metrics.statistic import Statistic, compute_value
 
@@ -32,8 +35,9 @@ __all__ = ["INTERVAL_METHOD", "Estimate", "compute_estimates"]
 
 INTERVAL_METHOD = (
     "Patients are drawn again with replacement within their class; the standard error over "
-    "resamples, Student's t and the logit scale give the interval; a share of exactly 0 or 1 takes "
-    "the exact binomial bound over patients."
+    "resamples, Student's t and the logit scale give the interval, with fewer degrees of freedom "
+    "where few patients decide; a share of exactly 0 or 1 takes the exact binomial bound over "
+    "patients."
 )
 """One sentence for readers of a table."""
 
@@ -81,10 +85,36 @@ def compute_estimates(
             for column, statistic in enumerate(statistics):
                 drawn[first:last, column] = statistic.compute(weights)
             first = last
+    freedom = _measure_freedom(statistics, index=index, stratum=stratum, generator=generator)
     return {
-        statistic.name: _estimate(statistic, drawn[:, column], index=index, confidence=confidence)
+        statistic.name: _estimate(
+            statistic, drawn[:, column], index=index, freedom=freedom[column], confidence=confidence
+        )
         for column, statistic in enumerate(statistics)
     }
+
+
+def _measure_freedom(
+    statistics: Sequence[Statistic],
+    *,
+    index: NDArray[np.intp],
+    stratum: NDArray[np.intp],
+    generator: np.random.Generator,
+) -> list[float]:
+    """Measure the degrees of freedom of each number; infinite where nothing limits them."""
+    groups = choose_left_out(stratum, generator=generator.spawn(1)[0])
+    left = np.full((len(groups), len(statistics)), np.nan)
+    first = 0
+    blocks = leave_out(index, stratum, groups=groups, at_once=_count_at_once(max(len(index), 1)))
+    for weights in blocks:
+        last = first + len(weights)
+        for column, statistic in enumerate(statistics):
+            # How a share of films varies follows from its value, and the logit scale knows it.
+            if not statistic.is_share_of_films:
+                left[first:last, column] = statistic.compute(weights)
+        first = last
+    sizes = np.bincount(stratum) if len(stratum) else np.zeros(0, dtype=np.intp)
+    return [compute_freedom(column, stratum=stratum[groups], sizes=sizes) for column in left.T]
 
 
 def _count_at_once(films: int) -> int:
@@ -139,6 +169,7 @@ def _estimate(
     drawn: NDArray[np.float64],
     *,
     index: NDArray[np.intp],
+    freedom: float,
     confidence: float,
 ) -> Estimate:
     support = statistic.support
@@ -159,7 +190,12 @@ def _estimate(
     else:
         error = float(np.std(defined, ddof=1))
         interval = compute_interval(
-            value, error, groups=fewest, scale=statistic.scale, confidence=confidence
+            value,
+            error,
+            groups=fewest,
+            freedom=min(freedom, fewest - 1),
+            scale=statistic.scale,
+            confidence=confidence,
         )
         if interval[0] is None:
             reason = "No interval: the number is the same whichever patients are drawn."

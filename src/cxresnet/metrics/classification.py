@@ -152,7 +152,13 @@ def build_share(
 ) -> Statistic:
     """Build the share of the films `whole` that are also in `part`; masks of (films,)."""
     compute = _Share((part & whole).astype(np.float64), whole.astype(np.float64))
-    return Statistic(name=name, compute=compute, parts=(whole,), undefined=undefined)
+    return Statistic(
+        name=name,
+        compute=compute,
+        parts=(whole,),
+        undefined=undefined,
+        is_share_of_films=True,
+    )
 
 
 def build_class_statistics(judged: Judged, class_index: int) -> tuple[Statistic, ...]:
@@ -210,6 +216,7 @@ def _build_cell_shares(
             ),
             parts=(films,),
             undefined=undefined,
+            is_share_of_films=True,
         )
         for name, part, whole, films, undefined in rows
     )
@@ -252,6 +259,7 @@ def build_headline_statistics(
             compute=_CellShare(judged.cells, np.eye(count).ravel(), np.ones(count**2)),
             parts=(everyone,),
             undefined="There is no film.",
+            is_share_of_films=True,
         ),
         *(_build_mean(name, [scores[part] for scores in by_class]) for name, part in means),
     )

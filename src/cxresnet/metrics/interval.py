@@ -17,7 +17,13 @@ _Interval = tuple[float, float]
 
 
 def compute_interval(
-    value: float, error: float, *, groups: int, scale: Scale, confidence: float
+    value: float,
+    error: float,
+    *,
+    groups: int,
+    freedom: float,
+    scale: Scale,
+    confidence: float,
 ) -> _Interval | tuple[None, None]:
     """Compute the interval of a number, with Student's t on the scale that suits it.
 
@@ -25,6 +31,7 @@ def compute_interval(
         value: The number.
         error: Its standard error, 0 and up.
         groups: Independent groups that it rests on, 2 and up.
+        freedom: Degrees of freedom of the error, 1 and up; groups - 1 where all count alike.
         scale: Where it can lie.
         confidence: Coverage aimed at, 0 to 1.
 
@@ -38,7 +45,7 @@ def compute_interval(
         return (bound, 1.0) if value == 1.0 else (0.0, 1 - bound)
     if error < _NOTHING:
         return None, None
-    reach = float(stats.t.ppf(1 - tail, groups - 1)) * error
+    reach = float(stats.t.ppf(1 - tail, freedom)) * error
     return _REACH[scale](value, reach)
 
 

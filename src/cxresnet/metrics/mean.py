@@ -42,6 +42,8 @@ def estimate_mean(
             value=value, low=None, high=None, n=1, groups=1, reason="It is known of one film only."
         )
     error = float(known.std(ddof=1)) / math.sqrt(count)
-    low, high = compute_interval(value, error, groups=count, scale=scale, confidence=confidence)
+    low, high = compute_interval(
+        value, error, groups=count, freedom=count - 1, scale=scale, confidence=confidence
+    )
     reason = "" if low is not None else "It is the same on every film."
     return Estimate(value=value, low=low, high=high, n=count, groups=count, reason=reason)

@@ -56,6 +56,8 @@ class Statistic:
             area under the ROC curve: the films of the class, and the others.
         undefined: Why the number is not defined where a part is empty, one sentence.
         scale: Where the number can lie.
+        is_share_of_films: Whether it is a count of films divided by another: how such a number
+            varies follows from its value.
     """
 
     name: str
@@ -63,6 +65,7 @@ class Statistic:
     parts: tuple[NDArray[np.bool_], ...]
     undefined: str
     scale: Scale = "share"
+    is_share_of_films: bool = False
 
     @property
     def support(self) -> NDArray[np.bool_]:
@@ -86,7 +89,12 @@ def build_mean(name: str, values: NDArray[np.float64], *, scale: Scale = "share"
         return divide(weights @ filled, weights @ known.astype(np.float64))
 
     return Statistic(
-        name=name, compute=compute, parts=(known,), undefined="No film has a value.", scale=scale
+        name=name,
+        compute=compute,
+        parts=(known,),
+        undefined="No film has a value.",
+        scale=scale,
+        is_share_of_films=bool(np.isin(filled, (0.0, 1.0)).all()),
     )
 
 
