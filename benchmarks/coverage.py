@@ -41,12 +41,15 @@ class Scenario:
         sick: Patients with the disease.
         healthy: Patients without.
         most_films: A patient has one film, or 1 to so many.
+        uneven: Most patients have one film and a few have many (Zipf's law, exponent 2), instead
+            of each number of films being as common.
     """
 
     auroc: float
     sick: int
     healthy: int
     most_films: int
+    uneven: bool = False
 
 
 SCENARIOS = (
@@ -60,6 +63,7 @@ SCENARIOS = (
     Scenario(0.99, 100, 200, 1),
     Scenario(0.97, 40, 160, 6),
     Scenario(0.99, 50, 50, 1),
+    Scenario(0.95, 115, 370, 30, uneven=True),
 )
 
 
@@ -67,7 +71,10 @@ def draw(scenario: Scenario, patients: tuple[int, int], generator: np.random.Gen
     """Draw a data set: films as judged, and the patient of each."""
     healthy, sick = patients
     shown = np.repeat([0, 1], [healthy, sick])
-    sizes = generator.integers(1, scenario.most_films + 1, size=len(shown))
+    if scenario.uneven:
+        sizes = np.minimum(generator.zipf(2.0, size=len(shown)), scenario.most_films)
+    else:
+        sizes = generator.integers(1, scenario.most_films + 1, size=len(shown))
     patient = np.repeat(np.arange(len(shown)), sizes)
     truth = shown[patient]
     own = generator.normal(size=len(shown))[patient]
@@ -99,7 +106,7 @@ def build_statistics(judged: Judged) -> list[Statistic]:
 def measure(scenario: Scenario, *, data_sets: int, resamples: int, seed: int) -> dict[str, float]:
     """Measure the coverage of each number in one scenario, where there is an interval."""
     generator = np.random.default_rng(seed)
-    films = _POPULATION // ((1 + scenario.most_films) // 2)
+    films = _POPULATION // (2 if scenario.uneven else (1 + scenario.most_films) // 2)
     share = scenario.sick / (scenario.sick + scenario.healthy)
     many = (round(films * (1 - share)), round(films * share))
     truth = {
@@ -125,6 +132,13 @@ def measure(scenario: Scenario, *, data_sets: int, resamples: int, seed: int) ->
     return {name: float(np.mean(hits)) if hits else np.nan for name, hits in held.items()}
 
 
+def name_films(scenario: Scenario) -> str:
+    """Say how many films a patient has."""
+    if scenario.most_films == 1:
+        return "1"
+    return f"1-{scenario.most_films}{', uneven' if scenario.uneven else ''}"
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser()
@@ -144,10 +158,7 @@ def main() -> None:
             )
         )
         print(f"{scenario}: {time.perf_counter() - started:.0f} s", flush=True)
-    heads = [
-        f"{one.auroc:.2f}; {one.sick}+{one.healthy}; {'1' if one.most_films == 1 else '1-6'}"
-        for one in SCENARIOS
-    ]
+    heads = [f"{one.auroc:.2f}; {one.sick}+{one.healthy}; {name_films(one)}" for one in SCENARIOS]
     print("\n| AUROC; patients with + without; films each |", " | ".join(heads), "|")
     print("|---|" + "---|" * len(heads))
     for name in columns[0]:

