@@ -20,7 +20,7 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,23 +80,43 @@ def compute_estimates(
     """
     _, index = np.unique(np.asarray(groups), return_inverse=True)
     stratum = _find_strata(index, np.zeros(len(index)) if strata is None else np.asarray(strata))
-    drawn = np.full((resamples, len(statistics)), np.nan)
-    if len(index):
-        first = 0
-        blocks = _draw_weights(index, stratum, resamples=resamples, generator=generator)
-        total = -(-resamples // _count_at_once(len(index)))
-        for weights in track(blocks, "Drawing patients again", total=total):
-            last = first + len(weights)
-            for column, statistic in enumerate(statistics):
-                drawn[first:last, column] = statistic.compute(weights)
-            first = last
-    freedom = _measure_freedom(statistics, index=index, stratum=stratum, generator=generator)
+    at_once = _count_at_once(len(index))
+    blocks = _draw_weights(
+        index, stratum, resamples=resamples, at_once=at_once, generator=generator
+    )
+    total = -(-resamples // at_once)
+    drawn = _compute_rows(
+        statistics,
+        track(blocks, "Drawing patients again", total=total) if len(index) else (),
+        rows=resamples,
+    )
+    freedom = _measure_freedom(
+        statistics, index=index, stratum=stratum, at_once=at_once, generator=generator
+    )
     return {
         statistic.name: _estimate(
-            statistic, drawn[:, column], index=index, freedom=freedom[column], confidence=confidence
+            statistic,
+            drawn[:, column],
+            index=index,
+            freedom=freedom.get(statistic.name, float("inf")),
+            confidence=confidence,
         )
         for column, statistic in enumerate(statistics)
     }
+
+
+def _compute_rows(
+    statistics: Sequence[Statistic], blocks: Iterable[NDArray[np.float64]], *, rows: int
+) -> NDArray[np.float64]:
+    """Compute every number for every row of weights, (rows, statistics); NaN where none came."""
+    table = np.full((rows, len(statistics)), np.nan)
+    first = 0
+    for weights in blocks:
+        last = first + len(weights)
+        for column, statistic in enumerate(statistics):
+            table[first:last, column] = statistic.compute(weights)
+        first = last
+    return table
 
 
 def _measure_freedom(
@@ -104,27 +124,29 @@ def _measure_freedom(
     *,
     index: NDArray[np.intp],
     stratum: NDArray[np.intp],
+    at_once: int,
     generator: np.random.Generator,
-) -> list[float]:
-    """Measure the degrees of freedom of each number; infinite where nothing limits them."""
+) -> dict[str, float]:
+    """Measure the degrees of freedom of each number that is no plain share of films, by name.
+
+    How a share of films varies follows from its value, and the logit scale knows it.
+    """
+    measured = [statistic for statistic in statistics if not statistic.is_share_of_films]
+    if not measured:
+        return {}
     groups = choose_left_out(stratum, generator=generator.spawn(1)[0])
-    left = np.full((len(groups), len(statistics)), np.nan)
-    first = 0
-    blocks = leave_out(index, stratum, groups=groups, at_once=_count_at_once(max(len(index), 1)))
-    for weights in blocks:
-        last = first + len(weights)
-        for column, statistic in enumerate(statistics):
-            # How a share of films varies follows from its value, and the logit scale knows it.
-            if not statistic.is_share_of_films:
-                left[first:last, column] = statistic.compute(weights)
-        first = last
-    sizes = np.bincount(stratum) if len(stratum) else np.zeros(0, dtype=np.intp)
-    return [compute_freedom(column, stratum=stratum[groups], sizes=sizes) for column in left.T]
+    blocks = leave_out(index, stratum, groups=groups, at_once=at_once)
+    left = _compute_rows(measured, blocks, rows=len(groups))
+    sizes = np.bincount(stratum)
+    return {
+        statistic.name: compute_freedom(column, stratum=stratum[groups], sizes=sizes)
+        for statistic, column in zip(measured, left.T, strict=True)
+    }
 
 
 def _count_at_once(films: int) -> int:
     """Say how many resamples are in memory at once."""
-    return max(1, _CELLS_AT_ONCE // films)
+    return max(1, _CELLS_AT_ONCE // max(1, films))
 
 
 def _draw_weights(
@@ -132,6 +154,7 @@ def _draw_weights(
     stratum: NDArray[np.intp],
     *,
     resamples: int,
+    at_once: int,
     generator: np.random.Generator,
 ) -> Iterator[NDArray[np.float64]]:
     """Draw the groups again, each within its stratum.
@@ -144,9 +167,8 @@ def _draw_weights(
     """
     members = [np.flatnonzero(stratum == number) for number in range(int(stratum.max()) + 1)]
     generators = generator.spawn(len(members))
-    block = _count_at_once(len(index))
-    for first in range(0, resamples, block):
-        size = min(block, resamples - first)
+    for first in range(0, resamples, at_once):
+        size = min(at_once, resamples - first)
         times = np.ones((size, len(stratum)))
         for own, source in zip(members, generators, strict=True):
             count = len(own)
