@@ -19,10 +19,10 @@ from cxresnet.explain.attribution import explain_choices
 from cxresnet.explain.choice import Choice, choose_films
 from cxresnet.explain.pictures import write_pictures
 from cxresnet.explain.record import write_attributions
-from cxresnet.explain.stage import CACHE_FOLDER, ExplainResult
+from cxresnet.explain.stage import CACHE_FOLDER, ExplainResult, read_test_predictions
 from cxresnet.explain.trust.marks import find_card, mark_distrusted
 from cxresnet.metrics.classification import Judged
-from cxresnet.predict import Predictions, load_predictor, read_predictions
+from cxresnet.predict import Predictions, load_predictor
 
 __all__ = ["ASKED_FOLDER", "choose_asked", "find_class", "run_explain_asked"]
 
@@ -50,11 +50,7 @@ def run_explain_asked(
         RunFolderError: The run is not evaluated, or has no such film.
         ConfigError: There is no such class.
     """
-    if not run.predictions.is_file():
-        raise RunFolderError(
-            f"The run '{run.path}' is not evaluated yet; call 'cxresnet evaluate {run.path}' first."
-        )
-    predictions = read_predictions(run.predictions)
+    predictions = read_test_predictions(run)
     evaluation = read_evaluation(run.metrics)
     judged = judge(predictions, evaluation.operating_point)
     explained = None if class_name is None else find_class(class_name, predictions.class_names)

@@ -35,6 +35,7 @@ __all__ = [
     "GradientShapMap",
     "IntegratedGradientsMap",
     "ProbabilityOf",
+    "SlopeMap",
     "SmoothGradMap",
 ]
 
@@ -73,6 +74,16 @@ class FilmByFilm(AbstractMethod):
     def _explain(self, model: nn.Module, image: Tensor, target: int) -> Tensor:
         """Compute the map of one film, (1, 1, height, width)."""
         raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class SlopeMap(FilmByFilm):
+    """A map of slopes: the film is compared with nothing."""
+
+    @property
+    def baseline(self) -> str:
+        """A slope needs none."""
+        return ""
 
 
 @dataclass(frozen=True)
@@ -190,7 +201,7 @@ def _build_even_films(image: Tensor) -> Tensor:
 
 @final
 @dataclass(frozen=True)
-class SmoothGradMap(FilmByFilm):
+class SmoothGradMap(SlopeMap):
     """SmoothGrad (Smilkov 2017): the gradient, as the mean over slightly noisy films.
 
     Attributes:
@@ -217,11 +228,6 @@ class SmoothGradMap(FilmByFilm):
             f"deviation of grey, mean over {self.samples} films with a little noise. It tells what "
             "the network is sensitive to, not what it used; its own scale."
         )
-
-    @property
-    def baseline(self) -> str:
-        """A slope needs none."""
-        return ""
 
     def _explain(self, model: nn.Module, image: Tensor, target: int) -> Tensor:
         with drawn_from_seed(self.seed):

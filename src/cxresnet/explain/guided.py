@@ -12,7 +12,7 @@ from typing import ClassVar, final
 from captum.attr import GuidedBackprop, GuidedGradCam
 from torch import Tensor, nn
 
-from cxresnet.explain.gradients import FilmByFilm, ProbabilityOf
+from cxresnet.explain.gradients import ProbabilityOf, SlopeMap
 from cxresnet.explain.method import find_layer
 from cxresnet.explain.record import Unit
 
@@ -21,7 +21,7 @@ __all__ = ["GuidedBackpropMap", "GuidedGradCamMap"]
 
 @final
 @dataclass(frozen=True)
-class GuidedBackpropMap(FilmByFilm):
+class GuidedBackpropMap(SlopeMap):
     """Guided backpropagation (Springenberg 2015), for comparison only.
 
     It throws negative gradients away at every ReLU, and so draws edges much the same whatever the
@@ -40,11 +40,6 @@ class GuidedBackpropMap(FilmByFilm):
             "unit; the picture is sharp because it follows edges, not because it is right."
         )
 
-    @property
-    def baseline(self) -> str:
-        """A slope needs none."""
-        return ""
-
     def _explain(self, model: nn.Module, image: Tensor, target: int) -> Tensor:
         # On a copy: Captum's hooks on the ReLUs would outlive an error.
         found: Tensor = GuidedBackprop(ProbabilityOf(copy.deepcopy(model), target)).attribute(image)
@@ -53,7 +48,7 @@ class GuidedBackpropMap(FilmByFilm):
 
 @final
 @dataclass(frozen=True)
-class GuidedGradCamMap(FilmByFilm):
+class GuidedGradCamMap(SlopeMap):
     """Guided Grad-CAM (Selvaraju 2017): Grad-CAM times guided backpropagation.
 
     Attributes:
@@ -73,11 +68,6 @@ class GuidedGradCamMap(FilmByFilm):
             "Grad-CAM, what argues for the class only, times guided backpropagation. The value "
             "has no unit, and the fine detail comes from edges."
         )
-
-    @property
-    def baseline(self) -> str:
-        """A slope needs none."""
-        return ""
 
     @property
     def layer(self) -> str:

@@ -22,9 +22,9 @@ from cxresnet.explain.record import read_attributions, write_attributions
 from cxresnet.explain.trust.marks import mark_distrusted, remove_card
 from cxresnet.explain.trust.record import TrustCard
 from cxresnet.explain.trust.stage import ensure_card
-from cxresnet.predict import load_predictor, read_predictions
+from cxresnet.predict import Predictions, load_predictor, read_predictions
 
-__all__ = ["CACHE_FOLDER", "Asked", "ExplainResult", "run_explain"]
+__all__ = ["CACHE_FOLDER", "Asked", "ExplainResult", "read_test_predictions", "run_explain"]
 
 CACHE_FOLDER = "cache"
 """In `explain/`: maps that need not be computed again."""
@@ -65,11 +65,7 @@ def run_explain(run: RunFolder, *, config: ExplainConfig, asked: Asked = "all") 
         CheckpointError: The network cannot be read.
         StorageError: The folder cannot be written.
     """
-    if not run.predictions.is_file():
-        raise RunFolderError(
-            f"The run '{run.path}' is not evaluated yet; call 'cxresnet evaluate {run.path}' first."
-        )
-    predictions = read_predictions(run.predictions)
+    predictions = read_test_predictions(run)
     predictor = load_predictor(run.checkpoint)
     evaluation = read_evaluation(run.metrics)
     home = open_dataset(run.read_dataset_path())
@@ -112,6 +108,19 @@ def run_explain(run: RunFolder, *, config: ExplainConfig, asked: Asked = "all") 
     write_insights(run.explain, insights)
     _LOGGER.info("explained %d films in %s", len(pictures), run.explain)
     return ExplainResult(path=run.explain, pictures=pictures, card=card)
+
+
+def read_test_predictions(run: RunFolder) -> Predictions:
+    """Read what the network said of the test films.
+
+    Raises:
+        RunFolderError: The run is not evaluated.
+    """
+    if not run.predictions.is_file():
+        raise RunFolderError(
+            f"The run '{run.path}' is not evaluated yet; call 'cxresnet evaluate {run.path}' first."
+        )
+    return read_predictions(run.predictions)
 
 
 def _mark_old_maps(folder: Path, card: TrustCard | None) -> ExplainResult:
