@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from scipy import special
 from sklearn.ensemble import ExtraTreesClassifier
 
 from cxresnet.core.run_folder import RunFolder
@@ -27,6 +28,7 @@ from cxresnet.metrics.bootstrap import compute_estimates
 from cxresnet.metrics.classification import Judged, build_headline_statistics
 from cxresnet.metrics.pairs import build_pair_statistics
 from cxresnet.predict import read_predictions
+from cxresnet.report.words import show_decimal, show_decimal_range
 
 _RINGS = 21
 _GREYS = 32
@@ -101,12 +103,11 @@ def show(
     class_names: tuple[str, ...],
 ) -> None:
     """Print a row."""
-    shares = np.exp(logits - logits.max(axis=1, keepdims=True))
     judged = Judged(
         class_names=class_names,
         truth=truth,
         predicted=logits.argmax(axis=1),
-        probabilities=shares / shares.sum(axis=1, keepdims=True),
+        probabilities=special.softmax(logits, axis=1),
     )
     found = compute_estimates(
         [*build_headline_statistics(judged), *build_pair_statistics(judged)],
@@ -116,7 +117,7 @@ def show(
         confidence=0.95,
         generator=np.random.default_rng(0),
     )
-    cells = [f"{one.value:.3f} ({one.low:.3f}–{one.high:.3f})" for one in found.values()]
+    cells = [f"{show_decimal(one)} ({show_decimal_range(one)})" for one in found.values()]
     print(f"| {name} | {' | '.join(cells)} |", flush=True)
 
 
