@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ def test_a_crash_costs_one_film(film: bytes, monkeypatch: pytest.MonkeyPatch) ->
     """The decoder that we start for this test dies of everything."""
     monkeypatch.setattr(apart, "_decoders", {})
     with monkeypatch.context() as patch:
-        patch.setattr(apart, "_WORKER", "antigravity_is_no_module")
+        patch.setattr(apart, "_COMMAND", (sys.executable, "-m", "is_no_module"))
         with pytest.raises(FilmError, match="died") as caught:
             decode_apart(film)
     assert caught.value.code == "decoder-crash"
@@ -59,10 +60,34 @@ def test_a_decoder_that_was_killed_while_idle_is_started_again(film: bytes) -> N
 def test_a_decoder_that_never_answers_is_given_up(
     film: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Without end, were it not given up: the decoder started here reads nothing and sleeps."""
+    monkeypatch.setattr(apart, "_decoders", {})
+    with monkeypatch.context() as patch:
+        patch.setattr(apart, "_COMMAND", (sys.executable, "-c", "import time; time.sleep(600)"))
+        patch.setattr(apart, "_TIMEOUT_SECONDS", 0.2)
+        with pytest.raises(FilmError, match="too long"):
+            decode_apart(film)
+    assert decode_apart(film).shape == (64, 80)
+    apart._decoders[os.getpid()].close()
+
+
+@pytest.mark.slow
+def test_an_answer_in_the_last_moment_counts_and_the_next_film_has_a_new_decoder(
+    film: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kill comes after the answer, and before anybody sees that the process is dying."""
+
+    class LateWatchdog(apart._Watchdog):
+        def call_off(self) -> bool:
+            self._bite()
+            return super().call_off()
+
     decode_apart(film)
-    monkeypatch.setattr(apart, "_TIMEOUT_SECONDS", 0)
-    with pytest.raises(FilmError, match="too long"):
-        decode_apart(film)
+    with monkeypatch.context() as patch:
+        patch.setattr(apart, "_Watchdog", LateWatchdog)
+        assert decode_apart(film).shape == (64, 80)
+    assert apart._decoders[os.getpid()]._process is None
+    assert decode_apart(film).shape == (64, 80)
 
 
 @pytest.mark.slow

@@ -8,6 +8,7 @@ ends with ours.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import io
 import os
 import struct
@@ -28,7 +29,7 @@ FILM, REFUSAL = b"F", b"R"
 
 _TIMEOUT_SECONDS = 60
 _LENGTH = struct.Struct(">Q")
-_WORKER = "cxresnet.data.dicom.worker"
+_COMMAND = (sys.executable, "-m", "cxresnet.data.dicom.worker")
 
 
 def decode_apart(content: bytes) -> NDArray[np.float32]:
@@ -83,18 +84,18 @@ class _Decoder:
         """Send one file and wait for the answer; b"" if the process died or took too long."""
         with self._lock:
             process = self._find_process()
-            watchdog = threading.Timer(_TIMEOUT_SECONDS, process.kill)
-            watchdog.daemon = True
-            watchdog.start()
+            watchdog = _Watchdog(process)
+            answer = b""
             try:
-                write_message(cast("IO[bytes]", process.stdin), content)
-                answer = read_message(cast("IO[bytes]", process.stdout))
-            except OSError:
-                answer = b""
+                with contextlib.suppress(OSError):
+                    write_message(cast("IO[bytes]", process.stdin), content)
+                    answer = read_message(cast("IO[bytes]", process.stdout))
             finally:
-                watchdog.cancel()
-            if not answer:
-                self._stop()
+                # The last moment may hold both a whole answer and the kill: the answer counts,
+                # but the next film is not for a process that is about to die. Nor for one that
+                # Ctrl-C left with half an answer still to give.
+                if watchdog.call_off() or not answer:
+                    self._stop()
             return answer
 
     def close(self) -> None:
@@ -118,9 +119,30 @@ class _Decoder:
             process.wait()
 
 
+class _Watchdog:
+    """Kills a process that takes longer than `_TIMEOUT_SECONDS`, unless called off before."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self._process = process
+        self._has_bitten = False
+        self._timer = threading.Timer(_TIMEOUT_SECONDS, self._bite)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def call_off(self) -> bool:
+        """End the watch, and say whether it had killed the process by then."""
+        self._timer.cancel()
+        self._timer.join()
+        return self._has_bitten
+
+    def _bite(self) -> None:
+        self._has_bitten = True
+        self._process.kill()
+
+
 def _start_worker() -> subprocess.Popen[bytes]:
     return subprocess.Popen(  # noqa: S603  our own module, by our own interpreter
-        [sys.executable, "-m", _WORKER],
+        _COMMAND,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
