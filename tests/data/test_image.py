@@ -267,10 +267,10 @@ BOMBS = {
 
 @pytest.mark.parametrize("name", BOMBS)
 def test_a_bomb_is_refused_at_once(name: str) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     code = refuse(BOMBS[name])
     assert code == "too-large" or name.startswith("WebP")  # libwebp may already refuse the stub
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
 
 
 @pytest.mark.slow

@@ -189,7 +189,7 @@ def test_two_thousand_resamples_of_600_films_and_many_numbers_take_seconds() -> 
         *build_class_statistics(judged, 1),
         *build_calibration_statistics(judged.probabilities, judged.truth),
     ]
-    started = time.perf_counter()
+    started = time.process_time()
     compute_estimates(
         statistics,
         groups=groups,
@@ -197,7 +197,7 @@ def test_two_thousand_resamples_of_600_films_and_many_numbers_take_seconds() -> 
         confidence=0.95,
         generator=np.random.default_rng(0),
     )
-    assert time.perf_counter() - started < 20
+    assert time.process_time() - started < 20
 
 
 @pytest.mark.slow
