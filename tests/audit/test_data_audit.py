@@ -28,6 +28,7 @@ def test_drawings_without_a_shortcut_are_not_red_and_the_findings_are_kept(tmp_p
     findings = run_data_audit(path)
     assert [finding.question for finding in findings] == [
         "source_oracle",
+        "record",
         "file_header",
         "prepared_header",
         "prepared_bytes",

@@ -5,7 +5,12 @@ import pandas as pd
 import pytest
 
 from cxresnet.audit import file_probes
-from cxresnet.audit.file_probes import probe_bytes, probe_header, probe_scalars
+from cxresnet.audit.file_probes import (
+    probe_bytes,
+    probe_header,
+    probe_record,
+    probe_scalars,
+)
 
 FILMS = 90
 
@@ -28,6 +33,9 @@ def manifest() -> pd.DataFrame:
             "file_format": "PNG",
             "file_mode": "L",
             "border_grey": 0.2,
+            "view": "PA",
+            "sex": "",
+            "age_years": "",
         }
     )
 
@@ -63,6 +71,20 @@ def test_a_planted_header_is_found(manifest: pd.DataFrame, column: str, told: ob
     name, estimate = probe_header(manifest).highest_auroc
     assert name == "covid-19"
     assert estimate.value == pytest.approx(1)
+
+
+@pytest.mark.parametrize(("column", "told"), [("view", "AP"), ("sex", "F"), ("age_years", "80")])
+def test_a_planted_record_is_found(manifest: pd.DataFrame, column: str, told: str) -> None:
+    manifest.loc[manifest["class_name"] == "covid-19", column] = told
+    result = probe_record(manifest)
+    assert result is not None
+    name, estimate = result.highest_auroc
+    assert name == "covid-19"
+    assert estimate.value == pytest.approx(1)
+
+
+def test_a_record_that_says_nothing_is_not_asked(manifest: pd.DataFrame) -> None:
+    assert probe_record(manifest) is None
 
 
 def test_planted_noise_is_found_by_bytes_and_its_absence_is_not(manifest: pd.DataFrame) -> None:

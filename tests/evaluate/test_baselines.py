@@ -26,7 +26,7 @@ def test_every_rule_gives_probabilities(
     write_dataset: Callable[..., PreparedDataset], tmp_path: Path
 ) -> None:
     answers, labels = _ask(write_dataset(tmp_path / "d"))
-    assert list(answers) == ["majority", "source", "metadata", "border", "thumbnail"]
+    assert list(answers) == ["majority", "source", "record", "file", "border", "thumbnail"]
     for answer in answers.values():
         assert answer.probabilities is not None
         assert answer.probabilities.shape == (len(labels), 3)
@@ -40,7 +40,8 @@ def test_the_thumbnail_rule_sees_brightness_and_the_others_do_not(
     answers, labels = _ask(write_dataset(tmp_path / "d"))
     assert _score(answers["thumbnail"], labels) == 1.0
     assert _score(answers["majority"], labels) == pytest.approx(1 / 3)
-    assert _score(answers["metadata"], labels) < 0.7
+    assert _score(answers["file"], labels) < 0.7
+    assert _score(answers["record"], labels) < 0.7
 
 
 def test_the_border_rule_sees_the_border_and_nothing_within(
@@ -98,13 +99,35 @@ def test_the_source_rule_weighs_classes_equally(
     np.testing.assert_allclose(answers["majority"].probabilities[0], [5 / 6, 1 / 6, 0])
 
 
-def test_the_metadata_rule_finds_a_class_that_has_a_format_of_its_own(
+def test_the_file_rule_finds_a_class_that_has_a_format_of_its_own(
     write_dataset: Callable[..., PreparedDataset], tmp_path: Path
 ) -> None:
     label = (np.arange(78) // 2) % 3
     formats = [("PNG", "JPEG", "DICOM")[value] for value in label]
     answers, labels = _ask(write_dataset(tmp_path / "d", file_format=formats))
-    assert _score(answers["metadata"], labels) == 1.0
+    assert _score(answers["file"], labels) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("column", "values"),
+    [
+        ("view", ["PA", "AP", ""]),
+        ("sex", ["F", "M", ""]),
+        ("age_years", ["5", "40", "80"]),
+    ],
+)
+def test_the_record_rule_finds_a_class_that_is_recorded_in_its_own_way(
+    write_dataset: Callable[..., PreparedDataset],
+    tmp_path: Path,
+    column: str,
+    values: list[str],
+) -> None:
+    label = (np.arange(78) // 2) % 3
+    silent = {"view": [""] * 78, "sex": [""] * 78, "age_years": [""] * 78}
+    told = {**silent, column: [values[value] for value in label]}
+    answers, labels = _ask(write_dataset(tmp_path / "d", **told))
+    assert _score(answers["record"], labels) == 1.0
+    assert _score(answers["file"], labels) < 0.7
 
 
 def test_a_source_or_a_format_never_seen_in_training_is_no_error(
@@ -113,7 +136,12 @@ def test_a_source_or_a_format_never_seen_in_training_is_no_error(
     training = write_dataset(tmp_path / "a").select("train")
     count = 78
     elsewhere = write_dataset(
-        tmp_path / "b", source=["moon"] * count, file_format=["TIFF"] * count, seed=1
+        tmp_path / "b",
+        source=["moon"] * count,
+        file_format=["TIFF"] * count,
+        view=["from above"] * count,
+        age_years=[""] * count,
+        seed=1,
     )
     films = [elsewhere.select("train"), elsewhere.select("val")]
     answers = ask_baselines(training, films, class_count=3, seed=0)
@@ -126,12 +154,22 @@ def test_a_source_or_a_format_never_seen_in_training_is_no_error(
 def test_a_rule_that_has_nothing_to_go_by_says_so(
     write_dataset: Callable[..., PreparedDataset], tmp_path: Path
 ) -> None:
-    same = {"file_width": [600] * 78, "file_bytes": [9000] * 78, "source": ["north"] * 78}
+    same = {
+        "file_width": [600] * 78,
+        "file_bytes": [9000] * 78,
+        "source": ["north"] * 78,
+        "view": [""] * 78,
+        "age_years": [""] * 78,
+    }
     answers, _ = _ask(write_dataset(tmp_path / "d", **same))
     assert answers["source"].probabilities is None
     assert answers["source"].reason == "All training films come from one source."
-    assert answers["metadata"].probabilities is None
-    assert answers["metadata"].reason == "The files of all training films are alike."
+    assert answers["record"].probabilities is None
+    assert answers["record"].reason == (
+        "View, sex and age are unknown, or alike, for all training films."
+    )
+    assert answers["file"].probabilities is None
+    assert answers["file"].reason == "The files of all training films are alike."
 
 
 def test_the_same_seed_gives_the_same_answer_and_many_films_are_thinned_out(

@@ -32,7 +32,8 @@ def test_the_sealed_test_is_judged_and_written(run: RunFolder, config: EvaluateC
     assert [baseline.name for baseline in found.baselines] == [
         "majority",
         "source",
-        "metadata",
+        "record",
+        "file",
         "border",
         "thumbnail",
     ]

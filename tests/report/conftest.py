@@ -205,7 +205,7 @@ def evaluation() -> Evaluation:
                 lift_auroc=None,
             ),
             Baseline(
-                name="metadata",
+                name="file",
                 title="Files",
                 sees="The file.",
                 headline=None,

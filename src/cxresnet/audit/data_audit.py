@@ -14,6 +14,7 @@ from cxresnet.audit.file_probes import (
     describe_prepared,
     probe_bytes,
     probe_header,
+    probe_record,
     probe_scalars,
 )
 from cxresnet.audit.source_oracle import ask_source_oracle
@@ -61,6 +62,12 @@ def _list_questions(dataset: PreparedDataset) -> Iterator[Callable[[], Finding |
         return
     yield lambda: ask_source_oracle(manifest, unsaid=dataset.record.source)
     yield lambda: _probe(
+        "record",
+        "Do view, sex and age tell the class?",
+        "view, sex and age as recorded, and which of them are not",
+        lambda: probe_record(manifest),
+    )
+    yield lambda: _probe(
         "file_header",
         "Does what the file was tell the class?",
         "size, format, grey depth and border of the file, as it came",
@@ -102,11 +109,15 @@ def _draw_open_films(dataset: PreparedDataset) -> tuple[list[NDArray[np.uint8]],
     return [films[row] for row in chosen], manifest.iloc[chosen].reset_index(drop=True)
 
 
-def _probe(question: str, title: str, seen: str, run: Callable[[], ProbeResult]) -> Finding | None:
+def _probe(
+    question: str, title: str, seen: str, run: Callable[[], ProbeResult | None]
+) -> Finding | None:
     try:
         result = run()
     except ValueError:
         # Fewer patients in a class than the probe needs: there is nothing to hold out.
+        return None
+    if result is None:
         return None
     verdict = _judge(result)
     return Finding(

@@ -1,7 +1,8 @@
-"""Can the class be told from what the file is, or from six numbers, without looking at the chest?
+"""Can the class be told from record or file, or from six numbers, without looking at the chest?
 
-Three probes, each a random forest that never sees a patient in training and test at once:
+Four probes, each a random forest that never sees a patient in training and test at once:
 
+record    view, sex and age as recorded, and which of them are not;
 header    width, height, mode, format and size of the file as it came, and its mean border grey;
 bytes     bytes per pixel of the prepared film, re-encoded as PNG and as JPEG: how sharp, noisy and
           smooth it is, and nothing about where;
@@ -28,13 +29,21 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.model_selection import StratifiedGroupKFold
 
 from cxresnet.core.seeding import build_generator, derive_seed
+from cxresnet.data.record_features import describe_record, list_views
 from cxresnet.metrics.bootstrap import compute_estimates
 from cxresnet.metrics.classification import build_share
 from cxresnet.metrics.estimate import Estimate
 from cxresnet.metrics.ranking import Auroc
 from cxresnet.metrics.statistic import Statistic
 
-__all__ = ["ProbeResult", "describe_prepared", "probe_bytes", "probe_header", "probe_scalars"]
+__all__ = [
+    "ProbeResult",
+    "describe_prepared",
+    "probe_bytes",
+    "probe_header",
+    "probe_record",
+    "probe_scalars",
+]
 
 _FOLDS = 5
 _TREES = 200
@@ -49,7 +58,7 @@ class ProbeResult:
     """How well one probe tells the class, on patients it has not seen.
 
     Attributes:
-        name: "header", "bytes" or "scalars".
+        name: "record", "header", "bytes" or "scalars".
         accuracy: Share of the films whose class it guessed.
         auroc: By class, the area under the ROC curve of that class against all others.
         chance: Accuracy of always saying the commonest class.
@@ -66,6 +75,25 @@ class ProbeResult:
     def highest_auroc(self) -> tuple[str, Estimate]:
         """The class that is told best, and how well."""
         return max(self.auroc.items(), key=lambda item: item[1].value or 0.0)
+
+
+def probe_record(manifest: pd.DataFrame, *, seed: int = 0) -> ProbeResult | None:
+    """Probe what the record says of the films and their patients.
+
+    Args:
+        manifest: With `class_name`, `group_id`, `view`, `sex` and `age_years`.
+        seed: Of the forest, the parts and the bootstrap.
+
+    Returns:
+        None where the record says nothing, or the same of all films.
+
+    Raises:
+        ValueError: Fewer groups in a class than the probe needs parts.
+    """
+    features = describe_record(manifest, views=list_views(manifest))
+    if (features == features[:1]).all():
+        return None
+    return _probe("record", features, manifest, seed=seed)
 
 
 def probe_header(manifest: pd.DataFrame, *, seed: int = 0) -> ProbeResult:

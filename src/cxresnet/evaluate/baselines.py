@@ -22,6 +22,7 @@ from sklearn.preprocessing import StandardScaler
 from cxresnet.core.progress import track
 from cxresnet.core.seeding import build_generator, derive_seed
 from cxresnet.data.dataset import FilmSet
+from cxresnet.data.record_features import describe_record, list_views
 
 __all__ = ["BASELINES", "BaselineAnswer", "BaselineRule", "ask_baselines"]
 
@@ -129,18 +130,22 @@ def _ask_source(learnt: _Films, asked: _Films, class_count: int, _seed: int) -> 
     return np.where(total > 0, table / np.maximum(total, 1e-12), 1 / class_count)
 
 
-def _ask_metadata(learnt: _Films, asked: _Films, class_count: int, seed: int) -> _Array | str:
+def _ask_record(learnt: _Films, asked: _Films, class_count: int, seed: int) -> _Array | str:
+    views = list_views(learnt.facts)
+    inputs, questions = (describe_record(films.facts, views=views) for films in (learnt, asked))
+    if (inputs == inputs[:1]).all():
+        return "View, sex and age are unknown, or alike, for all training films."
+    return _grow(learnt, inputs, questions, class_count, seed)
+
+
+def _ask_file(learnt: _Films, asked: _Films, class_count: int, seed: int) -> _Array | str:
     kinds = sorted(
         {(column, value) for column in _KINDS for value in learnt.facts[column].unique()}
     )
-    inputs = _describe_files(learnt.facts, kinds)
+    inputs, questions = (_describe_files(films.facts, kinds) for films in (learnt, asked))
     if (inputs == inputs[:1]).all():
         return "The files of all training films are alike."
-    forest = RandomForestClassifier(
-        n_estimators=300, min_samples_leaf=2, class_weight="balanced", random_state=seed
-    )
-    forest.fit(inputs, learnt.labels)
-    return _predict(forest, _describe_files(asked.facts, kinds), class_count)
+    return _grow(learnt, inputs, questions, class_count, seed)
 
 
 def _ask_thumbnail(learnt: _Films, asked: _Films, class_count: int, seed: int) -> _Array | str:
@@ -149,6 +154,14 @@ def _ask_thumbnail(learnt: _Films, asked: _Films, class_count: int, seed: int) -
 
 def _ask_border(learnt: _Films, asked: _Films, class_count: int, seed: int) -> _Array | str:
     return _regress(learnt, learnt.borders, asked.borders, class_count, seed)
+
+
+def _grow(learnt: _Films, inputs: _Array, asked: _Array, class_count: int, seed: int) -> _Array:
+    forest = RandomForestClassifier(
+        n_estimators=300, min_samples_leaf=2, class_weight="balanced", random_state=seed
+    )
+    forest.fit(inputs, learnt.labels)
+    return _predict(forest, asked, class_count)
 
 
 def _regress(learnt: _Films, inputs: _Array, asked: _Array, class_count: int, seed: int) -> _Array:
@@ -164,10 +177,16 @@ BASELINES: tuple[BaselineRule, ...] = (
     BaselineRule("majority", "Most frequent class", "Nothing at all.", _ask_majority),
     BaselineRule("source", "Source alone", "Where the film comes from.", _ask_source),
     BaselineRule(
-        "metadata",
+        "record",
+        "Record alone",
+        "View, sex and age, as recorded, and which of them are not (random forest).",
+        _ask_record,
+    ),
+    BaselineRule(
+        "file",
         "File alone",
         "Width, height, bytes, format and grey mode of the file as it came (random forest).",
-        _ask_metadata,
+        _ask_file,
     ),
     BaselineRule(
         "border",

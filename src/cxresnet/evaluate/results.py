@@ -194,7 +194,7 @@ class Baseline(Record):
     """A rule that cannot know a disease from a lung, trained and tested on the same films.
 
     Attributes:
-        name: Short and stable: "majority", "source", "metadata" or "thumbnail".
+        name: Short and stable: "majority", "source", "record", "file", "border" or "thumbnail".
         title: For people.
         sees: What it is given, one sentence.
         headline: Its numbers on the test films.
