@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from cxresnet.core.classes import build_class_map
+from cxresnet.core.errors import ClassMapError
 from cxresnet.evaluate.clinical_records import (
     ClassThreshold,
     DecisionCurve,
@@ -54,7 +55,18 @@ def resolve_prevalences(given: Mapping[str, float], class_names: Sequence[str]) 
         ClassMapError: The network does not know a class.
     """
     known = build_class_map(class_names=class_names)
-    return {known.require(name): share for name, share in given.items()}
+    found = {}
+    for name, share in given.items():
+        meant = known.find(name)
+        if not meant:
+            guess = known.suggest(name)
+            hint = f" Did you mean '{guess}'?" if guess else ""
+            raise ClassMapError(
+                f"A prevalence is given for '{name}', which is no class of this network: it knows "
+                f"{', '.join(class_names)}.{hint}"
+            )
+        found[meant] = share
+    return found
 
 
 def list_clinical_statistics(
