@@ -46,7 +46,8 @@ def main() -> None:
     arms = {"planted": f"{common},shortcut=letters,shortcut_sources=bc", "clean": common}
     settings = (f"train.epochs={given.epochs}", f"train.batch_size={given.batch_size}")
     config = read_config(
-        Path("configs/smoke.toml"), settings=(*settings, "evaluate.bootstrap_resamples=2000")
+        Path(__file__).parents[1] / "configs/smoke.toml",
+        settings=(*settings, "evaluate.bootstrap_resamples=2000"),
     )
     print("| set | left out | films in / out | internal AUROC | external AUROC | gap |")
     print("|---|---|---|---|---|---|", flush=True)

@@ -34,7 +34,9 @@ def evaluation(draw_predictions: Draw) -> Evaluation:
 def test_other_names_of_a_class_mean_the_class() -> None:
     given = {"covid": 0.02, "Pneumonia": 0.1}
     assert resolve_prevalences(given, CLASS_NAMES) == {"covid-19": 0.02, "pneumonia": 0.1}
-    with pytest.raises(ClassMapError, match=r"'flu', which is no class.* normal, pneu.*covid-19\.$"):
+    with pytest.raises(
+        ClassMapError, match=r"'flu', which is no class.* normal, pneu.*covid-19\.$"
+    ):
         resolve_prevalences({"flu": 0.1}, CLASS_NAMES)
     with pytest.raises(ClassMapError, match=r"Did you mean 'covid-19'\?"):
         resolve_prevalences({"covd": 0.1}, CLASS_NAMES)
