@@ -4,7 +4,7 @@ import pytest
 
 from cxresnet.core.finding import Finding
 from cxresnet.evaluate.alarm_record import Alarm, AlarmRule, name_alarms
-from cxresnet.evaluate.alarms import Suspicion, compare_independent, find_alarms
+from cxresnet.evaluate.alarms import Suspicion, find_alarms
 from cxresnet.evaluate.results import Baseline, ClassResult, GapScore, Headline
 from cxresnet.metrics.estimate import Estimate
 
@@ -132,10 +132,3 @@ def test_a_fall_on_left_out_sources_is_told() -> None:
     sentence = _sound(source_gap=score(0.3))["worse_on_left_out_sources"]
     assert "the macro AUROC is 0.300 lower (0.270 to 0.330)" in sentence
     assert _sound(source_gap=score(0.05)) == {}
-
-
-def test_the_interval_of_a_difference_of_two_tests_is_worked_out_by_hand() -> None:
-    # Reaches 3 and 4 make 5.
-    found = compare_independent(_number(0.8, 0.03), _number(0.7, 0.04))
-    assert (found.value, found.low, found.high) == pytest.approx((0.1, 0.05, 0.15))
-    assert (found.n, found.groups) == (400, 150)

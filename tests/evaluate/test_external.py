@@ -37,6 +37,13 @@ def test_internal_external_and_gap_are_written_without_opening_the_test_again(
     assert balanced.external.value == outside.headline.balanced_accuracy.value
     assert balanced.gap.value == pytest.approx(balanced.internal.value - balanced.external.value)
     assert balanced.gap.low < balanced.gap.high
+    assert [score.name for score in found.by_patient] == [
+        "patients_found/normal", "patients_found/pneumonia", "patients_found/covid-19",
+    ]  # fmt: skip
+    for score, own, others in zip(
+        found.by_patient, inside.by_patient, outside.by_patient, strict=True
+    ):
+        assert (score.internal, score.external) == (own.recall, others.recall)
     assert (found.internal_films, found.external_films, found.external_patients) == (24, 78, 39)
     assert found.missing_classes == ()
     assert "macro AUROC" in found.sentence
@@ -54,6 +61,7 @@ def test_a_set_of_one_class_is_compared_by_its_sensitivity_alone(
     run_evaluate(run, config=config, dataset=other.path)
     found = read_external(run.path / "evaluate-clinic" / "external.json")
     assert [score.name for score in found.scores] == ["sensitivity/covid-19"]
+    assert [score.name for score in found.by_patient] == ["patients_found/covid-19"]
     assert found.classes == ("covid-19",)
     assert found.missing_classes == ("normal", "pneumonia")
     assert found.external_films == (other.manifest["class_name"] == "covid-19").sum()

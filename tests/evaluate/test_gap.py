@@ -9,9 +9,15 @@ import numpy as np
 import pytest
 
 from cxresnet.core.config import EvaluateConfig
-from cxresnet.evaluate.gap import JudgedSide, measure_gaps
+from cxresnet.evaluate.gap import (
+    JudgedSide,
+    compare_independent,
+    compare_patients,
+    measure_gaps,
+)
 from cxresnet.evaluate.operating_point import build_plain_operating_point, judge
-from cxresnet.evaluate.results import GapScore
+from cxresnet.evaluate.results import GapScore, PatientResult
+from cxresnet.metrics.estimate import Estimate
 from cxresnet.predict import Predictions
 
 Draw = Callable[..., Predictions]
@@ -115,3 +121,27 @@ def test_the_mean_gap_of_two_networks_knows_that_their_films_are_the_same(
     values = measure_gaps(pairs, config=config)
     expected = [_by_name(values.by_name[name])["macro_auroc"].gap.value for name in ("one", "two")]
     assert _by_name(values.mean)["macro_auroc"].gap.value == pytest.approx(np.mean(expected))
+
+
+def _number(value: float, reach: float) -> Estimate:
+    return Estimate(value=value, low=value - reach, high=value + reach, n=200, groups=150)
+
+
+def test_the_interval_of_a_difference_of_two_tests_is_worked_out_by_hand() -> None:
+    # Reaches 3 and 4 make 5.
+    found = compare_independent(_number(0.8, 0.03), _number(0.7, 0.04))
+    assert (found.value, found.low, found.high) == pytest.approx((0.1, 0.05, 0.15))
+    assert (found.n, found.groups) == (400, 150)
+
+
+def test_patients_are_compared_by_class_where_both_sides_have_some() -> None:
+    def result(class_name: str, value: float, reach: float, patients: int = 200) -> PatientResult:
+        number = _number(value, reach)
+        return PatientResult(class_name=class_name, patients=patients, recall=number)
+
+    inside = [result("normal", 0.9, 0.01), result("pneumonia", 0.8, 0.03), result("flu", 0, 0, 0)]
+    there = [result("flu", 0.5, 0.1), result("pneumonia", 0.6, 0.04), result("normal", 0, 0, 0)]
+    (score,) = compare_patients(inside, there)
+    assert score.name == "patients_found/pneumonia"
+    assert (score.internal, score.external) == (inside[1].recall, there[1].recall)
+    assert (score.gap.low, score.gap.high) == pytest.approx((0.15, 0.25))

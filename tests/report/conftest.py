@@ -314,6 +314,7 @@ def external() -> ExternalTest:
         external_films=243,
         external_patients=71,
         scores=(_build_score(f"sensitivity/{HOSTILE}"),),
+        by_patient=(_build_score(f"patients_found/{HOSTILE}"),),
         sentence=f"It is worse in {HOSTILE}.",
     )
 

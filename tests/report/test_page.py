@@ -18,7 +18,7 @@ from cxresnet.explain.trust.record import TrustCard
 from cxresnet.report.notices import find_film_notices, find_test_notices
 from cxresnet.report.page import render_page
 from cxresnet.report.sections.answers import build_answers_section
-from cxresnet.report.sections.elsewhere import ExternalMaterial, build_elsewhere_section
+from cxresnet.report.sections.elsewhere import build_elsewhere_section
 from cxresnet.report.sections.evaluation import build_evaluation_section
 from cxresnet.report.sections.explanation import build_explanation_section
 from cxresnet.report.sections.films import FilmMaterial, build_films_section
@@ -84,7 +84,7 @@ def html(
         ),
         build_evaluation_section(evaluation),
         build_probabilities_section(evaluation),
-        build_elsewhere_section(beside[1], (ExternalMaterial(beside[2], evaluation.by_patient),)),
+        build_elsewhere_section(beside[1], (beside[2],)),
         build_answers_section(beside[0]),
         build_explanation_section(attributions),
         build_trust_section(trust_card),

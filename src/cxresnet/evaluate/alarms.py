@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cxresnet.core.finding import Finding
 from cxresnet.evaluate.alarm_record import Alarm
+from cxresnet.evaluate.gap import compare_independent
 from cxresnet.evaluate.results import Baseline, ClassResult, GapScore, Headline
 from cxresnet.metrics.estimate import Estimate
 
-__all__ = ["Suspicion", "compare_independent", "doubt_source_gap", "find_alarms"]
+__all__ = ["Suspicion", "doubt_source_gap", "find_alarms"]
 
 _HIGH_AUROC = 0.95
 _NEARLY_AS_GOOD = 0.05
@@ -55,29 +55,6 @@ def find_alarms(suspicion: Suspicion) -> tuple[Alarm, ...]:
         _doubt_validation(suspicion),
     )
     return tuple(alarm for alarm in found if alarm is not None)
-
-
-def compare_independent(one: Estimate, other: Estimate) -> Estimate:
-    """Compute one number minus another from other films, with the interval of the difference.
-
-    References:
-        Zou and Donner 2008 (MOVER): the interval follows from those of the two numbers.
-    """
-    n, groups = one.n + other.n, min(one.groups, other.groups)
-    if one.value is None or other.value is None:
-        reason = one.reason or other.reason
-        return Estimate(value=None, low=None, high=None, n=n, groups=groups, reason=reason)
-    gap = one.value - other.value
-    if one.low is None or one.high is None or other.low is None or other.high is None:
-        reason = one.reason or other.reason
-        return Estimate(value=gap, low=None, high=None, n=n, groups=groups, reason=reason)
-    return Estimate(
-        value=gap,
-        low=gap - math.hypot(one.value - one.low, other.high - other.value),
-        high=gap + math.hypot(one.high - one.value, other.value - other.low),
-        n=n,
-        groups=groups,
-    )
 
 
 def _doubt_copies(crossing_films: int) -> Alarm | None:

@@ -14,6 +14,7 @@ from cxresnet.core.run_folder import RunFolder
 from cxresnet.evaluate.gap import (
     JudgedSide,
     choose_headline_score,
+    compare_patients,
     describe_gap,
     measure_gaps,
 )
@@ -48,6 +49,7 @@ class ExternalTest(Record):
         external_films: Films from elsewhere that are compared.
         external_patients: Independent groups among them.
         scores: Internal, external and gap; sensitivity alone where there is a single class.
+        by_patient: The same patient by patient: found, of those whose films all show one class.
         sentence: What that means, in plain words.
         reason: Why there is no comparison, one sentence; "" where there is.
     """
@@ -61,6 +63,7 @@ class ExternalTest(Record):
     external_films: int
     external_patients: int
     scores: tuple[GapScore, ...]
+    by_patient: tuple[GapScore, ...] = ()
     sentence: str
     reason: str = ""
 
@@ -82,14 +85,19 @@ def compare_with_internal(
     present = external.find_classes()
     names = predictions.class_names
     missing = tuple(name for index, name in enumerate(names) if index not in present)
-    internal, reason = _read_internal(run, evaluation)
+    before, reason = _read_internal(run, evaluation)
+    internal: JudgedSide | None = None
     scores: tuple[GapScore, ...] = ()
+    by_patient: tuple[GapScore, ...] = ()
     classes: set[int] = set()
-    if internal is not None:
+    if before is not None:
+        table = read_predictions(run.predictions)
+        internal = _take_known(table, evaluation.operating_point, prefix="sealed test")
         classes = internal.find_classes() & present
         if classes:
             pair = {evaluation.name: (internal, external)}
             scores = measure_gaps(pair, config=config).by_name[evaluation.name]
+            by_patient = compare_patients(before.by_patient, evaluation.by_patient)
         else:
             reason = "The sealed test has none of the classes that are there."
     compared = np.isin(external.judged.truth, sorted(classes))
@@ -104,6 +112,7 @@ def compare_with_internal(
         external_films=len(kept.image_ids),
         external_patients=len(set(kept.group_ids)),
         scores=scores,
+        by_patient=by_patient,
         sentence=sentence,
         reason=reason,
     )
@@ -128,16 +137,15 @@ def list_external_folders(run: RunFolder) -> list[Path]:
     return sorted(path.parent for path in run.path.glob(f"evaluate-*/{EXTERNAL_NAME}"))
 
 
-def _read_internal(run: RunFolder, evaluation: Evaluation) -> tuple[JudgedSide | None, str]:
-    """Read what the same network said about the sealed test; None, and why, where it did not."""
+def _read_internal(run: RunFolder, evaluation: Evaluation) -> tuple[Evaluation | None, str]:
+    """Read how the same network did in the sealed test; None, and why, where it did not."""
     again = "Run 'cxresnet evaluate RUN' first, then this again, for internal, external and gap."
     if not run.metrics.is_file() or not run.predictions.is_file():
         return None, f"The sealed test of this run is not evaluated yet. {again}"
     before = read_evaluation(run.metrics)
     if before.provenance.checkpoint != evaluation.provenance.checkpoint:
         return None, f"The sealed test was evaluated with another network. {again}"
-    table = read_predictions(run.predictions)
-    return _take_known(table, evaluation.operating_point, prefix="sealed test"), ""
+    return before, ""
 
 
 def _take_known(table: Predictions, point: OperatingPoint, *, prefix: str) -> JudgedSide:

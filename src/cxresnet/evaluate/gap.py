@@ -6,6 +6,7 @@ without a hard class must not look good by it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cxresnet.core.config.evaluate import EvaluateConfig
-from cxresnet.evaluate.results import GapScore
+from cxresnet.evaluate.results import GapScore, PatientResult
 from cxresnet.evaluate.scores import build_lift, estimate
 from cxresnet.metrics.classification import (
     CLASS_SCORES,
@@ -25,7 +26,15 @@ from cxresnet.metrics.classification import (
 from cxresnet.metrics.estimate import Estimate
 from cxresnet.metrics.statistic import Compute, Statistic
 
-__all__ = ["JudgedSide", "MeasuredGaps", "choose_headline_score", "describe_gap", "measure_gaps"]
+__all__ = [
+    "JudgedSide",
+    "MeasuredGaps",
+    "choose_headline_score",
+    "compare_independent",
+    "compare_patients",
+    "describe_gap",
+    "measure_gaps",
+]
 
 _MEANS = ("macro_auroc", "balanced_accuracy")
 
@@ -156,6 +165,54 @@ def describe_gap(score: GapScore, *, where: str) -> str:
     if gap.high < 0:
         return f"{numbers} The network is not worse there; the films there may be easier."
     return f"{numbers} No gap is shown, and one of up to {gap.high:.3f} is not ruled out."
+
+
+def compare_patients(
+    internal: Sequence[PatientResult], external: Sequence[PatientResult]
+) -> tuple[GapScore, ...]:
+    """Set patients elsewhere beside those of the sealed test, by class.
+
+    Args:
+        internal: Of the sealed test.
+        external: Of other patients, judged by the same network.
+
+    Returns:
+        One a class that patients on both sides have, named "patients_found/CLASS".
+    """
+    inside = {result.class_name: result.recall for result in internal if result.patients}
+    return tuple(
+        GapScore(
+            name=f"patients_found/{result.class_name}",
+            internal=inside[result.class_name],
+            external=result.recall,
+            gap=compare_independent(inside[result.class_name], result.recall),
+        )
+        for result in external
+        if result.patients and result.class_name in inside
+    )
+
+
+def compare_independent(one: Estimate, other: Estimate) -> Estimate:
+    """Compute one number minus another from other films, with the interval of the difference.
+
+    References:
+        Zou and Donner 2008 (MOVER): the interval follows from those of the two numbers.
+    """
+    n, groups = one.n + other.n, min(one.groups, other.groups)
+    if one.value is None or other.value is None:
+        reason = one.reason or other.reason
+        return Estimate(value=None, low=None, high=None, n=n, groups=groups, reason=reason)
+    gap = one.value - other.value
+    if one.low is None or one.high is None or other.low is None or other.high is None:
+        reason = one.reason or other.reason
+        return Estimate(value=gap, low=None, high=None, n=n, groups=groups, reason=reason)
+    return Estimate(
+        value=gap,
+        low=gap - math.hypot(one.value - one.low, other.high - other.value),
+        high=gap + math.hypot(one.high - one.value, other.value - other.low),
+        n=n,
+        groups=groups,
+    )
 
 
 class _Universe:

@@ -134,7 +134,8 @@ class GapScore(Record):
     """One number on films like those that were learnt, on films from elsewhere, and between.
 
     Attributes:
-        name: "macro_auroc", "balanced_accuracy", "auroc/CLASS" or "sensitivity/CLASS".
+        name: "macro_auroc", "balanced_accuracy", "auroc/CLASS", "sensitivity/CLASS", or, where each
+            patient counts once, "patients_found/CLASS".
         internal: On films from sources that the network learnt from.
         external: On films from elsewhere.
         gap: Internal minus external; above 0 the network is worse elsewhere.

@@ -172,7 +172,8 @@ def _build_slice(
     patients = len(np.unique(groups))
     reason, headline = "", None
     if patients < config.slice_patients:
-        reason = f"Too few: {patients} patients, fewer than {config.slice_patients}."
+        counted = "1 patient" if patients == 1 else f"{patients} patients"
+        reason = f"Too few: {counted}, fewer than {config.slice_patients}."
     else:
         present = np.unique(judged.truth).tolist()
         statistics = build_headline_statistics(judged, classes=present)

@@ -14,7 +14,12 @@ from cxresnet.core.files import read_json
 from cxresnet.core.finding import FINDINGS_NAME, Finding, read_findings
 from cxresnet.core.run_folder import RunFolder
 from cxresnet.data.dataset import PreparedDataset, open_dataset
-from cxresnet.evaluate.external import EXTERNAL_NAME, list_external_folders, read_external
+from cxresnet.evaluate.external import (
+    EXTERNAL_NAME,
+    ExternalTest,
+    list_external_folders,
+    read_external,
+)
 from cxresnet.evaluate.left_out_sources import (
     LEAVE_ONE_SOURCE_OUT_NAME,
     LeaveOneSourceOut,
@@ -30,7 +35,6 @@ from cxresnet.metrics.spread import Spread
 from cxresnet.model.checkpoint import CheckpointRecord, read_model
 from cxresnet.model.ensemble import Network
 from cxresnet.report.section import Notice
-from cxresnet.report.sections.elsewhere import ExternalMaterial
 from cxresnet.report.sections.films import FilmMaterial
 
 __all__ = ["RunMaterial", "build_film_material", "read_run_material"]
@@ -79,7 +83,7 @@ class RunMaterial:
     findings: tuple[Finding, ...] = ()
     selective: SelectiveResult | None = None
     left_out: LeaveOneSourceOut | None = None
-    externals: tuple[ExternalMaterial, ...] = ()
+    externals: tuple[ExternalTest, ...] = ()
     damaged: tuple[Notice, ...] = ()
 
 
@@ -129,14 +133,11 @@ def _open_dataset_if_there(run: RunFolder) -> PreparedDataset | None:
     return open_dataset(path)
 
 
-def _read_externals(reader: _Reader, run: RunFolder) -> Iterator[ExternalMaterial]:
+def _read_externals(reader: _Reader, run: RunFolder) -> Iterator[ExternalTest]:
     for folder in list_external_folders(run):
         test = reader.read("external test", folder / EXTERNAL_NAME, read_external)
-        evaluation = reader.read("external test", folder / run.metrics.name, read_evaluation)
         if test is not None:
-            rows = evaluation.by_patient if evaluation else ()
-            there = tuple(row for row in rows if row.class_name in test.classes)
-            yield ExternalMaterial(test, there)
+            yield test
 
 
 class _Reader:

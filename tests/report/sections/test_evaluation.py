@@ -22,5 +22,15 @@ def test_without_any_curve_there_is_no_figure(evaluation: Evaluation) -> None:
     assert view.roc is None
 
 
+def test_patients_with_films_of_several_classes_are_counted(evaluation: Evaluation) -> None:
+    (result,) = evaluation.by_patient
+    view = build_evaluation_section(evaluation).view
+    assert isinstance(view, EvaluationView)
+    assert view.mixed_patients == evaluation.patients - result.patients == 14
+    silent = build_evaluation_section(evaluation.model_copy(update={"by_patient": ()})).view
+    assert isinstance(silent, EvaluationView)
+    assert silent.mixed_patients == 0
+
+
 def test_before_the_test_the_section_says_how_to_get_one() -> None:
     assert "cxresnet evaluate RUN" in build_evaluation_section(None).missing

@@ -200,9 +200,9 @@ def describe_shift(evidence: Evidence) -> Answer:
     if dataset is None:
         return not_known(_NOTHING)
     if evidence.material.externals:
-        names = ", ".join(one.test.name for one in evidence.material.externals)
+        names = ", ".join(one.name for one in evidence.material.externals)
         return yes(
             f"Training and sealed test come from the same sources; {names} from elsewhere.",
-            f"evaluate-{evidence.material.externals[0].test.name}/external.json",
+            f"evaluate-{evidence.material.externals[0].name}/external.json",
         )
     return partly("Training and test come from the same sources; nothing else was tried.", _RECORD)

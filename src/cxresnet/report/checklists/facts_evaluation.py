@@ -77,8 +77,8 @@ def describe_external(evidence: Evidence) -> Answer:
     """Say what happened on films from elsewhere."""
     externals = evidence.material.externals
     if externals:
-        sentences = " ".join(one.test.sentence for one in externals)
-        return yes(sentences, f"evaluate-{externals[0].test.name}/external.json")
+        sentences = " ".join(one.sentence for one in externals)
+        return yes(sentences, f"evaluate-{externals[0].name}/external.json")
     left_out = evidence.material.left_out
     if left_out is not None and left_out.headline is not None:
         return partly(

@@ -6,24 +6,10 @@ from dataclasses import dataclass
 
 from cxresnet.evaluate.external import ExternalTest
 from cxresnet.evaluate.left_out_sources import LeaveOneSourceOut
-from cxresnet.evaluate.record import PatientResult
 from cxresnet.evaluate.results import GapScore
 from cxresnet.report.section import Section
 
-__all__ = ["ElsewhereView", "ExternalMaterial", "GapRow", "build_elsewhere_section"]
-
-
-@dataclass(frozen=True)
-class ExternalMaterial:
-    """One other dataset.
-
-    Attributes:
-        test: Internal, external and gap.
-        by_patient: Patient by patient, of the classes that are there; empty where not known.
-    """
-
-    test: ExternalTest
-    by_patient: tuple[PatientResult, ...] = ()
+__all__ = ["ElsewhereView", "GapRow", "build_elsewhere_section"]
 
 
 @dataclass(frozen=True)
@@ -33,10 +19,12 @@ class GapRow:
     Attributes:
         name: For people.
         score: The number.
+        counted: What counts as one there: "films" or "patients".
     """
 
     name: str
     score: GapScore
+    counted: str = "films"
 
 
 @dataclass(frozen=True)
@@ -53,11 +41,11 @@ class ElsewhereView:
     left_out: LeaveOneSourceOut | None
     rows: dict[str, tuple[GapRow, ...]]
     mean: tuple[GapRow, ...]
-    externals: tuple[tuple[ExternalMaterial, tuple[GapRow, ...]], ...]
+    externals: tuple[tuple[ExternalTest, tuple[GapRow, ...]], ...]
 
 
 def build_elsewhere_section(
-    left_out: LeaveOneSourceOut | None, externals: tuple[ExternalMaterial, ...]
+    left_out: LeaveOneSourceOut | None, externals: tuple[ExternalTest, ...]
 ) -> Section:
     """Build the section; without anything from elsewhere it says how to get it."""
     anchor, title, short = "elsewhere", "Elsewhere: hospitals it never saw", "Elsewhere"
@@ -72,7 +60,10 @@ def build_elsewhere_section(
         left_out=left_out,
         rows={one.source: _build_rows(one.scores) for one in left_out.sources} if left_out else {},
         mean=_build_rows(left_out.mean) if left_out else (),
-        externals=tuple((one, _build_rows(one.test.scores)) for one in externals),
+        externals=tuple(
+            (one, _build_rows(one.scores) + _build_patient_rows(one.by_patient))
+            for one in externals
+        ),
     )
     return Section(anchor, title, short, view=view)
 
@@ -81,6 +72,13 @@ def _build_rows(scores: tuple[GapScore, ...]) -> tuple[GapRow, ...]:
     """Take the means, or the sensitivity where there is nothing else."""
     means = [score for score in scores if "/" not in score.name]
     return tuple(GapRow(_name(score.name), score) for score in means or scores)
+
+
+def _build_patient_rows(scores: tuple[GapScore, ...]) -> tuple[GapRow, ...]:
+    return tuple(
+        GapRow(f"Patients with {score.name.partition('/')[2]} found", score, "patients")
+        for score in scores
+    )
 
 
 def _name(score: str) -> str:

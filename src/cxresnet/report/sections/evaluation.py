@@ -48,11 +48,13 @@ class EvaluationView:
         evaluation: The numbers.
         confusion: One row a true class.
         roc: One curve a class, in the order of the classes; None where no class has one.
+        mixed_patients: Patients whose films show several classes: no class is theirs.
     """
 
     evaluation: Evaluation
     confusion: tuple[ConfusionRow, ...]
     roc: Drawing | None
+    mixed_patients: int
 
 
 def build_evaluation_section(evaluation: Evaluation | None) -> Section:
@@ -65,6 +67,7 @@ def build_evaluation_section(evaluation: Evaluation | None) -> Section:
         evaluation=evaluation,
         confusion=_build_confusion(evaluation),
         roc=_draw_roc(evaluation.classes),
+        mixed_patients=_count_mixed_patients(evaluation),
     )
     return Section(anchor, title, short, view=view)
 
@@ -84,6 +87,12 @@ def _build_confusion(evaluation: Evaluation) -> tuple[ConfusionRow, ...]:
         )
         rows.append(ConfusionRow(evaluation.class_names[true], total, cells))
     return tuple(rows)
+
+
+def _count_mixed_patients(evaluation: Evaluation) -> int:
+    if not evaluation.by_patient:
+        return 0
+    return evaluation.patients - sum(result.patients for result in evaluation.by_patient)
 
 
 def _draw_roc(classes: tuple[ClassResult, ...]) -> Drawing | None:
