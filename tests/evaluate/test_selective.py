@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -90,6 +91,21 @@ def test_a_class_without_validation_films_is_in_every_set_and_it_is_said(
     assert found.classes[2].threshold == 0.0
     assert found.classes[2].covered.value == 1.0
     assert any("Too few validation films of covid-19 (0)" in note for note in found.notes)
+
+
+def test_a_promise_that_was_surely_broken_is_named_and_a_kept_one_is_not(
+    draw_predictions: Draw, config: EvaluateConfig
+) -> None:
+    """Films of the last class look in the test as no validation film of it did."""
+    validation, test = draw_predictions(600, seed=1), draw_predictions(240, seed=3)
+    moved = test.logits.copy()
+    moved[test.truth == 2, 2] -= 4
+    found = _evaluate(validation, replace(test, logits=moved), config)
+    (note,) = [note for note in found.notes if "not kept" in note]
+    assert note.startswith("Promised 0.900, not kept for covid-19 (0.")
+    assert "normal" not in note
+    assert "n = 80)" in note
+    assert len(_evaluate(validation, test, config).notes) == 1
 
 
 def test_the_curve_stays_short(draw_predictions: Draw, config: EvaluateConfig) -> None:

@@ -132,6 +132,18 @@ def test_several_networks_are_told_as_several(finished: RunFolder) -> None:
         assert together in asked(joined).text
 
 
+def test_films_from_elsewhere_are_named_among_the_aims(finished: RunFolder) -> None:
+    evidence = _gather(finished)
+    (external,) = evidence.material.externals
+    alone = Evidence(replace(evidence.material, externals=()), finished.path)
+
+    def aims(asked: Evidence) -> str:
+        return next(one for one in CLAIM.fill(asked) if one.item.number == "4").answer.text
+
+    assert f"tested on films from elsewhere ({external.name})" in aims(evidence)
+    assert "elsewhere" not in aims(alone)
+
+
 def test_a_last_epoch_is_not_called_the_best(finished: RunFolder) -> None:
     settings = Config().model_dump()
     settings["train"]["monitor"] = "last"

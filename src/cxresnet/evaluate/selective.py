@@ -167,7 +167,7 @@ def evaluate_selectively(
         coverage=config.coverage,
         classes=classes,
         curve=_build_curve(confidence, wrong),
-        notes=_find_notes(classes),
+        notes=_find_notes(classes, promised=config.coverage),
         answered=found["answered"],
         empty=found["empty"],
         several=found["several"],
@@ -252,8 +252,20 @@ def _build_curve(
     )
 
 
-def _find_notes(classes: Sequence[ClassCoverage]) -> tuple[str, ...]:
+def _find_notes(classes: Sequence[ClassCoverage], *, promised: float) -> tuple[str, ...]:
+    """Find what must be said: the limits of the promise, and where it was surely broken."""
     notes = [_PROMISE]
+    broken = [
+        f"{one.class_name} ({one.covered.value:.3f}, {one.covered.low:.3f} to "
+        f"{one.covered.high:.3f}, n = {one.covered.n})"
+        for one in classes
+        if one.covered.high is not None and one.covered.high < promised
+    ]
+    if broken:
+        notes.append(
+            f"Promised {promised:.3f}, not kept for {', '.join(broken)}: too few sets hold the "
+            "true class there, so do not rely on them."
+        )
     few = [f"{one.class_name} ({one.fitted_on})" for one in classes if one.threshold == 0]
     if few:
         notes.append(

@@ -44,9 +44,11 @@ def describe_aims(evidence: Evidence) -> Answer:
     """Say what the run does; the hypothesis is its author's."""
     if evidence.material.record is None:
         return not_known(_NOT_TRAINED)
+    others = [one.name for one in evidence.material.externals]
+    elsewhere = f", and tested on films from elsewhere ({', '.join(others)})" if others else ""
     return partly(
-        "The network is developed and tested on the same collection; no clinical question or "
-        "hypothesis was written down beforehand.",
+        f"The network is developed and tested on the same collection{elsewhere}; no clinical "
+        "question or hypothesis was written down beforehand.",
         _CHECKPOINT,
     )
 
