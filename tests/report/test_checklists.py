@@ -204,5 +204,21 @@ def test_a_model_card_of_a_run_without_a_network_knows_nothing_of_it(empty: RunF
     assert "Numbers on the sealed test" not in card
 
 
+def test_a_model_card_shows_the_gaps_and_says_nothing_twice(finished: RunFolder) -> None:
+    evidence = _gather(finished)
+    card = render_model_card(evidence)
+    table = card.split("## Numbers elsewhere")[1].split("## Not known")[0]
+    rows = [line for line in table.splitlines() if line.startswith("| ")][1:]
+    tested = [one for one in evidence.material.left_out.sources if one.scores]
+    assert len(rows) == len(tested) + 1
+    assert rows[0].startswith(f"| {escape_markdown(tested[0].source)}, left out | ")
+    assert all(row.count("|") == 7 for row in rows)
+    alone = Evidence(replace(evidence.material, externals=()), finished.path)
+    sentence = escape_markdown(evidence.material.left_out.sentence)
+    assert render_model_card(alone).count(sentence) == 1
+    nowhere = Evidence(replace(evidence.material, externals=(), left_out=None), finished.path)
+    assert "Numbers elsewhere" not in render_model_card(nowhere)
+
+
 def test_markdown_cells_hold_together() -> None:
     assert escape_markdown("a|b\nc <b>") == "a\\|b c &lt;b&gt;"

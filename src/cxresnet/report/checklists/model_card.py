@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from cxresnet import DISCLAIMER, __version__
 from cxresnet.evaluate.record import Evaluation
 from cxresnet.metrics.estimate import Estimate
@@ -10,6 +12,8 @@ from cxresnet.report.checklists import facts_evaluation as test
 from cxresnet.report.checklists import facts_model as model
 from cxresnet.report.checklists.checklist import escape_markdown
 from cxresnet.report.checklists.evidence import Answer, Evidence
+from cxresnet.report.material import RunMaterial
+from cxresnet.report.sections.elsewhere import build_gap_rows
 
 __all__ = ["render_model_card"]
 
@@ -53,12 +57,22 @@ def render_model_card(evidence: Evidence) -> str:
     ]  # fmt: skip
     for title, facts in _PARTS:
         lines += [f"## {title}", ""]
-        for fact in facts:
-            lines.append(_render(evidence.check(fact(evidence))))
+        answers = [evidence.check(fact(evidence)) for fact in facts]
+        lines += [_render(answer) for answer in _drop_repeated(answers)]
         lines.append("")
     if evidence.material.evaluation is not None:
         lines += _render_numbers(evidence.material.evaluation)
+    lines += _render_elsewhere(evidence.material)
     return "\n".join([*lines, _NOT_KNOWN])
+
+
+def _drop_repeated(answers: Sequence[Answer]) -> list[Answer]:
+    """Drop what an answer before it says word for word."""
+    return [
+        answer
+        for place, answer in enumerate(answers)
+        if not (answer.text and any(answer.text in before.text for before in answers[:place]))
+    ]
 
 
 def _render(answer: Answer) -> str:
@@ -78,6 +92,28 @@ def _render_numbers(evaluation: Evaluation) -> list[str]:
         numbers = (one.sensitivity, one.specificity, one.auroc)
         cells = [escape_markdown(one.class_name), str(one.films), str(one.patients)]
         lines.append(f"| {' | '.join([*cells, *map(_show, numbers)])} |")
+    return [*lines, ""]
+
+
+def _render_elsewhere(material: RunMaterial) -> list[str]:
+    """Render the gaps: sources left out in turn, then other datasets; nothing where none was."""
+    left_out = material.left_out.sources if material.left_out is not None else ()
+    tested = [(f"{one.source}, left out", one.external_films, one.scores) for one in left_out]
+    tested += [(one.name, one.external_films, one.scores) for one in material.externals]
+    rows = [
+        (place, str(films), row.name, *map(_show, (row.score.internal, row.score.external)),
+         _show(row.score.gap))
+        for place, films, scores in tested
+        for row in build_gap_rows(scores)
+    ]  # fmt: skip
+    if not rows:
+        return []
+    lines = [
+        "## Numbers elsewhere", "",
+        "| where | films | number | at home | there | gap |",
+        "|---|---|---|---|---|---|",
+    ]  # fmt: skip
+    lines += [f"| {' | '.join(map(escape_markdown, row))} |" for row in rows]
     return [*lines, ""]
 
 

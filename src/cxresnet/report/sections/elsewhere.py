@@ -9,7 +9,7 @@ from cxresnet.evaluate.left_out_sources import LeaveOneSourceOut
 from cxresnet.evaluate.results import GapScore
 from cxresnet.report.section import Section
 
-__all__ = ["ElsewhereView", "GapRow", "build_elsewhere_section"]
+__all__ = ["ElsewhereView", "GapRow", "build_elsewhere_section", "build_gap_rows"]
 
 
 @dataclass(frozen=True)
@@ -58,17 +58,19 @@ def build_elsewhere_section(
         return Section(anchor, title, short, view=None, missing=missing)
     view = ElsewhereView(
         left_out=left_out,
-        rows={one.source: _build_rows(one.scores) for one in left_out.sources} if left_out else {},
-        mean=_build_rows(left_out.mean) if left_out else (),
+        rows={one.source: build_gap_rows(one.scores) for one in left_out.sources}
+        if left_out
+        else {},
+        mean=build_gap_rows(left_out.mean) if left_out else (),
         externals=tuple(
-            (one, _build_rows(one.scores) + _build_patient_rows(one.by_patient))
+            (one, build_gap_rows(one.scores) + _build_patient_rows(one.by_patient))
             for one in externals
         ),
     )
     return Section(anchor, title, short, view=view)
 
 
-def _build_rows(scores: tuple[GapScore, ...]) -> tuple[GapRow, ...]:
+def build_gap_rows(scores: tuple[GapScore, ...]) -> tuple[GapRow, ...]:
     """Take the means, or the sensitivity where there is nothing else."""
     means = [score for score in scores if "/" not in score.name]
     return tuple(GapRow(_name(score.name), score) for score in means or scores)
