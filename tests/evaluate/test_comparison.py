@@ -63,8 +63,11 @@ def test_a_clearly_better_run_is_called_better_whichever_comes_first(
     assert [test.class_name for test in found.auroc_tests] == list(found.class_names)
     assert all(test.p_value < 0.01 for test in found.auroc_tests)
     assert found.verdict.startswith("strong is better than weak on these films")
+    assert "Other numbers differ: strong is higher in accuracy (by 0." in found.verdict
+    assert "weak is higher" not in found.verdict
     back = compare_runs(RunFolder(tmp_path / "weak"), RunFolder(tmp_path / "strong"), config=config)
     assert back.verdict.startswith("strong is better than weak on these films")
+    assert back.verdict.partition("Other")[2] == found.verdict.partition("Other")[2]
     difference = _by_name(back)["accuracy"].difference
     assert difference.value == pytest.approx(-accuracy.difference.value)
 
@@ -75,6 +78,22 @@ def test_two_runs_of_equal_skill_cannot_be_told_apart(
     found = _compare(tmp_path, draw_predictions(300), draw_predictions(300, seed=1), config)
     assert found.verdict.startswith("They cannot be told apart on these films")
     assert "is not ruled out" in found.verdict
+    assert "Other numbers" not in found.verdict
+
+
+def test_what_balanced_accuracy_does_not_see_is_said_of_the_others(
+    draw_predictions: Draw, config: EvaluateConfig, tmp_path: Path
+) -> None:
+    """Both find the same films; the probabilities of one know nothing of the order within them."""
+    table = draw_predictions(300)
+    shaken = table.logits.astype(np.float64)
+    order = np.argsort(shaken, axis=1)
+    flat = np.zeros_like(shaken)
+    np.put_along_axis(flat, order[:, -1:], 0.1, axis=1)
+    found = _compare(tmp_path, table, dataclasses.replace(table, logits=flat), config)
+    assert found.verdict.startswith("They cannot be told apart")
+    assert "strong is higher in macro AUROC (by 0." in found.verdict
+    assert "accuracy (" not in found.verdict
 
 
 def test_a_run_is_as_good_as_itself(

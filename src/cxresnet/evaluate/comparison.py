@@ -30,6 +30,8 @@ from cxresnet.predict.predictions import read_predictions
 __all__ = ["compare_runs"]
 
 _BY_CLASS = ("auroc", "sensitivity", "specificity")
+_OTHERS = {"accuracy": "accuracy", "macro_f1": "macro F1", "macro_auroc": "macro AUROC"}
+"""Numbers of the whole beside balanced accuracy, which the verdict is about."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ def compare_runs(first: RunFolder, second: RunFolder, *, config: EvaluateConfig)
         only_second_right=mcnemar.only_second,
         mcnemar_p_value=mcnemar.p_value,
         auroc_tests=_test_areas(ours.judged, theirs.judged, groups=groups),
-        verdict=_describe(scores, names=names),
+        verdict=_describe(scores, names=names) + _describe_others(scores, names=names),
         warnings=_find_warnings(ours, theirs),
     )
 
@@ -220,6 +222,31 @@ def _describe(scores: Sequence[ScorePair], *, names: tuple[str, str]) -> str:
         f"They cannot be told apart on these films: difference in balanced accuracy "
         f"({names[0]} minus {names[1]}) {numbers}; what is not ruled out is {names[0]} being "
         f"better by {max(found.high, 0.0):.3f} or worse by {max(-found.low, 0.0):.3f}."
+    )
+
+
+def _describe_others(scores: Sequence[ScorePair], *, names: tuple[str, str]) -> str:
+    """Say which other numbers of the whole tell the runs apart; "" where none does."""
+    signs = (1, -1)
+    higher: tuple[list[str], list[str]] = ([], [])
+    for pair in scores:
+        found = pair.difference
+        if pair.name not in _OTHERS or found.low is None or found.high is None:
+            continue
+        for sign, side in zip(signs, higher, strict=True):
+            low, high = sorted((sign * found.low, sign * found.high))
+            if low > 0:
+                side.append(f"{_OTHERS[pair.name]} (by {low:.3f} to {high:.3f})")
+    told = [
+        f"{name} is higher in {', '.join(side)}."
+        for name, side in zip(names, higher, strict=True)
+        if side
+    ]
+    if not told:
+        return ""
+    return (
+        f" Other numbers differ: {' '.join(told)} Of {len(_OTHERS) + 1} numbers one differs by "
+        "chance more often than 1 time in 20."
     )
 
 
