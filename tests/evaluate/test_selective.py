@@ -104,7 +104,7 @@ def test_a_promise_that_was_surely_broken_is_named_and_a_kept_one_is_not(
     (note,) = [note for note in found.notes if "not kept" in note]
     assert note.startswith("Promised 0.900, not kept for covid-19 (0.")
     assert "normal" not in note
-    assert "n = 80)" in note
+    assert "n = 80; one fit on 200 films gives 0.8" in note
     assert len(_evaluate(validation, test, config).notes) == 1
 
 

@@ -7,7 +7,11 @@ import math
 import numpy as np
 import pytest
 
-from cxresnet.metrics.conformal import build_prediction_sets, fit_set_thresholds
+from cxresnet.metrics.conformal import (
+    build_prediction_sets,
+    compute_expected_coverage,
+    fit_set_thresholds,
+)
 
 
 def _as_two_classes(first: list[float]) -> np.ndarray:
@@ -65,6 +69,26 @@ def test_each_class_is_covered_as_asked_over_many_draws() -> None:
     # Exactly 1 - k / (n + 1) is promised: 0.9 to 0.9 + 1 / (n + 1), here n is about 30 to 180.
     assert np.abs(covered.mean(axis=0) - 0.9).max() < 0.03
     assert covered.mean(axis=0).min() > 0.89
+
+
+@pytest.mark.parametrize("films", [19, 75])
+def test_ninety_five_of_a_hundred_fits_keep_what_is_to_be_expected(films: int) -> None:
+    """Probabilities of the true class are drawn evenly, so a threshold covers 1 - threshold."""
+    generator = np.random.default_rng(0)
+    low, high = compute_expected_coverage(films, coverage=0.9, confidence=0.95)
+    truth = np.zeros(films, dtype=np.int64)
+    covered = np.array(
+        [
+            1 - fit_set_thresholds(generator.random((films, 1)), truth, coverage=0.9)[0]
+            for _ in range(4000)
+        ]
+    )
+    assert np.mean(covered < low) == pytest.approx(0.025, abs=0.01)
+    assert np.mean(covered > high) == pytest.approx(0.025, abs=0.01)
+
+
+def test_a_class_that_is_in_every_set_is_always_covered() -> None:
+    assert compute_expected_coverage(8, coverage=0.9, confidence=0.95) == (1.0, 1.0)
 
 
 def test_one_threshold_for_all_classes_would_break_the_promise_for_the_rare_one() -> None:

@@ -19,7 +19,11 @@ from cxresnet.core.files import write_json
 from cxresnet.evaluate.results import Record, read_record
 from cxresnet.evaluate.scores import estimate
 from cxresnet.metrics.classification import Judged, build_share
-from cxresnet.metrics.conformal import build_prediction_sets, fit_set_thresholds
+from cxresnet.metrics.conformal import (
+    build_prediction_sets,
+    compute_expected_coverage,
+    fit_set_thresholds,
+)
 from cxresnet.metrics.estimate import Estimate
 from cxresnet.metrics.risk_coverage import (
     build_risk_coverage_statistic,
@@ -167,7 +171,7 @@ def evaluate_selectively(
         coverage=config.coverage,
         classes=classes,
         curve=_build_curve(confidence, wrong),
-        notes=_find_notes(classes, promised=config.coverage),
+        notes=_find_notes(classes, config),
         answered=found["answered"],
         empty=found["empty"],
         several=found["several"],
@@ -252,19 +256,18 @@ def _build_curve(
     )
 
 
-def _find_notes(classes: Sequence[ClassCoverage], *, promised: float) -> tuple[str, ...]:
+def _find_notes(classes: Sequence[ClassCoverage], config: EvaluateConfig) -> tuple[str, ...]:
     """Find what must be said: the limits of the promise, and where it was surely broken."""
     notes = [_PROMISE]
     broken = [
-        f"{one.class_name} ({one.covered.value:.3f}, {one.covered.low:.3f} to "
-        f"{one.covered.high:.3f}, n = {one.covered.n})"
+        _describe_broken(one, config)
         for one in classes
-        if one.covered.high is not None and one.covered.high < promised
+        if one.covered.high is not None and one.covered.high < config.coverage
     ]
     if broken:
         notes.append(
-            f"Promised {promised:.3f}, not kept for {', '.join(broken)}: too few sets hold the "
-            "true class there, so do not rely on them."
+            f"Promised {config.coverage:.3f}, not kept for {', '.join(broken)}: too few sets hold "
+            "the true class there, so do not rely on them."
         )
     few = [f"{one.class_name} ({one.fitted_on})" for one in classes if one.threshold == 0]
     if few:
@@ -273,3 +276,14 @@ def _find_notes(classes: Sequence[ClassCoverage], *, promised: float) -> tuple[s
             "the class is in every set."
         )
     return tuple(notes)
+
+
+def _describe_broken(one: ClassCoverage, config: EvaluateConfig) -> str:
+    covered = one.covered
+    low, high = compute_expected_coverage(
+        one.fitted_on, coverage=config.coverage, confidence=config.confidence
+    )
+    return (
+        f"{one.class_name} ({covered.value:.3f}, {covered.low:.3f} to {covered.high:.3f}, "
+        f"n = {covered.n}; one fit on {one.fitted_on} films gives {low:.3f} to {high:.3f} by chance)"
+    )

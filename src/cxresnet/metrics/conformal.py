@@ -11,8 +11,9 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
 
-__all__ = ["build_prediction_sets", "fit_set_thresholds"]
+__all__ = ["build_prediction_sets", "compute_expected_coverage", "fit_set_thresholds"]
 
 _ROUNDING = 1e-9
 
@@ -44,10 +45,40 @@ def fit_set_thresholds(
     thresholds = np.zeros(probabilities.shape[1])
     for index in range(len(thresholds)):
         own = np.sort(probabilities[truth == index, index])
-        given_up = math.floor((len(own) + 1) * (1 - coverage) + _ROUNDING)
+        given_up = _count_given_up(len(own), coverage)
         if given_up:
             thresholds[index] = own[given_up - 1]
     return thresholds
+
+
+def compute_expected_coverage(
+    films: int, *, coverage: float, confidence: float
+) -> tuple[float, float]:
+    """Compute where the coverage of a class lies by chance alone, after one fit on so many films.
+
+    The promise holds on average over fits; one fit on few films keeps more or less than it.
+
+    Args:
+        films: Calibration films of the class, as if of different patients.
+        coverage: Asked for, 0 to 1.
+        confidence: Share of the fits that lie within, 0 to 1.
+
+    Returns:
+        Lower and upper end; 1 and 1 where the class is in every set.
+
+    References:
+        Vovk 2012: the coverage of one fit is beta distributed.
+
+    >>> low, high = compute_expected_coverage(75, coverage=0.9, confidence=0.95)
+    >>> f"{low:.3f} to {high:.3f}"
+    '0.834 to 0.962'
+    """
+    given_up = _count_given_up(films, coverage)
+    if not given_up:
+        return 1.0, 1.0
+    tail = (1 - confidence) / 2
+    low, high = stats.beta.ppf([tail, 1 - tail], films + 1 - given_up, given_up)
+    return float(low), float(high)
 
 
 def build_prediction_sets(probabilities: _Array, thresholds: _Array) -> NDArray[np.bool_]:
@@ -58,3 +89,7 @@ def build_prediction_sets(probabilities: _Array, thresholds: _Array) -> NDArray[
     """
     sets: NDArray[np.bool_] = probabilities >= thresholds
     return sets
+
+
+def _count_given_up(films: int, coverage: float) -> int:
+    return math.floor((films + 1) * (1 - coverage) + _ROUNDING)

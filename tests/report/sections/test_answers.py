@@ -11,6 +11,8 @@ def test_the_curve_is_drawn_where_there_are_films(selective: SelectiveResult) ->
     assert isinstance(view, AnswersView)
     assert view.result == selective
     assert view.curve is not None
+    assert len(view.expected) == len(selective.classes)
+    assert all(low < selective.coverage < high for low, high in view.expected)
     assert "wrong answers" in view.curve.svg
     empty = build_answers_section(selective.model_copy(update={"curve": ()})).view
     assert isinstance(empty, AnswersView)

@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from matplotlib.axes import Axes
 
 from cxresnet.evaluate.selective import SelectiveResult
+from cxresnet.metrics.conformal import compute_expected_coverage
 from cxresnet.report.figures import FAINT, SERIES, Drawing, draw_svg
 from cxresnet.report.section import Section
 
 __all__ = ["AnswersView", "build_answers_section"]
+
+_SHARE_OF_FITS = 0.95
 
 
 @dataclass(frozen=True)
@@ -20,10 +23,12 @@ class AnswersView:
     Attributes:
         result: The numbers.
         curve: Risk over coverage; None without films.
+        expected: Where the coverage of each class lies by chance, after a fit on so few films.
     """
 
     result: SelectiveResult
     curve: Drawing | None
+    expected: tuple[tuple[float, float], ...]
 
 
 def build_answers_section(result: SelectiveResult | None) -> Section:
@@ -32,7 +37,13 @@ def build_answers_section(result: SelectiveResult | None) -> Section:
     if result is None:
         missing = "Not tried yet. 'cxresnet evaluate RUN' finds out when the network may answer."
         return Section(anchor, title, short, view=None, missing=missing)
-    return Section(anchor, title, short, view=AnswersView(result, _draw_curve(result)))
+    expected = tuple(
+        compute_expected_coverage(
+            one.fitted_on, coverage=result.coverage, confidence=_SHARE_OF_FITS
+        )
+        for one in result.classes
+    )
+    return Section(anchor, title, short, view=AnswersView(result, _draw_curve(result), expected))
 
 
 def _draw_curve(result: SelectiveResult) -> Drawing | None:
