@@ -279,11 +279,11 @@ def _find_notes(classes: Sequence[ClassCoverage], config: EvaluateConfig) -> tup
 
 
 def _describe_broken(one: ClassCoverage, config: EvaluateConfig) -> str:
-    covered = one.covered
+    found = one.covered
     low, high = compute_expected_coverage(
         one.fitted_on, coverage=config.coverage, confidence=config.confidence
     )
     return (
-        f"{one.class_name} ({covered.value:.3f}, {covered.low:.3f} to {covered.high:.3f}, "
-        f"n = {covered.n}; one fit on {one.fitted_on} films gives {low:.3f} to {high:.3f} by chance)"
+        f"{one.class_name} ({found.value:.3f}, {found.low:.3f} to {found.high:.3f}, n = {found.n}; "
+        f"one fit on {one.fitted_on} films gives {low:.3f} to {high:.3f} by chance)"
     )
