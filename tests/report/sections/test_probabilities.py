@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from cxresnet.evaluate.record import Evaluation
@@ -21,6 +23,17 @@ def test_reliability_is_drawn_before_and_after_the_temperature(evaluation: Evalu
     assert view.after is not None
     assert "before calibration" in view.before.words
     assert len(view.decisions) == len(view.thresholds) == 3
+
+
+@pytest.mark.parametrize(("films", "hollow"), [(9, True), (10, False)])
+def test_a_point_of_few_films_is_hollow(evaluation: Evaluation, films: int, hollow: bool) -> None:
+    filled = next(each for each in evaluation.calibration.bins if each.films)
+    bins = (filled.model_copy(update={"films": films}),)
+    calibration = evaluation.calibration.model_copy(update={"bins": bins})
+    view = _view(evaluation.model_copy(update={"calibration": calibration}))
+    assert view.after is not None
+    looks = re.findall(r'<use [^>]*style="([^"]*stroke: var\(--series-1\)[^"]*)"', view.after.svg)
+    assert ["fill-opacity: 0;" in look for look in looks] == [hollow]
 
 
 def test_without_films_nothing_is_drawn(evaluation: Evaluation) -> None:

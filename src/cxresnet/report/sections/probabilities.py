@@ -23,6 +23,7 @@ __all__ = [
 
 _SIZE_INCHES = (3.9, 3.6)
 _SHOWN_PREVALENCES = (0.01, 0.05, 0.1, 0.5)
+_FEW_FILMS = 10
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,7 @@ class ProbabilitiesView:
         npv: Likewise.
         prevalences: Those of the table.
         decisions: One a class.
+        few_films: Fewer than these make a hollow point.
     """
 
     evaluation: Evaluation
@@ -69,6 +71,7 @@ class ProbabilitiesView:
     npv: Drawing | None
     prevalences: tuple[float, ...]
     decisions: tuple[CurveDrawing, ...]
+    few_films: int = _FEW_FILMS
 
 
 def build_probabilities_section(evaluation: Evaluation | None) -> Section:
@@ -125,9 +128,11 @@ def _draw_reliability(name: str, bins: Sequence[CalibrationBin]) -> Drawing | No
             width = (each.high - each.low) * 0.86
             axes.bar((each.low + each.high) / 2, height, width=width, color=SERIES[0], alpha=0.25)
         axes.plot([0, 1], [0, 1], color=FAINT, linewidth=1, linestyle=(0, (3, 3)))
-        confidence = [each.confidence or 0.0 for each in filled]
-        accuracy = [each.accuracy or 0.0 for each in filled]
-        axes.plot(confidence, accuracy, color=SERIES[0], marker="o", markersize=5)
+        # A point of a few films jumps: it stands for itself, hollow, and bends no line.
+        many = [each for each in filled if each.films >= _FEW_FILMS]
+        few = [each for each in filled if each.films < _FEW_FILMS]
+        axes.plot(*_place(many), color=SERIES[0], marker="o", markersize=5)
+        axes.plot(*_place(few), color=SERIES[0], marker="o", markersize=5, mfc="none", linestyle="")
         axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
         axes.set(xlabel="highest probability, as said", ylabel="share that was right")
 
@@ -136,6 +141,11 @@ def _draw_reliability(name: str, bins: Sequence[CalibrationBin]) -> Drawing | No
         "right upwards."
     )
     return draw_svg(f"reliability-{name}", draw, words=words, size_inches=_SIZE_INCHES)
+
+
+def _place(bins: Sequence[CalibrationBin]) -> tuple[list[float], list[float]]:
+    """Place filled bins: confidence across, accuracy upwards."""
+    return [each.confidence or 0.0 for each in bins], [each.accuracy or 0.0 for each in bins]
 
 
 def _draw_prevalence(score: str, curves: Sequence[PrevalenceCurve]) -> Drawing | None:
