@@ -9,6 +9,7 @@ import pytest
 
 from cxresnet.core.config import EvaluateConfig
 from cxresnet.core.errors import ClassMapError, DatasetError, StorageError
+from cxresnet.core.files import read_json, write_json
 from cxresnet.core.run_folder import RunFolder
 from cxresnet.data.dataset import PreparedDataset, open_dataset
 from cxresnet.data.sealed_test import read_ledger
@@ -129,6 +130,23 @@ def test_openings_cut_off_at_the_end_of_the_ledger_are_missed(
 
     ledger.write_text(whole)
     assert run_evaluate(run, config=config).provenance.openings == 2
+
+
+@pytest.mark.parametrize(("kept", "believed"), [("", True), ("0" * 64, False)])
+def test_a_run_remembers_the_hash_of_each_opening_where_it_was_kept(
+    run: RunFolder, config: EvaluateConfig, kept: str, believed: bool
+) -> None:
+    (row,) = run_evaluate(run, config=config).provenance.ledger
+    (opening,) = read_ledger(run.read_dataset_path() / "test_openings.csv")
+    assert row.row_hash == opening.row_hash
+    content = read_json(run.metrics)
+    content["provenance"]["ledger"][0]["row_hash"] = kept
+    write_json(run.metrics, content)
+    if believed:
+        assert run_evaluate(run, config=config).provenance.openings == 2
+        return
+    with pytest.raises(DatasetError, match=r"opening 1 of .* is not in it"):
+        run_evaluate(run, config=config)
 
 
 def test_views_are_averaged_if_asked(run: RunFolder, config: EvaluateConfig) -> None:

@@ -237,6 +237,7 @@ def evaluation() -> Evaluation:
                     run=HOSTILE,
                     network="c" * 64,
                     config="e" * 64,
+                    row_hash="f" * 64,
                 ),
             ),
             config={"least_sensitivity": 0.95},

@@ -144,6 +144,12 @@ def test_films_from_elsewhere_are_named_among_the_aims(finished: RunFolder) -> N
     assert "elsewhere" not in aims(alone)
 
 
+def test_the_last_row_of_the_ledger_is_told_to_whoever_keeps_the_list(finished: RunFolder) -> None:
+    evidence = _gather(finished)
+    item = next(one for one in CLAIM.fill(evidence) if one.item.number == "37")
+    assert "the seal was opened 2 times (the ledger ends in ffff" in item.answer.text
+
+
 def test_a_last_epoch_is_not_called_the_best(finished: RunFolder) -> None:
     settings = Config().model_dump()
     settings["train"]["monitor"] = "last"

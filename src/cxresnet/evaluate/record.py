@@ -96,6 +96,7 @@ class LedgerRow(Record):
         run: Name of the run that it was opened for.
         network: SHA-256 of that run's weights.
         config: SHA-256 of the config that was in force.
+        row_hash: SHA-256 of this row and all before it; "" where an older version did not keep it.
     """
 
     number: int
@@ -104,6 +105,7 @@ class LedgerRow(Record):
     run: str
     network: str
     config: str
+    row_hash: str = ""
 
 
 class Provenance(Record):

@@ -48,9 +48,13 @@ def describe_internal(evidence: Evidence) -> Answer:
         interval = f" ({number.low:.3f} to {number.high:.3f})"
     openings = evaluation.provenance.openings or 0
     times = "time" if openings == 1 else "times"
+    ledger = evaluation.provenance.ledger
+    witness = (
+        f" (the ledger ends in {ledger[-1].row_hash})" if ledger and ledger[-1].row_hash else ""
+    )
     return yes(
         f"Balanced accuracy {shown}{interval} on {evaluation.films} sealed films of "
-        f"{evaluation.patients} patients; the seal was opened {openings} {times}.",
+        f"{evaluation.patients} patients; the seal was opened {openings} {times}{witness}.",
         _METRICS,
     )
 
