@@ -22,8 +22,14 @@ from cxresnet.predict import Predictions, read_predictions
 def rule(draw_predictions: Callable[..., Predictions], config: EvaluateConfig) -> AnswerRule:
     plain = build_plain_operating_point(3)
     judged = judge(draw_predictions(300, skill=3.0), plain)
+    groups = [str(row) for row in range(300)]
     result = evaluate_selectively(
-        judged, judged, group_ids=[str(row) for row in range(300)], config=config, name="test"
+        judged,
+        judged,
+        validation_group_ids=groups,
+        group_ids=groups,
+        config=config,
+        name="test",
     )
     return AnswerRule(point=plain, selective=result)
 

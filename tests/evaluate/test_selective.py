@@ -32,6 +32,7 @@ def _evaluate(
     return evaluate_selectively(
         judge(validation, plain),
         judge(test, plain),
+        validation_group_ids=validation.group_ids,
         group_ids=test.group_ids,
         config=config,
         name="test",
@@ -57,7 +58,9 @@ def test_every_share_is_what_counting_the_sets_gives(
     for index, one in enumerate(found.classes):
         own = test.truth == index
         assert one.covered.value == pytest.approx(sets[own, index].mean())
-        assert one.fitted_on == (validation.truth == index).sum()
+        own = validation.truth == index
+        assert one.fitted_on == own.sum()
+        assert one.fitted_patients == own.sum() / 2
     assert found.curve[-1].coverage == 1.0
     assert found.curve[-1].risk == pytest.approx(1 - found.accuracy.value)
 

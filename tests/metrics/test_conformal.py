@@ -75,7 +75,7 @@ def test_each_class_is_covered_as_asked_over_many_draws() -> None:
 def test_ninety_five_of_a_hundred_fits_keep_what_is_to_be_expected(films: int) -> None:
     """Probabilities of the true class are drawn evenly, so a threshold covers 1 - threshold."""
     generator = np.random.default_rng(0)
-    low, high = compute_expected_coverage(films, coverage=0.9, confidence=0.95)
+    low, high = compute_expected_coverage(films, patients=films, coverage=0.9, confidence=0.95)
     truth = np.zeros(films, dtype=np.int64)
     covered = np.array(
         [
@@ -87,8 +87,19 @@ def test_ninety_five_of_a_hundred_fits_keep_what_is_to_be_expected(films: int) -
     assert np.mean(covered > high) == pytest.approx(0.025, abs=0.01)
 
 
+def test_alike_films_of_a_patient_make_a_fit_as_unsure_as_so_many_patients() -> None:
+    generator = np.random.default_rng(0)
+    low, high = compute_expected_coverage(75, patients=25, coverage=0.9, confidence=0.95)
+    truth = np.zeros(75, dtype=np.int64)
+    drawn = [np.repeat(generator.random((25, 1)), 3, axis=0) for _ in range(4000)]
+    covered = np.array([1 - fit_set_thresholds(one, truth, coverage=0.9)[0] for one in drawn])
+    assert np.mean((covered >= low) & (covered <= high)) == pytest.approx(0.95, abs=0.015)
+    alone = compute_expected_coverage(75, patients=75, coverage=0.9, confidence=0.95)
+    assert np.mean((covered >= alone[0]) & (covered <= alone[1])) < 0.85
+
+
 def test_a_class_that_is_in_every_set_is_always_covered() -> None:
-    assert compute_expected_coverage(8, coverage=0.9, confidence=0.95) == (1.0, 1.0)
+    assert compute_expected_coverage(8, patients=8, coverage=0.9, confidence=0.95) == (1.0, 1.0)
 
 
 def test_one_threshold_for_all_classes_would_break_the_promise_for_the_rare_one() -> None:

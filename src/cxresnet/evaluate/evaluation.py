@@ -165,9 +165,11 @@ def _evaluate_selectively(
     config: EvaluateConfig,
 ) -> SelectiveResult:
     known = predictions.select(predictions.truth >= 0)
+    fitting = validation.select(validation.truth >= 0)
     return evaluate_selectively(
-        judge(validation.select(validation.truth >= 0), evaluation.operating_point),
+        judge(fitting, evaluation.operating_point),
         judge(known, evaluation.operating_point),
+        validation_group_ids=fitting.group_ids,
         group_ids=known.group_ids,
         config=config,
         name=evaluation.name,

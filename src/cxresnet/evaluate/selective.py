@@ -63,13 +63,22 @@ class ClassCoverage(Record):
         class_name: The class.
         threshold: Lowest probability with which the class belongs to a set; 0 is always.
         fitted_on: Validation films of the class.
+        fitted_patients: Whom they show; None where an older version did not keep it.
         covered: Share of its judged films whose set holds it.
     """
 
     class_name: str
     threshold: float
     fitted_on: int
+    fitted_patients: int | None = None
     covered: Estimate
+
+    def compute_expected(self, *, coverage: float, confidence: float) -> tuple[float, float]:
+        """Compute where the coverage lies by chance, after one fit on so few films."""
+        patients = self.fitted_patients or self.fitted_on
+        return compute_expected_coverage(
+            self.fitted_on, patients=patients, coverage=coverage, confidence=confidence
+        )
 
 
 class RiskPoint(Record):
@@ -131,6 +140,7 @@ def evaluate_selectively(
     validation: Judged,
     judged: Judged,
     *,
+    validation_group_ids: Sequence[str],
     group_ids: Sequence[str],
     config: EvaluateConfig,
     name: str,
@@ -140,7 +150,8 @@ def evaluate_selectively(
     Args:
         validation: Films that the network did not learn from, at the operating point.
         judged: The films that are judged, at the same operating point.
-        group_ids: Patient with duplicates, one a judged film.
+        validation_group_ids: Patient with duplicates, one a validation film.
+        group_ids: Likewise, one a judged film.
         config: The coverage asked for, and the intervals.
         name: What is judged.
     """
@@ -155,12 +166,14 @@ def evaluate_selectively(
         build_risk_coverage_statistic(confidence, wrong),
     ]
     found = estimate(statistics, group_ids=group_ids, config=config, strata=judged.truth)
+    groups = np.array(validation_group_ids)
     counts = np.bincount(validation.truth, minlength=len(thresholds))
     classes = tuple(
         ClassCoverage(
             class_name=class_name,
             threshold=float(thresholds[index]),
             fitted_on=int(counts[index]),
+            fitted_patients=len(np.unique(groups[validation.truth == index])),
             covered=found[f"covered/{class_name}"],
         )
         for index, class_name in enumerate(judged.class_names)
@@ -280,9 +293,7 @@ def _find_notes(classes: Sequence[ClassCoverage], config: EvaluateConfig) -> tup
 
 def _describe_broken(one: ClassCoverage, config: EvaluateConfig) -> str:
     found = one.covered
-    low, high = compute_expected_coverage(
-        one.fitted_on, coverage=config.coverage, confidence=config.confidence
-    )
+    low, high = one.compute_expected(coverage=config.coverage, confidence=config.confidence)
     return (
         f"{one.class_name} ({found.value:.3f}, {found.low:.3f} to {found.high:.3f}, n = {found.n}; "
         f"one fit on {one.fitted_on} films gives {low:.3f} to {high:.3f} by chance)"

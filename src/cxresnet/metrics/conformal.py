@@ -52,14 +52,16 @@ def fit_set_thresholds(
 
 
 def compute_expected_coverage(
-    films: int, *, coverage: float, confidence: float
+    films: int, *, patients: int, coverage: float, confidence: float
 ) -> tuple[float, float]:
     """Compute where the coverage of a class lies by chance alone, after one fit on so many films.
 
-    The promise holds on average over fits; one fit on few films keeps more or less than it.
+    The promise holds on average over fits; one fit on few films keeps more or less than it. Films
+    of one patient are taken to be alike, so that the fit is as sure as one on the patients.
 
     Args:
-        films: Calibration films of the class, as if of different patients.
+        films: Calibration films of the class.
+        patients: Who they show, 1 to `films`.
         coverage: Asked for, 0 to 1.
         confidence: Share of the fits that lie within, 0 to 1.
 
@@ -67,9 +69,9 @@ def compute_expected_coverage(
         Lower and upper end; 1 and 1 where the class is in every set.
 
     References:
-        Vovk 2012: the coverage of one fit is beta distributed.
+        Vovk 2012: of independent films, the coverage of one fit is beta distributed.
 
-    >>> low, high = compute_expected_coverage(75, coverage=0.9, confidence=0.95)
+    >>> low, high = compute_expected_coverage(75, patients=75, coverage=0.9, confidence=0.95)
     >>> f"{low:.3f} to {high:.3f}"
     '0.834 to 0.962'
     """
@@ -77,7 +79,8 @@ def compute_expected_coverage(
     if not given_up:
         return 1.0, 1.0
     tail = (1 - confidence) / 2
-    low, high = stats.beta.ppf([tail, 1 - tail], films + 1 - given_up, given_up)
+    worth = patients / films
+    low, high = stats.beta.ppf([tail, 1 - tail], worth * (films + 1 - given_up), worth * given_up)
     return float(low), float(high)
 
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from matplotlib.axes import Axes
 
 from cxresnet.evaluate.selective import SelectiveResult
-from cxresnet.metrics.conformal import compute_expected_coverage
 from cxresnet.report.figures import FAINT, SERIES, Drawing, draw_svg
 from cxresnet.report.section import Section
 
@@ -38,9 +37,7 @@ def build_answers_section(result: SelectiveResult | None) -> Section:
         missing = "Not tried yet. 'cxresnet evaluate RUN' finds out when the network may answer."
         return Section(anchor, title, short, view=None, missing=missing)
     expected = tuple(
-        compute_expected_coverage(
-            one.fitted_on, coverage=result.coverage, confidence=_SHARE_OF_FITS
-        )
+        one.compute_expected(coverage=result.coverage, confidence=_SHARE_OF_FITS)
         for one in result.classes
     )
     return Section(anchor, title, short, view=AnswersView(result, _draw_curve(result), expected))
