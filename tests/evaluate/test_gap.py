@@ -11,7 +11,6 @@ import pytest
 from cxresnet.core.config import EvaluateConfig
 from cxresnet.evaluate.gap import (
     JudgedSide,
-    compare_independent,
     compare_patients,
     measure_gaps,
 )
@@ -125,13 +124,6 @@ def test_the_mean_gap_of_two_networks_knows_that_their_films_are_the_same(
 
 def _number(value: float, reach: float) -> Estimate:
     return Estimate(value=value, low=value - reach, high=value + reach, n=200, groups=150)
-
-
-def test_the_interval_of_a_difference_of_two_tests_is_worked_out_by_hand() -> None:
-    # Reaches 3 and 4 make 5.
-    found = compare_independent(_number(0.8, 0.03), _number(0.7, 0.04))
-    assert (found.value, found.low, found.high) == pytest.approx((0.1, 0.05, 0.15))
-    assert (found.n, found.groups) == (400, 150)
 
 
 def test_patients_are_compared_by_class_where_both_sides_have_some() -> None:

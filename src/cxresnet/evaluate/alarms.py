@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from cxresnet.core.finding import Finding
 from cxresnet.evaluate.alarm_record import Alarm
-from cxresnet.evaluate.gap import compare_independent
 from cxresnet.evaluate.results import Baseline, ClassResult, GapScore, Headline
 from cxresnet.metrics.estimate import Estimate
+from cxresnet.metrics.independent import compare_independent
 
 __all__ = ["Suspicion", "doubt_source_gap", "find_alarms"]
 

@@ -6,7 +6,6 @@ without a hard class must not look good by it.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -24,13 +23,13 @@ from cxresnet.metrics.classification import (
     build_headline_statistics,
 )
 from cxresnet.metrics.estimate import Estimate
+from cxresnet.metrics.independent import compare_independent
 from cxresnet.metrics.statistic import Compute, Statistic
 
 __all__ = [
     "JudgedSide",
     "MeasuredGaps",
     "choose_headline_score",
-    "compare_independent",
     "compare_patients",
     "describe_gap",
     "measure_gaps",
@@ -189,29 +188,6 @@ def compare_patients(
         )
         for result in external
         if result.patients and result.class_name in inside
-    )
-
-
-def compare_independent(one: Estimate, other: Estimate) -> Estimate:
-    """Compute one number minus another from other films, with the interval of the difference.
-
-    References:
-        Zou and Donner 2008 (MOVER): the interval follows from those of the two numbers.
-    """
-    n, groups = one.n + other.n, min(one.groups, other.groups)
-    if one.value is None or other.value is None:
-        reason = one.reason or other.reason
-        return Estimate(value=None, low=None, high=None, n=n, groups=groups, reason=reason)
-    gap = one.value - other.value
-    if one.low is None or one.high is None or other.low is None or other.high is None:
-        reason = one.reason or other.reason
-        return Estimate(value=gap, low=None, high=None, n=n, groups=groups, reason=reason)
-    return Estimate(
-        value=gap,
-        low=gap - math.hypot(one.value - one.low, other.high - other.value),
-        high=gap + math.hypot(one.high - one.value, other.value - other.low),
-        n=n,
-        groups=groups,
     )
 
 
