@@ -67,13 +67,17 @@ class ClassMap:
         """Say in one sentence that labels are unknown, what was probably meant, and the way out."""
         names = sorted(set(labels))
         shown = ", ".join(f"'{name}'" for name in names[:5]) + (" …" if len(names) > 5 else "")
-        guess = self.suggest(names[0])
-        hint = f" Did you mean '{guess}'?" if guess else ""
+        guess = self.suggest(names[0]) or self.class_names[0]
         return (
-            f"No class claims the label or folder {shown}.{hint} "
-            f"Say what it is, for example --classes {guess or self.class_names[0]}={names[0]}, "
+            f"No class claims the label or folder {shown}.{self.hint(names[0])} "
+            f"Say what it is, for example --classes {guess}={names[0]}, "
             f"or leave it out with --classes ignore={names[0]}."
         )
+
+    def hint(self, label: str) -> str:
+        """Say which class was probably meant, to be put behind a sentence; "" if none is near."""
+        guess = self.suggest(label)
+        return f" Did you mean '{guess}'?" if guess else ""
 
     def suggest(self, label: str) -> str | None:
         """Name the class whose spelling is nearest to a label, if any is near."""

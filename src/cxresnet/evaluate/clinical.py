@@ -59,11 +59,9 @@ def resolve_prevalences(given: Mapping[str, float], class_names: Sequence[str]) 
     for name, share in given.items():
         meant = known.find(name)
         if not meant:
-            guess = known.suggest(name)
-            hint = f" Did you mean '{guess}'?" if guess else ""
             raise ClassMapError(
                 f"A prevalence is given for '{name}', which is no class of this network: it knows "
-                f"{', '.join(class_names)}.{hint}"
+                f"{', '.join(class_names)}.{known.hint(name)}"
             )
         found[meant] = share
     return found

@@ -227,16 +227,15 @@ def _describe(scores: Sequence[ScorePair], *, names: tuple[str, str]) -> str:
 
 def _describe_others(scores: Sequence[ScorePair], *, names: tuple[str, str]) -> str:
     """Say which other numbers of the whole tell the runs apart; "" where none does."""
-    signs = (1, -1)
     higher: tuple[list[str], list[str]] = ([], [])
     for pair in scores:
         found = pair.difference
         if pair.name not in _OTHERS or found.low is None or found.high is None:
             continue
-        for sign, side in zip(signs, higher, strict=True):
-            low, high = sorted((sign * found.low, sign * found.high))
-            if low > 0:
-                side.append(f"{_OTHERS[pair.name]} (by {low:.3f} to {high:.3f})")
+        if found.low > 0:
+            higher[0].append(f"{_OTHERS[pair.name]} (by {found.low:.3f} to {found.high:.3f})")
+        elif found.high < 0:
+            higher[1].append(f"{_OTHERS[pair.name]} (by {-found.high:.3f} to {-found.low:.3f})")
     told = [
         f"{name} is higher in {', '.join(side)}."
         for name, side in zip(names, higher, strict=True)
