@@ -133,7 +133,7 @@ def show_honesty(folder: Path) -> None:
         f"of each class's films), it names a class for {answered} of {films} films and is right "
         f"for {right} ({low} to {high}) of these."
     )
-    for note in selective.notes[1:]:
+    for note in selective.doubts:
         warn(note)
     if (folder / EXTERNAL_NAME).is_file():
         say(read_external(folder / EXTERNAL_NAME).sentence)

@@ -50,6 +50,7 @@ SELECTIVE_NAME = "selective.json"
 """Name of the file in a folder that `evaluate` writes."""
 
 _MOST_POINTS = 200
+_SHARE_OF_FITS = 0.95
 _PROMISE = (
     "The coverage is promised on average over validation films, for films like them; films from "
     "another hospital are not."
@@ -73,11 +74,11 @@ class ClassCoverage(Record):
     fitted_patients: int | None = None
     covered: Estimate
 
-    def compute_expected(self, *, coverage: float, confidence: float) -> tuple[float, float]:
-        """Compute where the coverage lies by chance, after one fit on so few films."""
+    def compute_expected(self, coverage: float) -> tuple[float, float]:
+        """Compute where 95 of 100 fits on so few films have their coverage by chance."""
         patients = self.fitted_patients or self.fitted_on
         return compute_expected_coverage(
-            self.fitted_on, patients=patients, coverage=coverage, confidence=confidence
+            self.fitted_on, patients=patients, coverage=coverage, confidence=_SHARE_OF_FITS
         )
 
 
@@ -129,6 +130,11 @@ class SelectiveResult(Record):
     aurc: Estimate
     curve: tuple[RiskPoint, ...]
     notes: tuple[str, ...]
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """The notes about these films, without the one that always stands there."""
+        return tuple(note for note in self.notes if note != _PROMISE)
 
     @property
     def thresholds(self) -> NDArray[np.float64]:
@@ -184,7 +190,7 @@ def evaluate_selectively(
         coverage=config.coverage,
         classes=classes,
         curve=_build_curve(confidence, wrong),
-        notes=_find_notes(classes, config),
+        notes=_find_notes(classes, promised=config.coverage),
         answered=found["answered"],
         empty=found["empty"],
         several=found["several"],
@@ -269,17 +275,17 @@ def _build_curve(
     )
 
 
-def _find_notes(classes: Sequence[ClassCoverage], config: EvaluateConfig) -> tuple[str, ...]:
+def _find_notes(classes: Sequence[ClassCoverage], *, promised: float) -> tuple[str, ...]:
     """Find what must be said: the limits of the promise, and where it was surely broken."""
     notes = [_PROMISE]
     broken = [
-        _describe_broken(one, config)
+        _describe_broken(one, promised)
         for one in classes
-        if one.covered.high is not None and one.covered.high < config.coverage
+        if one.covered.high is not None and one.covered.high < promised
     ]
     if broken:
         notes.append(
-            f"Promised {config.coverage:.3f}, not kept for {', '.join(broken)}: too few sets hold "
+            f"Promised {promised:.3f}, not kept for {', '.join(broken)}: too few sets hold "
             "the true class there, so do not rely on them."
         )
     few = [f"{one.class_name} ({one.fitted_on})" for one in classes if one.threshold == 0]
@@ -291,9 +297,9 @@ def _find_notes(classes: Sequence[ClassCoverage], config: EvaluateConfig) -> tup
     return tuple(notes)
 
 
-def _describe_broken(one: ClassCoverage, config: EvaluateConfig) -> str:
+def _describe_broken(one: ClassCoverage, promised: float) -> str:
     found = one.covered
-    low, high = one.compute_expected(coverage=config.coverage, confidence=config.confidence)
+    low, high = one.compute_expected(promised)
     return (
         f"{one.class_name} ({found.value:.3f}, {found.low:.3f} to {found.high:.3f}, n = {found.n}; "
         f"one fit on {one.fitted_on} films gives {low:.3f} to {high:.3f} by chance)"

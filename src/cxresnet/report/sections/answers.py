@@ -12,8 +12,6 @@ from cxresnet.report.section import Section
 
 __all__ = ["AnswersView", "build_answers_section"]
 
-_SHARE_OF_FITS = 0.95
-
 
 @dataclass(frozen=True)
 class AnswersView:
@@ -36,10 +34,7 @@ def build_answers_section(result: SelectiveResult | None) -> Section:
     if result is None:
         missing = "Not tried yet. 'cxresnet evaluate RUN' finds out when the network may answer."
         return Section(anchor, title, short, view=None, missing=missing)
-    expected = tuple(
-        one.compute_expected(coverage=result.coverage, confidence=_SHARE_OF_FITS)
-        for one in result.classes
-    )
+    expected = tuple(one.compute_expected(result.coverage) for one in result.classes)
     return Section(anchor, title, short, view=AnswersView(result, _draw_curve(result), expected))
 
 
