@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from cxresnet.core.config import TrainConfig
 from cxresnet.core.config.train import AugmentConfig
-from cxresnet.data.augment import Changes, apply_changes, build_test_views, sample_changes
+from cxresnet.data.augment import Changes, apply_changes, sample_changes
 
 NOTHING = AugmentConfig(
     rotation_degrees=0,
@@ -164,13 +164,6 @@ def test_noise_has_the_strength_that_was_decided() -> None:
     changes.noise.fill_(0.3)
 
     assert apply_changes(films, changes).std() == pytest.approx(0.3, rel=0.05)
-
-
-def test_the_first_view_for_testing_is_the_film_itself_and_none_is_mirrored() -> None:
-    views = build_test_views()
-
-    assert torch.equal(views[0], torch.eye(2, 3))
-    assert all(torch.linalg.det(view[:, :2]) > 0 for view in views)
 
 
 def test_by_default_left_stays_left() -> None:

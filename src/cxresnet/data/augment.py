@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from cxresnet.core.config.train import AugmentConfig
 
-__all__ = ["Changes", "apply_changes", "build_test_views", "sample_changes"]
+__all__ = ["Changes", "apply_changes", "sample_changes"]
 
 _LOWEST, _HIGHEST = -3.0, 3.0
 """The grey levels between which a tone curve is drawn, in standard deviations of the films."""
@@ -117,17 +117,6 @@ def apply_changes(images: Tensor, changes: Changes) -> Tensor:
     if bool((changes.frame > 0).any()):
         changed.mul_(_draw_window(images, changes.frame.to(device)))
     return changed
-
-
-def build_test_views() -> tuple[Tensor, ...]:
-    """Build the views of a film that are averaged at test time.
-
-    Returns:
-        Geometries (2, 3) as `affine_grid` takes them: the film itself, a little larger and smaller,
-        and a little to either side. Nothing is mirrored.
-    """
-    steps = ((1.0, 0.0), (0.94, 0.0), (1.06, 0.0), (1.0, 0.06), (1.0, -0.06))
-    return tuple(torch.tensor([[zoom, 0.0, across], [0.0, zoom, 0.0]]) for zoom, across in steps)
 
 
 def _build_grid(geometry: Tensor, *, height: int, width: int) -> Tensor:

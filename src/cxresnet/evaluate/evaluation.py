@@ -11,7 +11,6 @@ from cxresnet.core.config.evaluate import EvaluateConfig
 from cxresnet.core.errors import DatasetError, RunFolderError
 from cxresnet.core.finding import read_findings
 from cxresnet.core.run_folder import RunFolder
-from cxresnet.data.augment import build_test_views
 from cxresnet.data.dataset import PreparedDataset, open_dataset
 from cxresnet.evaluate.baselines import BaselineAnswer, ask_baselines
 from cxresnet.evaluate.before_opening import Settled, choose_point, settle
@@ -57,6 +56,7 @@ from cxresnet.predict.predictions import (
     write_predictions,
 )
 from cxresnet.predict.predictor import Predictor, load_predictor
+from cxresnet.predict.test_time_augmentation import build_test_views
 
 __all__ = ["evaluate_predictions", "run_evaluate"]
 

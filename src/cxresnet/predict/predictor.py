@@ -15,12 +15,12 @@ from torch.nn import functional
 
 from cxresnet.core.errors import CheckpointError, FilmError, ModelModeError
 from cxresnet.core.progress import track
-from cxresnet.data.augment import build_test_views
 from cxresnet.data.image import decode_film
 from cxresnet.data.preprocess import Preprocessing, normalise, prepare_film
 from cxresnet.model.checkpoint import CheckpointRecord, read_model
 from cxresnet.model.ensemble import Network
 from cxresnet.predict.predictions import Predictions
+from cxresnet.predict.test_time_augmentation import build_test_views
 
 if TYPE_CHECKING:
     from cxresnet.data.dataset import FilmSet
