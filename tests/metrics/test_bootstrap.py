@@ -17,7 +17,8 @@ from cxresnet.metrics.classification import (
     build_headline_statistics,
     build_share,
 )
-from cxresnet.metrics.statistic import Statistic
+from cxresnet.metrics.freedom import LEAST_FREEDOM
+from cxresnet.metrics.statistic import Statistic, build_mean
 
 
 def _estimate_share(
@@ -154,6 +155,24 @@ def test_a_small_stratum_beside_a_large_one_keeps_its_share_of_every_resample() 
     )
     expected = _reach_on_logit_scale(21 / 22, 1 / 22, 21)
     assert (found.low, found.high) == pytest.approx(expected, abs=0.003)
+
+
+def test_one_patient_who_decides_within_a_stratum_leaves_few_degrees_of_freedom() -> None:
+    # Class a: 20 patients, all 0.2; class b: 20, all 0.8 but for one 0.3. Within the classes one
+    # patient alone moves the mean, which leaves the least freedom; among all 40 it would be lost
+    # between two values that are equally common. Error: 1/2 · sqrt(0.5² · 0.05 · 0.95 / 19).
+    values = np.array([0.2] * 20 + [0.8] * 19 + [0.3])
+    found = _estimate_one(
+        build_mean("x", values, scale="real"),
+        groups=_name_groups(40),
+        strata=["a"] * 20 + ["b"] * 20,
+        resamples=20_000,
+    )
+    error = 0.5 * np.sqrt(0.25 * 0.05 * 0.95 / 19)
+    reach = stats.t.ppf(0.975, LEAST_FREEDOM) * error
+    assert (found.low, found.high) == pytest.approx(
+        (values.mean() - reach, values.mean() + reach), abs=0.1 * reach
+    )
 
 
 @pytest.mark.parametrize("confidence", [0.5, 0.9])
