@@ -125,3 +125,37 @@ class DicomKit:
 @pytest.fixture(scope="session")
 def kit() -> DicomKit:
     return DicomKit()
+
+
+@dataclass(frozen=True)
+class UnkindImages:
+    """Images as hospitals send them, one entry an image everywhere."""
+
+    groups: NDArray[np.int64]
+    classes: list[str]
+    sources: list[str]
+
+
+def _draw_unkind_images(patients: int = 150, *, seed: int = 0) -> UnkindImages:
+    """Draw patients with one to twelve images, of 7 : 2 : 1 classes, from two unequal sources.
+
+    Every tenth patient shows two classes. The north sends mostly normal images, the south hardly
+    any.
+    """
+    generator = np.random.default_rng(seed)
+    label = generator.choice(3, patients, p=(0.7, 0.2, 0.1))
+    groups = np.repeat(np.arange(patients), generator.integers(1, 13, patients))
+    shown = label[groups]
+    second = (groups % 10 == 0) & (generator.random(len(groups)) < 0.5)
+    shown[second] = (shown[second] + 1) % 3
+    south = generator.random(patients) < np.array([0.2, 0.7, 0.8])[label]
+    return UnkindImages(
+        groups=groups,
+        classes=[("normal", "pneumonia", "covid-19")[number] for number in shown.tolist()],
+        sources=["south" if there else "north" for there in south[groups].tolist()],
+    )
+
+
+@pytest.fixture(scope="session")
+def draw_unkind_images() -> Callable[..., UnkindImages]:
+    return _draw_unkind_images

@@ -15,6 +15,8 @@ from cxresnet.data.duplicates import (
     find_clusters,
     find_copies,
 )
+from cxresnet.data.duplicates import clusters as clusters_module
+from cxresnet.data.duplicates.candidates import find_near_pairs
 from cxresnet.data.duplicates.tone import even_out_tones
 from cxresnet.data.sources.phantom import PhantomSettings, PhantomSource
 
@@ -134,6 +136,47 @@ def test_a_mirrored_copy_is_said_to_be_one(films: list[np.ndarray]) -> None:
     assert copies.pairs.tolist() == [[0, 2]]
     assert copies.mirrored.tolist() == [True]
     assert copies.agreement[0] > 0.99
+
+
+def test_how_well_copies_must_agree(known: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    """0.92 by greys, or else 0.90 by ranks of greys; the first of three pairs, then the others."""
+    asked: list[tuple[bool, int]] = []
+
+    def measure(thumbnails: np.ndarray, pairs: np.ndarray, *, mirrored: bool) -> np.ndarray:
+        by_greys = not asked or asked[-1][0] != mirrored
+        asked.append((mirrored, len(pairs)))
+        if mirrored:
+            return np.zeros(len(pairs), dtype=np.float32)
+        assert np.array_equal(thumbnails.reshape(3, -1), known[:3]) == by_greys
+        return np.array([0.92, 0.9199, 0.5] if by_greys else [0.90, 0.8999], dtype=np.float32)
+
+    monkeypatch.setattr(clusters_module, "measure_agreement", measure)
+    copies = find_copies(known[:3])
+    assert copies.pairs.tolist() == [[0, 1], [0, 2]]
+    assert copies.agreement == pytest.approx([0.92, 0.9199])
+    assert asked == [(False, 3), (False, 2), (True, 3), (True, 3)]
+
+
+def test_neighbours_are_pairs_of_two_once_and_alike_enough() -> None:
+    def turn(*cosines: float) -> np.ndarray:
+        """A film, and others at these cosines from it, at right angles otherwise."""
+        vectors = np.zeros((len(cosines) + 1, len(cosines) + 1), dtype=np.float32)
+        vectors[0, 0] = 1
+        for row, cosine in enumerate(cosines, start=1):
+            vectors[row, 0], vectors[row, row] = cosine, np.sqrt(1 - cosine**2)
+        return vectors
+
+    generator = np.random.default_rng(0)
+    vectors = turn(0.67, 0.65, 0.75)
+    assert find_near_pairs(vectors, vectors, generator).tolist() == [[0, 1], [0, 3]]
+    # In the other view the first two have changed places, and the last is its own mirror image.
+    turned = vectors[[1, 0, 2, 3]]
+    assert find_near_pairs(vectors, turned, generator).tolist() == [[0, 1], [0, 3], [1, 3]]
+    # Of what is alike the six nearest are kept; here the first film alone asks.
+    many = turn(*np.arange(0.70, 0.78, 0.01).tolist())
+    asking = np.where(np.arange(9)[:, None] == 0, many, np.float32(0))
+    kept = find_near_pairs(many, asking, generator)
+    assert kept.tolist() == [[0, row] for row in range(3, 9)]
 
 
 def test_clusters_do_not_depend_on_the_order_of_films(

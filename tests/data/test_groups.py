@@ -19,6 +19,10 @@ def test_unknown_patients_are_not_one_patient() -> None:
     assert join_groups(["", "", ""], np.array([5, 6, 5])).tolist() == [0, 1, 0]
 
 
+def test_a_patient_called_as_a_cluster_is_numbered_is_not_in_it() -> None:
+    assert join_groups(["1", "2", "3"], np.array([2, 3, 1])).tolist() == [0, 1, 2]
+
+
 def test_no_film_gives_no_group() -> None:
     assert join_groups([], np.array([], dtype=np.int64)).tolist() == []
 

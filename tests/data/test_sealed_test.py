@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from cxresnet.core.errors import DatasetError
+from cxresnet.data.safe_csv import write_safe_csv
 from cxresnet.data.sealed_test import (
     Opener,
+    Opening,
     find_broken_links,
     log_opening,
     read_ledger,
@@ -56,6 +59,27 @@ def test_a_changed_or_missing_row_breaks_the_chain_and_keeps_the_seal(
     assert any(message in problem for problem in find_broken_links(read_ledger(ledger)))
     with pytest.raises(DatasetError, match="ledger of test openings was altered"):
         log_opening(ledger, _open("once more"), dataset_hash="ab" * 32)
+
+
+def _pick(columns: list[str], change: str) -> list[str]:
+    return {
+        "one is missing": columns[:-1],
+        "one is more": [*columns, "signature"],
+        "another order": columns[::-1],
+    }[change]
+
+
+@pytest.mark.parametrize("change", ["one is missing", "one is more", "another order"])
+def test_a_table_of_other_columns_is_no_ledger_that_was_never_opened(
+    tmp_path: Path, change: str
+) -> None:
+    path = tmp_path / "test_openings.csv"
+    columns = [field.name for field in fields(Opening)]
+    write_safe_csv(path, columns, [])
+    assert read_ledger(path) == ()
+    write_safe_csv(path, _pick(columns, change), [])
+    with pytest.raises(DatasetError, match="nobody knows how often the test split was opened"):
+        read_ledger(path)
 
 
 @pytest.mark.parametrize(

@@ -71,6 +71,28 @@ def test_a_patient_of_the_source_is_left_out_everywhere() -> None:
     assert find_other_films(manifest, "a", of=asked).tolist() == [True]
 
 
+def test_shared_patients_teach_no_round_and_are_counted_once() -> None:
+    """All pneumonia of "b" is of patients that "a" has, too: without them nobody teaches it."""
+    manifest = _build(
+        _fill("a", "normal", "pneumonia") + _fill("a", "pneumonia") + _fill("b", *CLASSES),
+        groups=[0, 1, 2, 3, 4, 5, 3, 4, 5, 6, 7, 8, 3, 4, 5, 9, 10, 11],
+    )
+    first, second = plan_source_rounds(manifest, class_names=CLASSES)
+    assert (first.source, first.films, first.patients) == ("a", 9, 6)
+    assert first.compared == ("normal",)
+    assert "do not show pneumonia" in first.reason
+    assert (second.films, second.patients) == (9, 9)
+
+
+def test_a_patient_of_the_source_in_another_split_is_left_out_of_the_rows_asked_about() -> None:
+    manifest = _build(
+        [("a", "normal", "train"), ("b", "normal", "val"), ("b", "covid-19", "val")],
+        groups=[7, 7, 8],
+    )
+    asked = manifest[manifest["split"] == "val"]
+    assert find_other_films(manifest, "a", of=asked).tolist() == [False, True]
+
+
 def test_films_are_taken_with_their_rows_and_labels() -> None:
     films = FilmSet(
         films=np.arange(3, dtype=np.uint8)[:, None, None] * np.ones((3, 2, 2), np.uint8),

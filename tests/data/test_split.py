@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
+from itertools import product
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,6 +12,7 @@ from hypothesis import strategies as st
 
 from cxresnet.core.config import DataConfig
 from cxresnet.core.errors import SplitError
+from cxresnet.data.deal import deal_groups
 from cxresnet.data.given_split import keep_given_splits
 from cxresnet.data.groups import join_groups
 from cxresnet.data.split import (
@@ -178,6 +182,29 @@ def test_without_a_given_validation_one_is_taken_out_of_train() -> None:
     assert "taken out of the given train" in notices[0]
 
 
+def test_validation_is_taken_out_by_share_and_seed_in_whole_patients_of_each_source(
+    draw_unkind_images: Callable[..., Any],
+) -> None:
+    images = draw_unkind_images()
+    given_splits = ["test" if group % 5 == 0 else "train" for group in images.groups.tolist()]
+
+    def keep(config: DataConfig) -> np.ndarray:
+        return keep_given_splits(
+            given_splits, images.groups, images.classes, images.sources, config=config
+        )[0]
+
+    splits = keep(DataConfig(val_share=0.25))
+    for group in np.unique(images.groups):
+        assert len(set(splits[images.groups == group].tolist())) == 1
+    left = splits != "test"
+    for source in ("north", "south"):
+        own = left & np.array([one == source for one in images.sources])
+        assert (splits[own] == "val").mean() == pytest.approx(0.25, abs=0.02)
+    other = keep(DataConfig(val_share=0.25, seed=1))
+    assert (other != splits).any()
+    assert ((other == "test") == (splits == "test")).all()
+
+
 def test_no_given_split_to_keep_is_told() -> None:
     with pytest.raises(SplitError, match="without a given train and test split"):
         keep_given_splits([""] * 4, np.arange(4), list("abab"), ["s"] * 4, config=CONFIG)
@@ -189,6 +216,67 @@ def test_a_given_split_without_a_class_is_told() -> None:
             ["train", "train", "val", "val", "test"], np.arange(5), list("ababa"), ["s"] * 5,
             config=CONFIG,
         )  # fmt: skip
+
+
+def test_many_images_of_few_patients_are_few() -> None:
+    # Nine images of two patients cannot be in three parts, whatever their number.
+    groups = np.array([*range(20), *[20] * 5, *[21] * 4])
+    classes = ["a"] * 20 + ["rare"] * 9
+    with pytest.raises(SplitError, match="'rare' has 2 patients or clusters, too few for 3 parts"):
+        assign_splits(groups, classes, ["s"] * 29, config=CONFIG)
+    # Three images of each of 29 patients in the test are 87 images.
+    splits = np.array(["test"] * 87 + ["train"])
+    (notice,) = warn_of_thin_splits(np.arange(88) // 3, ["a"] * 88, splits)
+    assert "only 29 patients or clusters of 'a'" in notice
+
+
+def _count_parts(splits: np.ndarray, *columns: list[str]) -> Counter[tuple[str, ...]]:
+    return Counter(zip(splits.tolist(), *columns, strict=True))
+
+
+def test_patients_of_unequal_size_are_dealt_so_that_the_images_fit_the_shares(
+    draw_unkind_images: Callable[..., Any],
+) -> None:
+    """The shares are of images; counting each patient once would leave them to chance."""
+    for seed in range(4):
+        images = draw_unkind_images(seed=seed)
+        splits = assign_splits(images.groups, images.classes, images.sources, config=CONFIG)
+        for group in np.unique(images.groups):
+            assert len(set(splits[images.groups == group].tolist())) == 1
+        totals = Counter(zip(images.classes, images.sources, strict=True))
+        found = _count_parts(splits, images.classes, images.sources)
+        for split, share in (("train", 0.65), ("val", 0.15), ("test", 0.2)):
+            assert (splits == split).mean() == pytest.approx(share, abs=0.01)
+            for (name, source), total in totals.items():
+                # One patient has up to twelve images: so near, and not nearer, can it be.
+                assert found[split, name, source] == pytest.approx(share * total, abs=8)
+
+
+def test_folds_of_patients_of_unequal_size_hold_as_many_images(
+    draw_unkind_images: Callable[..., Any],
+) -> None:
+    images = draw_unkind_images(seed=7)
+    config = DataConfig(folds=4)
+    splits = assign_splits(images.groups, images.classes, images.sources, config=config)
+    folds = assign_folds(images.groups, images.classes, images.sources, splits, config=config)
+    for group in np.unique(images.groups):
+        assert len(set(folds[images.groups == group].tolist())) == 1
+    sizes = np.bincount(folds[folds >= 0])
+    assert np.ptp(sizes) <= 6
+    for source in ("north", "south"):
+        own = np.array([one == source for one in images.sources]) & (folds >= 0)
+        assert np.ptp(np.bincount(folds[own])) <= 9
+
+
+def test_a_class_that_two_parts_miss_is_given_to_both() -> None:
+    """Five patients; after dealing, two parts lack one of the classes, so that two must move."""
+    groups = np.array([0, 1, 1, 2, 3, 3, 3, 4])
+    classes = list("baabbaaa")
+    parts = deal_groups(groups, classes, ["s"] * 8, shares=[0.65, 0.15, 0.2], generator_seed=0)
+    assert {*zip(parts.tolist(), classes, strict=True)} == {*product(range(3), "ab")}
+    assert all(len(set(parts[groups == group].tolist())) == 1 for group in range(5))
+    # The smallest that can be spared are moved: the largest patient stays with the largest share.
+    assert parts[groups == 3].tolist() == [0, 0, 0]
 
 
 def test_few_patients_in_the_test_are_warned_of_and_many_are_not() -> None:

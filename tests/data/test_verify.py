@@ -15,7 +15,7 @@ from cxresnet.core.files import compute_sha256, read_json, write_json, write_tex
 from cxresnet.data.dataset import open_dataset
 from cxresnet.data.manifest import compute_row_hashes, read_manifest, write_manifest
 from cxresnet.data.prepare import run_prepare
-from cxresnet.data.sealed_test import Opener
+from cxresnet.data.sealed_test import Opener, log_opening
 from cxresnet.data.sources.phantom import PhantomSettings, PhantomSource
 from cxresnet.data.verify import verify_dataset
 
@@ -89,6 +89,55 @@ def test_a_patient_in_two_splits_is_found_even_if_all_hashes_were_mended(path: P
     problems = verify_dataset(path).problems
     name = manifest.loc[row, "image_id"]
     assert any(f"The patient '{patient}' is in several" in p and name in p for p in problems)
+
+
+def test_a_patient_in_two_folds_of_one_split_is_found(path: Path) -> None:
+    manifest = read_manifest(path / "manifest.csv")
+    learnt = manifest[manifest["split"] == "train"]
+    counts = learnt.groupby("patient_id")["image_id"].count()
+    patient = counts.index[counts > 1][0]
+    row = learnt.index[learnt["patient_id"] == patient][0]
+
+    def move(frame: pd.DataFrame) -> None:
+        frame.loc[row, "fold"] = 1 - frame.loc[row, "fold"]
+
+    rewrite(path, move)
+    problems = verify_dataset(path).problems
+    name = manifest.loc[row, "image_id"]
+    assert any(f"The patient '{patient}' is in several" in p and name in p for p in problems)
+
+
+def test_copies_of_unknown_patients_in_two_splits_are_found_by_their_cluster(path: Path) -> None:
+    manifest = read_manifest(path / "manifest.csv")
+    sizes = manifest.groupby("cluster_id")["image_id"].count()
+    cluster = sizes.index[sizes > 1][0]
+    rows = manifest.index[manifest["cluster_id"] == cluster]
+
+    def move(frame: pd.DataFrame) -> None:
+        frame.loc[rows, "patient_id"] = ""
+        frame.loc[rows[0], "split"] = "val" if frame.loc[rows[0], "split"] != "val" else "train"
+
+    rewrite(path, move)
+    problems = verify_dataset(path).problems
+    assert any(f"The cluster of copies '{cluster}' is in several" in p for p in problems)
+    assert not any("The patient" in problem for problem in problems)
+
+
+def test_a_dataset_hash_that_is_not_of_its_files_is_told(path: Path) -> None:
+    record = read_json(path / "dataset.json")
+    write_json(path / "dataset.json", {**record, "dataset_hash": "0" * 64})
+    (problem,) = verify_dataset(path).problems
+    assert problem == "The dataset hash in dataset.json does not fit its list of files."
+
+
+def test_openings_of_the_dataset_as_it_was_before_are_told_apart(path: Path) -> None:
+    opener = Opener(reason="evaluate", run="first", network="", config="c0")
+    log_opening(path / "test_openings.csv", opener, dataset_hash="0" * 64)
+    open_dataset(path).open_sealed_test(opener)
+    verification = verify_dataset(path)
+    assert verification.problems == ()
+    told = "opened 2 times (1 of them before the dataset was prepared anew)"
+    assert any(told in proof for proof in verification.proofs)
 
 
 def test_a_copy_in_another_split_is_found_though_its_cluster_id_was_changed(path: Path) -> None:

@@ -168,3 +168,37 @@ def _draw_predictions(
 @pytest.fixture
 def draw_predictions() -> Callable[..., Predictions]:
     return _draw_predictions
+
+
+def _draw_unkind_predictions(
+    patients: int = 90, *, skill: float = 1.0, seed: int = 0
+) -> Predictions:
+    """Draw images as hospitals send them: one to six of a patient, alike, of 6 : 3 : 1 classes.
+
+    The north sends hardly any covid-19, the south hardly anything else. The first two patients
+    share a copy and are one group; the third shows two classes.
+    """
+    generator = np.random.default_rng(seed)
+    label = generator.permutation(np.arange(patients) * 10 // patients)
+    label = np.where(label < 6, 0, np.where(label < 9, 1, 2))
+    patient = np.repeat(np.arange(patients), generator.integers(1, 7, size=patients))
+    truth = label[patient]
+    truth[np.flatnonzero(patient == 2)[0]] = 2 - label[2]
+    own = generator.normal(size=(patients, 3))
+    logits = skill * np.eye(3)[truth] + own[patient]
+    logits += generator.normal(0, 0.2, size=logits.shape)
+    south = generator.random(patients) < np.array([0.3, 0.5, 0.9])[label]
+    return Predictions(
+        image_ids=tuple(f"image {number}" for number in range(len(patient))),
+        patient_ids=tuple(f"patient {number}" for number in patient),
+        group_ids=tuple(str(max(number, 1)) for number in patient),
+        sources=tuple("south" if south[number] else "north" for number in patient),
+        truth=truth.astype(np.int64),
+        logits=logits.astype(np.float32),
+        class_names=CLASS_NAMES,
+    )
+
+
+@pytest.fixture
+def draw_unkind_predictions() -> Callable[..., Predictions]:
+    return _draw_unkind_predictions

@@ -44,6 +44,26 @@ def test_a_sure_film_gets_its_class_and_a_doubtful_one_cannot_tell(rule: AnswerR
     assert sum(doubtful.probabilities) == pytest.approx(1)
 
 
+def test_the_set_is_made_of_calibrated_probabilities(rule: AnswerRule) -> None:
+    # At temperature 4 the weights are .9^¼ = .974 and twice .05^¼ = .473: .507, .246 and .246.
+    cool = rule.point.model_copy(update={"temperature": 4.0})
+    classes = tuple(one.model_copy(update={"threshold": 0.2}) for one in rule.selective.classes)
+    selective = rule.selective.model_copy(update={"classes": classes})
+    sure = (0.9, 0.05, 0.05)
+    assert AnswerRule(point=rule.point, selective=selective).answer(sure).said == "normal"
+    doubtful = AnswerRule(point=cool, selective=selective).answer(sure)
+    assert doubtful.probabilities == pytest.approx((0.507, 0.246, 0.246), abs=1e-3)
+    assert doubtful.possible == ("normal", "pneumonia", "covid-19")
+    assert (doubtful.class_name, doubtful.said) == ("normal", "cannot tell")
+
+
+def test_the_weights_of_the_operating_point_decide_the_class(rule: AnswerRule) -> None:
+    weighted = rule.point.model_copy(update={"weights": (1.0, 1.0, 9.0)})
+    answer = AnswerRule(point=weighted, selective=rule.selective).answer((0.7, 0.2, 0.1))
+    # .7 · 1 against .1 · 9 = .9.
+    assert answer.class_name == "covid-19"
+
+
 def test_a_probability_of_exactly_zero_is_no_error(rule: AnswerRule) -> None:
     assert rule.answer((1.0, 0.0, 0.0)).said == "normal"
 
@@ -61,6 +81,15 @@ def test_a_run_answers_for_a_file_as_its_evaluation_did(
         answer = rule.answer(tuple(table.probabilities[row]))
         assert answer.class_name == table.class_names[judged.predicted[row]]
         np.testing.assert_allclose(answer.probabilities, judged.probabilities[row], atol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["metrics.json", "selective.json"])
+def test_a_run_without_one_of_its_two_files_has_no_answer(
+    run: RunFolder, config: EvaluateConfig, name: str
+) -> None:
+    run_evaluate(run, config=config.model_copy(update={"baselines": False}))
+    (run.evaluate / name).unlink()
+    assert read_answer_rule(run) is None
 
 
 def test_thresholds_of_another_network_are_not_used(run: RunFolder, config: EvaluateConfig) -> None:

@@ -3,12 +3,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from cxresnet.data.dataset import PreparedDataset
-from cxresnet.evaluate.baselines import BaselineAnswer, ask_baselines
+from cxresnet.evaluate import baselines as baselines_module
+from cxresnet.evaluate.baselines import BaselineAnswer, BaselineRule, ask_baselines
+
+CLASSES = ("normal", "pneumonia", "covid-19")
 
 
 def _ask(dataset: PreparedDataset) -> tuple[dict[str, BaselineAnswer], np.ndarray]:
@@ -178,8 +182,87 @@ def test_the_same_seed_gives_the_same_answer_and_many_films_are_thinned_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     dataset = write_dataset(tmp_path / "d")
-    monkeypatch.setattr("cxresnet.evaluate.baselines._MOST_TRAINING_FILMS", 20)
+    monkeypatch.setattr(baselines_module, "_MOST_TRAINING_FILMS", 20)
     once, _ = _ask(dataset)
     again, _ = _ask(dataset)
     for name, answer in once.items():
         np.testing.assert_array_equal(answer.probabilities, again[name].probabilities)
+
+
+def _keep_rules(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
+    rules = tuple(rule for rule in baselines_module.BASELINES if rule.name in names)
+    monkeypatch.setattr(baselines_module, "BASELINES", rules)
+
+
+def test_training_images_are_drawn_at_random_and_stay_with_their_facts(
+    write_dataset: Callable[..., PreparedDataset],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    dataset = write_dataset(tmp_path / "d")
+    training = dataset.select("train")
+    judged = [dataset.select("val"), training]
+    seen = []
+
+    def look(learnt: Any, asked: Any, class_count: int, seed: int) -> str:
+        seen.append((learnt, asked, class_count, seed))
+        return "Only looking."
+
+    rules = tuple(BaselineRule(name, name, name, look) for name in ("one", "two"))
+    monkeypatch.setattr(baselines_module, "BASELINES", rules)
+    monkeypatch.setattr(baselines_module, "_MOST_TRAINING_FILMS", 20)
+    ask_baselines(training, judged, class_count=3, seed=0)
+    ask_baselines(training, judged, class_count=3, seed=1)
+    (learnt, asked, class_count, seed), second, third, _ = seen
+    assert class_count == 3
+    assert len({seed, second[3], third[3]}) == 3
+
+    places = {name: row for row, name in enumerate(training.manifest["image_id"])}
+    rows = [places[name] for name in learnt.facts["image_id"]]
+    assert len(set(rows)) == 20
+    assert rows != list(range(20))
+    assert learnt.labels.tolist() == training.labels[rows].tolist()
+    for row, thumbnail, border in zip(rows, learnt.thumbnails, learnt.borders, strict=True):
+        film = np.asarray(training.films[row], dtype=np.float64)
+        assert thumbnail == pytest.approx(
+            film.reshape(16, 2, 16, 2).mean(axis=(1, 3)).ravel(), abs=1
+        )
+        assert border.shape == (30 * 30 - 24 * 24,)
+    assert second[0].facts["image_id"].tolist() == learnt.facts["image_id"].tolist()
+    assert third[0].facts["image_id"].tolist() != learnt.facts["image_id"].tolist()
+    names = [name for one in judged for name in one.manifest["image_id"]]
+    assert asked.facts["image_id"].tolist() == names
+
+
+def test_rules_that_learn_weigh_the_classes_equally(
+    write_dataset: Callable[..., PreparedDataset],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Files, records and pictures know nothing; 28 of 36 training images are of one class."""
+    _keep_rules(monkeypatch, "majority", "record", "file")
+    names = [CLASSES[max(number % 9 - 6, 0)] for number in range(78)]
+    generator = np.random.default_rng(0)
+    dataset = write_dataset(
+        tmp_path / "d",
+        class_name=names,
+        file_width=generator.integers(500, 502, 78).tolist(),
+        age_years=[str(age) for age in generator.integers(30, 32, 78)],
+    )
+    answers, _ = _ask(dataset)
+    assert answers["majority"].probabilities[:, 0] == pytest.approx(28 / 36)
+    for name in ("record", "file"):
+        assert answers[name].probabilities[:, 0].mean() < 0.55
+
+
+def test_a_class_that_training_lacks_gets_no_probability(
+    write_dataset: Callable[..., PreparedDataset],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    _keep_rules(monkeypatch, "majority", "source", "thumbnail")
+    names = ["normal" if number % 4 < 2 else "covid-19" for number in range(54)]
+    answers, _ = _ask(write_dataset(tmp_path / "d", class_name=[*names, *["pneumonia"] * 24]))
+    for answer in answers.values():
+        assert not answer.probabilities[:, 1].any()
+        assert answer.probabilities[:, 2].any()

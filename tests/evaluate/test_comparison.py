@@ -11,11 +11,18 @@ import pytest
 
 from cxresnet.core.config import EvaluateConfig
 from cxresnet.core.errors import DatasetError, RunFolderError
+from cxresnet.core.files import read_json, write_json
 from cxresnet.core.run_folder import RunFolder
+from cxresnet.data.groups import join_groups
 from cxresnet.evaluate.comparison import compare_runs
 from cxresnet.evaluate.comparison_record import Comparison, ScorePair
 from cxresnet.evaluate.evaluation import evaluate_predictions
+from cxresnet.evaluate.operating_point import build_plain_operating_point, judge
 from cxresnet.evaluate.record import write_evaluation
+from cxresnet.evaluate.scores import build_lift, estimate
+from cxresnet.metrics.classification import HEADLINE_SCORES, build_headline_statistics
+from cxresnet.metrics.estimate import Estimate
+from cxresnet.metrics.paired import compute_delong
 from cxresnet.predict import Predictions, write_predictions
 
 Draw = Callable[..., Predictions]
@@ -141,6 +148,97 @@ def test_films_and_classes_in_another_order_are_the_same_films(
     found = _compare(tmp_path, table, turned, config)
     assert (found.only_first_right, found.only_second_right) == (0, 0)
     assert all(score.difference.value == pytest.approx(0) for score in found.scores)
+
+
+def _build_groups(table: Predictions, other: Predictions) -> np.ndarray:
+    _, numbers = np.unique(np.array(other.group_ids), return_inverse=True)
+    return join_groups(table.group_ids, numbers).astype(str)
+
+
+def test_patients_of_either_run_are_drawn_whole_and_within_their_class(
+    draw_unkind_predictions: Draw, config: EvaluateConfig, tmp_path: Path
+) -> None:
+    """The second run's dataset knows of more copies, and lists the images in another order."""
+    table = draw_unkind_predictions()
+    noise = np.random.default_rng(3).normal(0, 0.8, table.logits.shape)
+    more = tuple(str(int(group) // 2 * 2) for group in table.group_ids)
+    other = dataclasses.replace(
+        table, logits=(table.logits + noise).astype(np.float32), group_ids=more
+    )
+    order = np.random.default_rng(4).permutation(len(table))
+    texts = ("image_ids", "patient_ids", "group_ids", "sources")
+    turned = dataclasses.replace(
+        other,
+        truth=other.truth[order],
+        logits=other.logits[order],
+        **{name: tuple(getattr(other, name)[row] for row in order) for name in texts},
+    )
+    found = _compare(tmp_path, table, turned, config)
+    groups = _build_groups(table, other)
+    assert found.patients == len(set(groups)) < len(set(table.group_ids))
+
+    plain = build_plain_operating_point(3)
+    first, second = (judge(one, plain) for one in (table, other))
+    ours, theirs = (
+        dict(zip(HEADLINE_SCORES, build_headline_statistics(judged), strict=True))
+        for judged in (first, second)
+    )
+    lift = build_lift("x", ours=ours["accuracy"], theirs=theirs["accuracy"])
+
+    def compute(strata: np.ndarray | None) -> Estimate:
+        options = {"group_ids": groups.tolist(), "strata": strata}
+        return estimate([lift], config=config, **options)["x"]
+
+    assert _by_name(found)["accuracy"].difference == compute(table.truth) != compute(None)
+    for index, test in enumerate(found.auroc_tests):
+        expected = compute_delong(
+            table.truth == index,
+            first.probabilities[:, index],
+            second.probabilities[:, index],
+            groups=groups,
+        )
+        assert (test.difference, test.error) == pytest.approx((expected.difference, expected.error))
+
+
+def test_each_run_is_judged_at_its_own_operating_point(
+    draw_unkind_predictions: Draw, config: EvaluateConfig, tmp_path: Path
+) -> None:
+    table = draw_unkind_predictions()
+    point = build_plain_operating_point(3).model_copy(update={"weights": (0.3, 0.9, 1.8)})
+    runs = [_write_run(tmp_path / name, table, config) for name in ("plain", "weighted")]
+    weighted = evaluate_predictions(table, config=config, operating_point=point)
+    write_evaluation(runs[1].metrics, weighted)
+    accuracy = _by_name(compare_runs(*runs, config=config))["accuracy"]
+    assert accuracy.first.value == pytest.approx(_count_right(table).mean())
+    assert accuracy.second.value == pytest.approx(weighted.headline.accuracy.value)
+    assert accuracy.difference.value != 0
+
+
+@pytest.mark.parametrize(
+    ("trained_on", "openings", "said"),
+    [
+        (("a", "a"), (1, 1), []),
+        (("a", "b"), (1, None), ["trained on datasets that were prepared differently"]),
+        (("a", "a"), (1, 3), ["The sealed test was opened 3 times"]),
+    ],
+)
+def test_what_makes_a_comparison_unfair_is_said(
+    draw_predictions: Draw,
+    config: EvaluateConfig,
+    tmp_path: Path,
+    trained_on: tuple[str, str],
+    openings: tuple[int | None, int | None],
+    said: list[str],
+) -> None:
+    runs = [_write_run(tmp_path / name, draw_predictions(30), config) for name in "xy"]
+    for run, dataset, count in zip(runs, trained_on, openings, strict=True):
+        content = read_json(run.metrics)
+        content["provenance"] |= {"trained_on": dataset, "openings": count}
+        write_json(run.metrics, content)
+    warnings = compare_runs(*runs, config=config).warnings
+    assert len(warnings) == len(said)
+    for warning, part in zip(warnings, said, strict=True):
+        assert part in warning
 
 
 def test_other_films_are_refused_with_their_number(

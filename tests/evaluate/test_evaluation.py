@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,12 +12,17 @@ import pytest
 from cxresnet.core.config import EvaluateConfig
 from cxresnet.core.errors import ClassMapError, DatasetError, StorageError
 from cxresnet.core.files import read_json, write_json
+from cxresnet.core.finding import Finding
 from cxresnet.core.run_folder import RunFolder
-from cxresnet.data.dataset import PreparedDataset, open_dataset
+from cxresnet.data.dataset import FilmSet, PreparedDataset, open_dataset
 from cxresnet.data.sealed_test import read_ledger
 from cxresnet.evaluate import evaluation as evaluation_module
 from cxresnet.evaluate.evaluation import run_evaluate
-from cxresnet.evaluate.record import read_evaluation
+from cxresnet.evaluate.from_predictions import Background
+from cxresnet.evaluate.left_out_sources import LEAVE_ONE_SOURCE_OUT_NAME
+from cxresnet.evaluate.record import Evaluation, OperatingPoint, read_evaluation
+from cxresnet.evaluate.results import GapScore
+from cxresnet.evaluate.selective import read_selective
 from cxresnet.predict import load_predictor, read_predictions
 
 Write = Callable[..., PreparedDataset]
@@ -147,6 +154,116 @@ def test_a_run_remembers_the_hash_of_each_opening_where_it_was_kept(
         return
     with pytest.raises(DatasetError, match=r"opening 1 of .* is not in it"):
         run_evaluate(run, config=config)
+
+
+def test_sets_are_fitted_on_validation_images_and_count_patients(
+    run: RunFolder, config: EvaluateConfig
+) -> None:
+    run_evaluate(run, config=config.model_copy(update={"baselines": False}))
+    found = read_selective(run.evaluate / "selective.json")
+    # Validation has 18 images and the test 24, two a patient, three classes.
+    assert {(one.fitted_on, one.fitted_patients) for one in found.classes} == {(6, 3)}
+    assert (found.answered.n, found.answered.groups) == (24, 12)
+    assert {(one.covered.n, one.covered.groups) for one in found.classes} == {(8, 4)}
+
+
+class _EnoughError(Exception):
+    """Raised where nothing more needs to run."""
+
+
+def test_all_that_was_settled_and_found_before_is_handed_on(
+    run: RunFolder, config: EvaluateConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_evaluate(run, config=config.model_copy(update={"baselines": False}))
+    handed: dict[str, Any] = {}
+    settle = evaluation_module.settle
+
+    def keep(name: str, value: Any) -> Any:
+        handed[name] = value
+        return value
+
+    def stop(
+        *_: object, background: Background, operating_point: OperatingPoint, **__: Any
+    ) -> None:
+        handed.update(background=background, point=operating_point)
+        raise _EnoughError
+
+    def ask(training: FilmSet, judged: Any, **options: Any) -> tuple[()]:
+        handed.update(training=training, asked=judged, seed=options["seed"])
+        return ()
+
+    monkeypatch.setattr(
+        evaluation_module, "settle", lambda *films, **rest: keep("settled", settle(*films, **rest))
+    )
+    finding = Finding(question="source_oracle", title="?", verdict="amber", sentence="It knows.")
+    monkeypatch.setattr(evaluation_module, "read_findings", lambda _: (finding,))
+    monkeypatch.setattr(evaluation_module, "_read_source_gap", lambda *_: "the gap")
+    monkeypatch.setattr(evaluation_module, "ask_baselines", ask)
+    monkeypatch.setattr(evaluation_module, "evaluate_predictions", stop)
+    with pytest.raises(_EnoughError):
+        run_evaluate(run, config=config.model_copy(update={"seed": 7}))
+    background, settled = handed["background"], handed["settled"]
+    assert handed["point"] == settled.point
+    assert background.thresholds == settled.thresholds != ()
+    assert background.validation == settled.headline
+    assert background.findings == (finding,)
+    assert background.source_gap == "the gap"
+    assert background.openings == len(background.ledger) == 2
+    home = open_dataset(run.read_dataset_path())
+    assert background.data_verdict == home.verdict
+    for name, films in (("train", handed["training"]), ("test", handed["asked"][0])):
+        chosen = home.manifest[home.manifest["split"] == name]
+        assert films.manifest["image_id"].tolist() == chosen["image_id"].tolist()
+    assert handed["seed"] == 7
+
+
+def test_openings_are_remembered_of_this_dataset_alone(
+    run: RunFolder, config: EvaluateConfig
+) -> None:
+    """A record of another dataset's ledger must not be missed in this one's."""
+    config = config.model_copy(update={"baselines": False})
+    run_evaluate(run, config=config)
+    content = read_json(run.metrics)
+    content["provenance"]["dataset_hash"] = "0" * 64
+    content["provenance"]["ledger"][0]["row_hash"] = "0" * 64
+    write_json(run.metrics, content)
+    assert run_evaluate(run, config=config).provenance.openings == 2
+
+
+def test_what_is_known_of_sources_left_out_belongs_to_its_dataset(
+    run: RunFolder, config: EvaluateConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = config.model_copy(update={"baselines": False})
+    number = run_evaluate(run, config=config).headline.accuracy
+    gap = GapScore(name="accuracy", internal=number, external=number, gap=number)
+    (run.evaluate / LEAVE_ONE_SOURCE_OUT_NAME).write_text("{}")
+    home = open_dataset(run.read_dataset_path())
+    seen = []
+    find = evaluation_module.evaluate_predictions
+
+    def record(*table: Any, background: Background, **rest: Any) -> Evaluation:
+        seen.append(background.source_gap)
+        return find(*table, background=background, **rest)
+
+    monkeypatch.setattr(evaluation_module, "evaluate_predictions", record)
+    for dataset_hash in (home.dataset_hash, "0" * 64):
+        told = SimpleNamespace(headline=gap, dataset_hash=dataset_hash)
+        monkeypatch.setattr(
+            evaluation_module, "read_leave_one_source_out", lambda _, told=told: told
+        )
+        run_evaluate(run, config=config)
+    assert seen == [gap, None]
+
+
+def test_validation_images_are_seen_in_as_many_views_as_the_test(
+    run: RunFolder, config: EvaluateConfig
+) -> None:
+    config = config.model_copy(update={"baselines": False})
+    tables = []
+    for test_views in (False, True):
+        run_evaluate(run, config=config.model_copy(update={"test_views": test_views}))
+        tables.append(read_predictions(run.evaluate / "predictions_val.csv").logits)
+    assert np.abs(tables[0] - tables[1]).max() > 1e-4
 
 
 def test_views_are_averaged_if_asked(run: RunFolder, config: EvaluateConfig) -> None:

@@ -52,6 +52,20 @@ def test_internal_external_and_gap_are_written_without_opening_the_test_again(
     assert read_selective(run.path / "evaluate-clinic" / "selective.json").name == "clinic"
 
 
+def test_equal_names_here_and_elsewhere_are_not_the_same_images_or_patients(
+    run: RunFolder, config: EvaluateConfig, write_dataset: Write, tmp_path: Path
+) -> None:
+    config = config.model_copy(update={"baselines": False})
+    run_evaluate(run, config=config)
+    names = [f"film-0-{number}" for number in range(78)]
+    other = write_dataset(tmp_path / "clinic", seed=1, image_id=names)
+    run_evaluate(run, config=config, dataset=other.path)
+    found = read_external(run.path / "evaluate-clinic" / "external.json")
+    gap = next(score.gap for score in found.scores if score.name == "balanced_accuracy")
+    # The sealed test has 24 images of 12 patients, the clinic 78 of 39.
+    assert (gap.n, gap.groups) == (102, 51)
+
+
 def test_a_set_of_one_class_is_compared_by_its_sensitivity_alone(
     run: RunFolder, config: EvaluateConfig, write_dataset: Write, tmp_path: Path
 ) -> None:

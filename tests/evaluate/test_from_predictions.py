@@ -4,12 +4,21 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from cxresnet.core.config import EvaluateConfig
+from cxresnet.core.finding import Finding
+from cxresnet.core.seeding import build_generator
+from cxresnet.evaluate import from_predictions
+from cxresnet.evaluate.alarms import Suspicion
 from cxresnet.evaluate.baselines import BASELINES, BaselineAnswer
 from cxresnet.evaluate.from_predictions import Background, evaluate_predictions
-from cxresnet.evaluate.record import Evaluation
+from cxresnet.evaluate.operating_point import build_plain_operating_point, judge
+from cxresnet.evaluate.record import Evaluation, OperatingPoint
+from cxresnet.evaluate.results import GapScore
+from cxresnet.metrics.bootstrap import compute_estimates
+from cxresnet.metrics.classification import build_headline_statistics
 from cxresnet.predict import Predictions
 
 Draw = Callable[..., Predictions]
@@ -214,6 +223,122 @@ def test_a_baseline_that_is_as_good_sounds_an_alarm(
     assert sound(bad) == []
     # The very same answers: the difference is 0 in every resample, so that it has no interval.
     assert sound(BaselineAnswer(BASELINES[0], predictions.probabilities)) == ["baseline_as_good"]
+
+
+_POINT = OperatingPoint(
+    rule="balanced",
+    temperature=2.0,
+    weights=(0.5, 1.0, 1.5),
+    chosen_on="validation images",
+    scores={},
+)
+
+
+def test_every_interval_draws_whole_patients_within_their_class(
+    draw_unkind_predictions: Draw,
+) -> None:
+    predictions = draw_unkind_predictions()
+    config = EvaluateConfig(bootstrap_resamples=100, seed=5, confidence=0.8)
+    found = evaluate_predictions(predictions, config=config)
+    expected = compute_estimates(
+        build_headline_statistics(judge(predictions, build_plain_operating_point(3))),
+        groups=predictions.group_ids,
+        strata=predictions.truth,
+        resamples=100,
+        confidence=0.8,
+        generator=build_generator(5, "bootstrap"),
+    )
+    assert vars(found.headline) == expected
+    groups = np.array(predictions.group_ids)
+    assert found.patients == len(set(groups))
+    for index, result in enumerate(found.classes):
+        own = predictions.truth == index
+        assert (result.films, result.patients) == (own.sum(), len(set(groups[own])))
+        roc = result.roc
+        area = np.trapezoid(roc.true_positive_rate, roc.false_positive_rate)
+        assert area == pytest.approx(result.auroc.value)
+    by_source = {one.value: one for one in found.slices if one.factor == "source"}
+    assert set(by_source) == {"north", "south"}
+    for source, one in by_source.items():
+        own = np.array(predictions.sources) == source
+        assert (one.films, one.patients) == (own.sum(), len(set(groups[own])))
+        assert one.headline.accuracy.groups == one.patients
+    gap = found.worst_slice.score.gap
+    assert gap.groups < gap.n / 2
+
+
+def test_the_operating_point_decides_and_calibrates_images_and_patients(
+    draw_unkind_predictions: Draw, config: EvaluateConfig
+) -> None:
+    predictions = draw_unkind_predictions()
+    found = evaluate_predictions(predictions, config=config, operating_point=_POINT)
+    judged = judge(predictions, _POINT)
+    right = judged.predicted == judged.truth
+    assert right.mean() != (predictions.logits.argmax(axis=1) == judged.truth).mean()
+    assert found.headline.accuracy.value == pytest.approx(right.mean())
+
+    truth = np.eye(3)[predictions.truth]
+    for brier, shown in (
+        (found.calibration.brier, judged.probabilities),
+        (found.calibration.brier_before, predictions.probabilities),
+    ):
+        assert brier.value == pytest.approx(((shown - truth) ** 2).sum(axis=1).mean())
+
+    groups, weights = np.array(predictions.group_ids), np.array(_POINT.weights)
+    calls: dict[int, list[bool]] = {0: [], 1: [], 2: []}
+    for group in set(groups):
+        own = groups == group
+        labels = set(judged.truth[own].tolist())
+        if len(labels) == 1:
+            called = int((judged.probabilities[own].mean(axis=0) * weights).argmax())
+            calls[min(labels)].append(called == min(labels))
+    for index, result in enumerate(found.by_patient):
+        assert result.patients == len(calls[index])
+        assert result.recall.value == pytest.approx(np.mean(calls[index]))
+
+
+def test_facts_stay_with_their_images_where_some_are_left_out(
+    draw_unkind_predictions: Draw, config: EvaluateConfig
+) -> None:
+    predictions = draw_unkind_predictions()
+    unknown = np.arange(len(predictions)) % 3 == 0
+    view = np.where(predictions.truth == 0, "AP", "PA")
+    facts = pd.DataFrame({"source": predictions.sources, "view": view}).assign(
+        sex="", age_years="", file_width=0, file_height=0
+    )
+    found = evaluate_predictions(
+        replace(predictions, truth=np.where(unknown, -1, predictions.truth)),
+        config=config,
+        background=Background(facts=facts),
+    )
+    counts = {one.value: one.films for one in found.slices if one.factor == "view"}
+    assert counts == {name: int((view[~unknown] == name).sum()) for name in ("AP", "PA")}
+
+
+def test_all_that_is_known_beside_the_table_is_looked_at_for_alarms(
+    draw_predictions: Draw, config: EvaluateConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Suspicion] = []
+    monkeypatch.setattr(
+        from_predictions, "find_alarms", lambda suspicion: (seen.append(suspicion), ())[1]
+    )
+    table = draw_predictions(60)
+    headline = evaluate_predictions(table, config=config).headline
+    number = headline.accuracy
+    background = Background(
+        baselines=(_answer(table, "file", skill=0.5),),
+        validation=headline,
+        findings=(
+            Finding(question="source_oracle", title="?", verdict="amber", sentence="It knows."),
+        ),
+        crossing_films=3,
+        source_gap=GapScore(name="accuracy", internal=number, external=number, gap=number),
+    )
+    found = evaluate_predictions(table, config=config, background=background)
+    assert (seen[1].headline, seen[1].classes) == (found.headline, found.classes)
+    assert seen[1].baselines == found.baselines
+    for name in ("validation", "findings", "crossing_films", "source_gap"):
+        assert getattr(seen[1], name) == getattr(background, name)
 
 
 def test_an_empty_table_gives_an_evaluation_without_numbers(

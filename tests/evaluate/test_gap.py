@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 
 from cxresnet.core.config import EvaluateConfig
+from cxresnet.evaluate import gap as gap_module
 from cxresnet.evaluate.gap import (
     JudgedSide,
     compare_patients,
@@ -16,7 +18,9 @@ from cxresnet.evaluate.gap import (
 )
 from cxresnet.evaluate.operating_point import build_plain_operating_point, judge
 from cxresnet.evaluate.results import GapScore, PatientResult
+from cxresnet.evaluate.scores import estimate
 from cxresnet.metrics.estimate import Estimate
+from cxresnet.metrics.statistic import Statistic
 from cxresnet.predict import Predictions
 
 Draw = Callable[..., Predictions]
@@ -51,6 +55,33 @@ def test_the_gap_is_internal_minus_external_and_both_are_what_judging_alone_give
     assert balanced.gap.low > 0.1
     assert (balanced.internal.n, balanced.external.n, balanced.gap.n) == (120, 90, 210)
     assert found.mean == ()
+
+
+def test_whole_patients_are_drawn_within_their_class_and_side(
+    draw_unkind_predictions: Draw, config: EvaluateConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    near, far = (_side(draw_unkind_predictions(seed=seed), str(seed)) for seed in (0, 1))
+    drawn: dict[str, Any] = {}
+
+    def record(statistics: list[Statistic], **options: Any) -> dict[str, Estimate]:
+        drawn.update(options)
+        return estimate(statistics, **options)
+
+    monkeypatch.setattr(gap_module, "estimate", record)
+    scores = _by_name(measure_gaps({"far": (near, far)}, config=config).by_name["far"])
+    assert drawn["group_ids"] == near.group_ids + far.group_ids
+    label = np.concatenate([near.judged.truth, far.judged.truth])
+    side = np.repeat([0, 1], [len(near.group_ids), len(far.group_ids)])
+    strata = dict(
+        zip(zip(label.tolist(), side.tolist(), strict=True), drawn["strata"], strict=True)
+    )
+    assert len(strata) == len(set(strata.values())) == 6
+    assert [strata[pair] for pair in zip(label, side, strict=True)] == drawn["strata"].tolist()
+    sensitivity = scores["sensitivity/covid-19"]
+    for part, one in ((sensitivity.internal, near), (sensitivity.external, far)):
+        own = one.judged.truth == 2
+        groups = {group for group, shown in zip(one.group_ids, own, strict=True) if shown}
+        assert (part.n, part.groups) == (own.sum(), len(groups))
 
 
 def test_without_a_difference_the_interval_covers_zero_as_often_as_it_says(

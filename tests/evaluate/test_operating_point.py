@@ -168,3 +168,31 @@ def test_the_rule_is_scored_on_patients_that_did_not_fit_it() -> None:
         scored.append(point.scores["youden"])
     assert np.mean(on_itself) > 0.58
     assert np.mean(scored) < 0.55
+
+
+def test_images_of_one_patient_neither_fit_the_rule_nor_score_it_together() -> None:
+    """Three images that show the same add no evidence: the score is that of one a patient."""
+    once, thrice = [], []
+    for seed in range(8):
+        chances = np.random.default_rng(seed).uniform(0.05, 0.95, size=12)
+        single = _build_two_class_films(chances.tolist(), [0, 1] * 6)
+        copies = replace(
+            _build_two_class_films(np.repeat(chances, 3).tolist(), ([0] * 3 + [1] * 3) * 6),
+            group_ids=tuple(np.repeat(single.group_ids, 3).tolist()),
+        )
+        for films, scored in ((single, once), (copies, thrice)):
+            point = choose_operating_point(films, class_shares=np.array([0.5, 0.5]), rule="youden")
+            scored.append(point.scores["youden"])
+    assert thrice == pytest.approx(once)
+
+
+def test_the_rule_of_unequal_patients_is_scored_on_other_patients(
+    draw_unkind_predictions: Callable[..., Predictions],
+) -> None:
+    """Images that know nothing of the class, but their patient: only a leak can score above ⅓."""
+    scores = []
+    for seed in range(10):
+        films = draw_unkind_predictions(40, skill=0.0, seed=seed)
+        point = choose_operating_point(films, class_shares=_EVEN, rule="youden")
+        scores.append(point.scores["youden"])
+    assert np.mean(scores) < 0.37

@@ -12,6 +12,7 @@ import pytest
 from cxresnet.core.config import EvaluateConfig
 from cxresnet.core.errors import RunFolderError
 from cxresnet.evaluate.operating_point import build_plain_operating_point, judge
+from cxresnet.evaluate.scores import estimate
 from cxresnet.evaluate.selective import (
     SelectiveResult,
     evaluate_selectively,
@@ -19,7 +20,9 @@ from cxresnet.evaluate.selective import (
     read_selective,
     write_selective,
 )
+from cxresnet.metrics.classification import build_share
 from cxresnet.metrics.conformal import build_prediction_sets
+from cxresnet.metrics.estimate import Estimate
 from cxresnet.predict import Predictions
 
 Draw = Callable[..., Predictions]
@@ -63,6 +66,62 @@ def test_every_share_is_what_counting_the_sets_gives(
         assert one.fitted_patients == own.sum() / 2
     assert found.curve[-1].coverage == 1.0
     assert found.curve[-1].risk == pytest.approx(1 - found.accuracy.value)
+
+
+def test_patients_are_drawn_whole_and_within_their_class(
+    draw_unkind_predictions: Draw, config: EvaluateConfig
+) -> None:
+    validation, test = draw_unkind_predictions(seed=1), draw_unkind_predictions(seed=2)
+    found = _evaluate(validation, test, config)
+    right = test.logits.argmax(axis=1) == test.truth
+    everyone = np.ones(len(test), dtype=bool)
+    share = build_share("accuracy", part=right, whole=everyone, undefined="")
+
+    def compute(group_ids: tuple[str, ...], strata: np.ndarray | None) -> Estimate:
+        options = {"group_ids": group_ids, "strata": strata}
+        return estimate([share], config=config, **options)["accuracy"]
+
+    assert found.accuracy == compute(test.group_ids, test.truth)
+    assert found.accuracy != compute(test.group_ids, None)
+    assert found.accuracy != compute(test.image_ids, test.truth)
+    # Ninety patients, two of whom share a copy.
+    assert found.accuracy.groups == found.answered.groups == found.aurc.groups == 89
+    assert found.accuracy.n == len(test)
+    groups = np.array(validation.group_ids)
+    for index, one in enumerate(found.classes):
+        own = validation.truth == index
+        assert (one.fitted_on, one.fitted_patients) == (own.sum(), len(set(groups[own])))
+
+
+def test_few_patients_of_many_images_promise_no_more_than_their_number(
+    draw_unkind_predictions: Draw, config: EvaluateConfig
+) -> None:
+    validation = draw_unkind_predictions(200)
+    one = _evaluate(validation, validation, config).classes[0]
+    assert one.fitted_patients < one.fitted_on / 2
+    low, high = one.compute_expected(0.9)
+    alone = one.model_copy(update={"fitted_patients": one.fitted_on})
+    assert high - low > 1.4 * np.diff(alone.compute_expected(0.9))
+
+
+def test_the_surest_decision_is_answered_first_also_where_classes_are_weighted(
+    draw_unkind_predictions: Draw, config: EvaluateConfig
+) -> None:
+    """What counts is how probable the class decided for is, not the most probable class."""
+    films = draw_unkind_predictions()
+    point = build_plain_operating_point(3).model_copy(update={"weights": (0.2, 1.0, 5.0)})
+    judged = judge(films, point)
+    found = evaluate_selectively(
+        judged,
+        judged,
+        validation_group_ids=films.group_ids,
+        group_ids=films.group_ids,
+        config=config,
+        name="test",
+    )
+    decided = judged.probabilities[np.arange(len(films)), judged.predicted]
+    assert found.curve[-1].confidence == pytest.approx(decided.min())
+    assert found.curve[-1].confidence < 1 / 3
 
 
 def test_answers_are_right_more_often_where_the_network_may_stay_silent(

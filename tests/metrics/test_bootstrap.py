@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
+from cxresnet.metrics import bootstrap
 from cxresnet.metrics.bootstrap import Estimate, compute_estimates
 from cxresnet.metrics.calibration import build_calibration_statistics
 from cxresnet.metrics.classification import (
@@ -15,7 +17,8 @@ from cxresnet.metrics.classification import (
     build_headline_statistics,
     build_share,
 )
-from cxresnet.metrics.statistic import Statistic
+from cxresnet.metrics.freedom import LEAST_FREEDOM
+from cxresnet.metrics.statistic import Statistic, build_mean
 
 
 def _estimate_share(
@@ -105,6 +108,185 @@ def test_a_number_that_is_not_defined_says_why() -> None:
     assert found == Estimate(value=None, low=None, high=None, n=0, groups=0, reason="nobody")
 
 
+def _estimate_one(
+    statistic: Statistic,
+    *,
+    groups: list[str],
+    strata: list[str] | None = None,
+    resamples: int = 500,
+) -> Estimate:
+    return compute_estimates(
+        [statistic],
+        groups=groups,
+        strata=strata,
+        resamples=resamples,
+        confidence=0.95,
+        generator=np.random.default_rng(0),
+    )[statistic.name]
+
+
+def _reach_on_logit_scale(value: float, error: float, freedom: float) -> tuple[float, float]:
+    reach = stats.t.ppf(0.975, freedom) * error / (value * (1 - value))
+    low, high = 1 / (1 + np.exp(-(np.log(value / (1 - value)) + np.array([-reach, reach]))))
+    return float(low), float(high)
+
+
+def test_two_strata_have_the_interval_worked_out_by_hand() -> None:
+    # 12 patients of each class, 9 and 3 of them right: each half has the variance 3/16 of a
+    # patient, so the error of the mean of both is sqrt(2 · (1/2)² · 3/16 / 11) if the classes are
+    # drawn apart and independently. In one stratum it would be sqrt(1/4 / 23), 1.13 times as much;
+    # with the same draws for both, sqrt(2) times.
+    right = np.array([True] * 9 + [False] * 3 + [True] * 3 + [False] * 9)
+    share = build_share("x", part=right, whole=np.ones(24, dtype=bool), undefined="")
+    found = _estimate_one(
+        share, groups=_name_groups(24), strata=["a"] * 12 + ["b"] * 12, resamples=40_000
+    )
+    expected = _reach_on_logit_scale(0.5, np.sqrt(0.5 * 3 / 16 / 11), 23)
+    assert (found.low, found.high) == pytest.approx(expected, abs=0.003)
+
+
+def test_a_small_stratum_beside_a_large_one_keeps_its_share_of_every_resample() -> None:
+    # Class a: 2 patients, 1 right; class b: 20, all right. Of a one patient is drawn and counts
+    # twice: 19 + 1 ± 1 of 22 are right in a resample, so the error is 1/22.
+    right = np.arange(22) > 0
+    share = build_share("x", part=right, whole=np.ones(22, dtype=bool), undefined="")
+    found = _estimate_one(
+        share, groups=_name_groups(22), strata=["a"] * 2 + ["b"] * 20, resamples=20_000
+    )
+    expected = _reach_on_logit_scale(21 / 22, 1 / 22, 21)
+    assert (found.low, found.high) == pytest.approx(expected, abs=0.003)
+
+
+def test_one_patient_who_decides_within_a_stratum_leaves_few_degrees_of_freedom() -> None:
+    # Class a: 20 patients, all 0.2; class b: 20, all 0.8 but for one 0.3. Within the classes one
+    # patient alone moves the mean, which leaves the least freedom; among all 40 it would be lost
+    # between two values that are equally common. Error: 1/2 · sqrt(0.5² · 0.05 · 0.95 / 19).
+    values = np.array([0.2] * 20 + [0.8] * 19 + [0.3])
+    found = _estimate_one(
+        build_mean("x", values, scale="real"),
+        groups=_name_groups(40),
+        strata=["a"] * 20 + ["b"] * 20,
+        resamples=20_000,
+    )
+    error = 0.5 * np.sqrt(0.25 * 0.05 * 0.95 / 19)
+    reach = stats.t.ppf(0.975, LEAST_FREEDOM) * error
+    assert (found.low, found.high) == pytest.approx(
+        (values.mean() - reach, values.mean() + reach), abs=0.1 * reach
+    )
+
+
+@pytest.mark.parametrize("confidence", [0.5, 0.9])
+def test_the_confidence_asked_for_sets_the_reach(confidence: float) -> None:
+    right = np.arange(40) < 20
+    share = build_share("x", part=right, whole=np.ones(40, dtype=bool), undefined="")
+    found = compute_estimates(
+        [share],
+        groups=_name_groups(40),
+        resamples=20_000,
+        confidence=confidence,
+        generator=np.random.default_rng(0),
+    )["x"]
+    reach = stats.t.ppf((1 + confidence) / 2, 39) * np.sqrt(0.25 / 39) / 0.25
+    assert np.log(found.high / (1 - found.high)) == pytest.approx(reach, rel=0.03)
+
+
+def test_a_patient_is_drawn_among_those_of_the_class_that_most_of_its_images_show() -> None:
+    # Ten patients with images a, a, b, all right; ten with b, b, a, all wrong: within the class of
+    # the most images nobody differs, so nothing varies. By the rarest they would be mixed: c for
+    # both.
+    labels = ["a", "a", "b"] * 10 + ["b", "b", "a"] * 10 + ["c"]
+    right = np.array([True] * 30 + [False] * 30 + [True])
+    share = build_share("x", part=right, whole=np.ones(61, dtype=bool), undefined="")
+    found = _estimate_one(share, groups=_name_groups(61, 3), strata=labels)
+    assert found.low is None
+    assert "the same whichever patients" in found.reason
+    assert _estimate_one(share, groups=_name_groups(61, 3)).low is not None
+
+
+def test_the_part_with_the_fewest_patients_bounds_a_perfect_number() -> None:
+    # Everything is right, but one part rests on 3 patients with 4 images each: their bound holds.
+    few, many = np.arange(42) < 12, np.arange(42) >= 12
+    groups = [*_name_groups(12, 4), *(f"other {number}" for number in range(30))]
+    perfect = Statistic(
+        name="x", compute=lambda weights: np.ones(len(weights)), parts=(few, many), undefined=""
+    )
+    found = _estimate_one(perfect, groups=groups)
+    assert found.low == pytest.approx(stats.binomtest(3, 3).proportion_ci(0.95, "exact").low)
+    assert (found.n, found.groups) == (42, 33)
+
+
+def test_the_part_with_the_fewest_even_patients_says_how_surely_the_error_is_known() -> None:
+    # The part has 4 patients with 6, 1, 1 and 1 images: worth 9² / (36 + 3) even ones, less one.
+    few = np.arange(49) < 9
+    groups = [*["first"] * 6, *_name_groups(43)]
+    right = np.arange(49) % 2 == 0
+    whole = np.ones(49, dtype=bool)
+    plain = build_share("x", part=right, whole=whole, undefined="")
+    statistic = Statistic(
+        name="x", compute=plain.compute, parts=(whole, few), undefined="", is_share_of_films=True
+    )
+    found = _estimate_one(statistic, groups=groups)
+    generous = _estimate_one(plain, groups=groups)
+    reach, generous_reach = (
+        np.log(one.high / (1 - one.high)) - np.log(one.value / (1 - one.value))
+        for one in (found, generous)
+    )
+    everyone = 49**2 / (36 + 43)
+    assert reach / generous_reach == pytest.approx(
+        stats.t.ppf(0.975, 81 / 39 - 1) / stats.t.ppf(0.975, everyone - 1)
+    )
+
+
+def test_one_patient_in_one_part_is_too_few_however_many_there_are_in_the_other() -> None:
+    few = np.arange(30) < 3
+    groups = ["alone"] * 3 + _name_groups(27)
+    statistic = Statistic(
+        name="x",
+        compute=lambda weights: (weights @ few) / weights.sum(axis=1),
+        parts=(few, ~few),
+        undefined="",
+    )
+    found = _estimate_one(statistic, groups=groups)
+    assert (found.value, found.low) == (0.1, None)
+    assert "one patient only" in found.reason
+
+
+def test_an_uneven_table_gives_each_number_its_own_images_and_patients(
+    uneven: Any,
+) -> None:
+    found = compute_estimates(
+        build_class_statistics(uneven.judged, 1),
+        groups=uneven.patients,
+        strata=uneven.judged.truth,
+        resamples=200,
+        confidence=0.95,
+        generator=np.random.default_rng(0),
+    )
+    # Class b by hand, from the table of `UnevenTable`: images, and patients that have one of them.
+    assert {name.split("/")[0]: (one.n, one.groups) for name, one in found.items()} == {
+        "sensitivity": (5, 3),
+        "specificity": (15, 8),
+        "ppv": (6, 5),
+        "npv": (14, 9),
+        "f1": (8, 6),
+        "auroc": (20, 11),
+        "average_precision": (20, 11),
+    }
+
+
+def test_an_uneven_table_is_drawn_within_hospital_where_the_strata_are_hospitals(
+    uneven: Any,
+) -> None:
+    # The share of images from the west: whoever is drawn within a hospital, patients stay 6 and 5,
+    # and only how many images they have makes it vary. Drawn among all it varies more.
+    west = uneven.hospitals == "west"
+    share = build_share("x", part=west, whole=np.ones(20, dtype=bool), undefined="")
+    groups = uneven.patients.tolist()
+    within = _estimate_one(share, groups=groups, strata=uneven.hospitals.tolist())
+    among = _estimate_one(share, groups=groups)
+    assert within.high - within.low < 0.8 * (among.high - among.low)
+
+
 def test_one_patient_gives_a_number_without_an_interval() -> None:
     found = _estimate_share(np.array([True, False]), ["a", "a"], resamples=100)
     assert (found.value, found.low, found.high) == (0.5, None, None)
@@ -173,9 +355,11 @@ def test_a_difference_may_be_negative_and_a_loss_may_exceed_one() -> None:
 
 def test_blocks_of_resamples_do_not_change_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     right, groups = np.arange(60) % 4 > 0, _name_groups(60, 3)
-    whole = _estimate_share(right, groups, resamples=300)
-    monkeypatch.setattr("cxresnet.metrics.bootstrap._CELLS_AT_ONCE", 60 * 7)
-    in_blocks = _estimate_share(right, groups, resamples=300)
+    share = build_share("x", part=right, whole=np.ones(60, dtype=bool), undefined="")
+    strata = ["a"] * 24 + ["b"] * 36
+    whole = _estimate_one(share, groups=groups, strata=strata, resamples=300)
+    monkeypatch.setattr(bootstrap, "_CELLS_AT_ONCE", 60 * 7)
+    in_blocks = _estimate_one(share, groups=groups, strata=strata, resamples=300)
     ends = (whole.low, whole.high)
     assert (in_blocks.low, in_blocks.high) == pytest.approx(ends, rel=1e-12)
 

@@ -34,6 +34,69 @@ def test_the_losses_of_three_films_are_those_worked_out_by_hand() -> None:
     )
 
 
+def test_the_losses_of_three_classes_are_those_worked_out_by_hand() -> None:
+    # Image  truth  probabilities     confidence  right  Brier                      surprise
+    # 1      c      .1  .2  .7        .7 (c)      yes    .01 + .04 + .09 = .14      -log .7
+    # 2      a      .3  .2  .5        .5 (c)      no     .49 + .04 + .25 = .78      -log .3
+    # 3      b      .25 .5  .25       .5 (b)      yes    .0625 · 2 + .25 = .375     -log .5
+    # 4      b      .5  .5  .0        .5 (a)      no     .25 + .25 = .5             -log .5
+    # Bins of 1/10: .7 is the upper end of one, gap .3; .5 of another, 1 of 3 right, gap
+    # |1 - 1.5| / 3; ECE = (.3 + .5) / 4 = .2.
+    probabilities = np.array([[0.1, 0.2, 0.7], [0.3, 0.2, 0.5], [0.25, 0.5, 0.25], [0.5, 0.5, 0.0]])
+    truth = np.array([2, 0, 1, 1])
+    statistics = build_calibration_statistics(probabilities, truth, bins=10)
+    assert {item.name: compute_value(item) for item in statistics} == pytest.approx(
+        {
+            "expected_calibration_error": 0.2,
+            "brier": (0.14 + 0.78 + 0.375 + 0.5) / 4,
+            "negative_log_likelihood": -np.log([0.7, 0.3, 0.5, 0.5]).mean(),
+        }
+    )
+    assert [item.scale for item in statistics] == ["share", "positive", "positive"]
+    bins = compute_reliability_bins(probabilities, truth, bins=10)
+    assert {place: (one.films, one.accuracy) for place, one in enumerate(bins) if one.films} == {
+        4: (3, pytest.approx(1 / 3)),
+        6: (1, 1.0),
+    }
+
+
+def test_weights_of_a_resample_count_in_every_loss() -> None:
+    # Image 1 twice, image 2 once, image 3 never.
+    probabilities = np.array([[0.8, 0.1, 0.1], [0.1, 0.3, 0.6], [0.2, 0.2, 0.6]])
+    truth = np.array([0, 1, 2])
+    rows = [0, 0, 1]
+    weighted = build_calibration_statistics(probabilities, truth)
+    plain = build_calibration_statistics(probabilities[rows], truth[rows])
+    for one, other in zip(weighted, plain, strict=True):
+        assert one.compute(np.array([[2.0, 1.0, 0.0]]))[0] == pytest.approx(compute_value(other))
+
+
+def test_the_temperature_of_three_uneven_classes_is_the_one_worked_out_by_hand() -> None:
+    # 6, 2 and 1 images, all right, logits 4 for the true class and 0 for both others. The wanted
+    # probability is 1 - 2 / (n + 3): 7/9, 3/5 and 1/2, on average (6 · 7/9 + 2 · 3/5 + 1/2) / 9.
+    # With one temperature all have the same probability p, best where it is that average:
+    # 4 / T = log(2 p / (1 - p)).
+    truth = np.repeat([0, 1, 2], [6, 2, 1])
+    wanted = (6 * 7 / 9 + 2 * 3 / 5 + 1 / 2) / 9
+    expected = 4 / np.log(2 * wanted / (1 - wanted))
+    assert fit_temperature(4.0 * np.eye(3)[truth], truth) == pytest.approx(expected, rel=1e-3)
+
+
+def test_the_shifts_of_uneven_classes_have_mean_zero_and_raise_the_common_one() -> None:
+    # Logits that say nothing: only the shifts can, and they say how common the classes are.
+    truth = np.repeat([0, 1, 2], [600, 300, 100])
+    temperature, shifts = fit_calibration(np.zeros((1000, 3)), truth)
+    said = compute_probabilities(np.zeros((1, 3)), temperature=temperature, shifts=shifts)[0]
+    assert sum(shifts) == pytest.approx(0, abs=1e-9)
+    assert said == pytest.approx([0.6, 0.3, 0.1], abs=0.01)
+
+
+def test_shifts_are_added_after_the_temperature() -> None:
+    # log-odds (2 - 0) / 4 + 1.5 = 2.
+    said = compute_probabilities(np.array([[2.0, 0.0]]), temperature=4.0, shifts=(1.5, 0.0))
+    assert said[0, 0] == pytest.approx(1 / (1 + np.exp(-2)))
+
+
 def test_the_losses_are_those_of_scikit_learn() -> None:
     generator = np.random.default_rng(0)
     probabilities = compute_probabilities(generator.normal(size=(50, 3)))

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from sklearn import metrics as sklearn_metrics
@@ -145,6 +147,80 @@ def test_an_absent_class_leaves_its_scores_undefined_and_says_why() -> None:
     assert compute_value(headline["balanced_accuracy"]) is None
     assert headline["balanced_accuracy"].undefined == "No film shows b."
     assert compute_value(headline["accuracy"]) == 0.5
+
+
+def test_films_are_selected_wherever_they_stand() -> None:
+    judged = _random_films(9, 3, seed=0)
+    chosen = [1, 4, 5, 8]
+    found = judged.select(np.isin(np.arange(9), chosen))
+    assert found.class_names == judged.class_names
+    assert found.truth.tolist() == [int(judged.truth[row]) for row in chosen]
+    assert found.predicted.tolist() == [int(judged.predicted[row]) for row in chosen]
+    assert found.probabilities.tolist() == [judged.probabilities[row].tolist() for row in chosen]
+
+
+def test_the_scores_of_an_uneven_table_of_three_classes_by_hand(uneven: Any) -> None:
+    # Class b of the table in `UnevenTable`: 5 images show it, 6 are called it, 3 are both.
+    scores = _compute_class(uneven.judged, 1)
+    assert [scores[name] for name in CLASS_SCORES[:5]] == pytest.approx(
+        [3 / 5, 12 / 15, 3 / 6, 12 / 14, 2 * 3 / (5 + 6)]
+    )
+    headline = _compute_headline(uneven.judged)
+    assert headline["accuracy"] == pytest.approx(13 / 20)
+    assert headline["balanced_accuracy"] == pytest.approx((8 / 12 + 3 / 5 + 2 / 3) / 3)
+    assert headline["macro_f1"] == pytest.approx((16 / 22 + 6 / 11 + 4 / 7) / 3)
+
+
+def test_each_score_rests_on_its_own_images(uneven: Any) -> None:
+    judged = uneven.judged
+    shown, called = judged.truth == 1, judged.predicted == 1
+    statistics = dict(zip(CLASS_SCORES, build_class_statistics(judged, 1), strict=True))
+    expected = {
+        "sensitivity": [shown],
+        "specificity": [~shown],
+        "ppv": [called],
+        "npv": [~called],
+        "f1": [shown | called],
+        "auroc": [shown, ~shown],
+        "average_precision": [shown, ~shown],
+    }
+    for name, parts in expected.items():
+        assert np.array_equal(statistics[name].parts, parts), name
+    assert [name for name in CLASS_SCORES if statistics[name].is_share_of_films] == [
+        "sensitivity",
+        "specificity",
+        "ppv",
+        "npv",
+    ]
+
+
+def test_a_mean_rests_on_the_images_of_every_class(uneven: Any) -> None:
+    headline = {item.name: item for item in build_headline_statistics(uneven.judged)}
+    for name, score in (("balanced_accuracy", 0), ("macro_f1", 4), ("macro_auroc", 5)):
+        parts = [
+            part
+            for index in range(3)
+            for part in build_class_statistics(uneven.judged, index)[score].parts
+        ]
+        assert np.array_equal(headline[name].parts, parts), name
+
+
+def test_a_resample_without_images_of_a_class_has_no_f1_of_it_though_some_are_called_it() -> None:
+    judged = _judge([0, 0, 1], [[0.9, 0.1], [0.2, 0.8], [0.3, 0.7]])
+    f1 = build_class_statistics(judged, 1)[CLASS_SCORES.index("f1")]
+    # Without the third image none shows b; with it, 2 · 1 / (1 + 2).
+    found = f1.compute(np.array([[1.0, 1.0, 0.0], [1.0, 1.0, 1.0]]))
+    assert np.isnan(found[0])
+    assert found[1] == pytest.approx(2 / 3)
+    macro = build_headline_statistics(judged)[HEADLINE_SCORES.index("macro_f1")]
+    assert np.isnan(macro.compute(np.array([[1.0, 1.0, 0.0]]))[0])
+
+
+def test_an_f1_of_an_absent_class_rests_on_nothing_though_images_are_called_it() -> None:
+    judged = _judge([0, 0], [[0.9, 0.1], [0.2, 0.8]])
+    f1 = build_class_statistics(judged, 1)[CLASS_SCORES.index("f1")]
+    assert not f1.support.any()
+    assert f1.undefined == "No film shows b."
 
 
 def test_a_class_that_is_never_called_has_no_predictive_value_but_an_f1_of_zero() -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from cxresnet.metrics.conformal import (
     build_prediction_sets,
@@ -117,3 +119,29 @@ def test_one_threshold_for_all_classes_would_break_the_promise_for_the_rare_one(
     ]
     assert held[0] < 0.5
     assert held[1] == pytest.approx(0.9, abs=0.04)
+
+
+def test_each_class_of_an_uneven_table_has_its_own_threshold_by_hand(uneven: Any) -> None:
+    # At 60 %: of 12, 5 and 3 images floor(13 · 0.4) = 5, floor(6 · 0.4) = 2 and floor(4 · 0.4) = 1
+    # are given up. What the table gives to the true class, lowest first:
+    # a: .1 (called b) 3 times, .3 (called c) once, .6 8 times → the fifth is .6
+    # b: .1 (called c), .3 (called a), .6 3 times              → the second is .3
+    # c: .1 (called a), .6 twice                               → the first is .1
+    thresholds = fit_set_thresholds(uneven.judged.probabilities, uneven.judged.truth, coverage=0.6)
+    assert thresholds.tolist() == [0.6, 0.3, 0.1]
+
+
+def test_a_set_may_be_empty_or_hold_all_and_keeps_what_is_exactly_at_the_threshold() -> None:
+    probabilities = np.array([[0.5, 0.3, 0.2], [0.2, 0.5, 0.3]])
+    sets = build_prediction_sets(probabilities, np.array([0.5, 0.4, 0.2]))
+    assert sets.tolist() == [[True, False, True], [False, True, True]]
+    assert not build_prediction_sets(probabilities, np.full(3, 0.6)).any()
+
+
+@pytest.mark.parametrize("confidence", [0.5, 0.9])
+def test_the_range_of_coverage_is_of_the_confidence_asked_for(confidence: float) -> None:
+    # Of 19 independent images 2 are given up for 90 %: coverage is Beta(18, 2).
+    low, high = compute_expected_coverage(19, patients=19, coverage=0.9, confidence=confidence)
+    spread = stats.beta(18, 2)
+    assert spread.cdf(low) == pytest.approx((1 - confidence) / 2)
+    assert spread.sf(high) == pytest.approx((1 - confidence) / 2)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -117,6 +119,57 @@ def test_a_perfect_judge_against_a_perfectly_wrong_one_has_no_error_to_compare_w
     assert found is not None
     assert found.difference == 1.0
     assert found.p_value is None
+
+
+def test_delong_with_groups_on_both_sides_is_obuchowski_by_hand(uneven: Any) -> None:
+    """Obuchowski 1997, equation 4: sums over patients, of the class, the others, and of both."""
+    positive = uneven.judged.truth != 0
+    generator = np.random.default_rng(0)
+    first, second = generator.normal(size=(2, len(positive))) + positive
+    mixed = uneven.patients.copy()
+    mixed[~positive & (uneven.hospitals == "west")] = uneven.patients[positive][0]
+    found = compute_delong(positive, first, second, groups=mixed)
+    excess = []
+    for scores in (first, second):
+        above = scores[positive][:, None] - scores[~positive][None, :]
+        kernel = (above > 0) + 0.5 * (above == 0)
+        excess.append((kernel.mean(axis=1) - kernel.mean(), kernel.mean(axis=0) - kernel.mean()))
+    sides = [excess[0][side] - excess[1][side] for side in (0, 1)]
+    names = [mixed[positive], mixed[~positive]]
+    sums = [
+        {name: float(side[own == name].sum()) for name in np.unique(own)}
+        for side, own in zip(sides, names, strict=True)
+    ]
+    counts = [int(positive.sum()), int((~positive).sum())]
+    variance = sum(
+        len(one) / (len(one) - 1) * sum(value**2 for value in one.values()) / count**2
+        for one, count in zip(sums, counts, strict=True)
+    )
+    everyone = len(np.unique(mixed))
+    shared = sum(value * sums[1].get(name, 0.0) for name, value in sums[0].items())
+    variance += 2 * everyone / (everyone - 1) * shared / (counts[0] * counts[1])
+    assert found is not None
+    assert shared != pytest.approx(0)
+    assert found.error == pytest.approx(np.sqrt(variance))
+
+
+def test_the_judges_swapped_swap_the_sign_and_nothing_else(uneven: Any) -> None:
+    positive = uneven.judged.truth == 0
+    first, second = np.random.default_rng(1).normal(size=(2, len(positive))) + positive
+    once = compute_delong(positive, first, second, groups=uneven.patients)
+    swapped = compute_delong(positive, second, first, groups=uneven.patients)
+    assert once is not None
+    assert swapped is not None
+    assert (swapped.first, swapped.second) == (once.second, once.first)
+    assert swapped.difference == -once.difference
+    assert (swapped.error, swapped.p_value) == pytest.approx((once.error, once.p_value))
+
+
+@pytest.mark.parametrize("side", [True, False])
+def test_one_patient_on_either_side_is_too_few(side: bool) -> None:
+    positive = np.array([side, side, not side, not side])
+    groups = np.array(["a", "a", "b", "c"])
+    assert compute_delong(positive, np.arange(4.0), np.arange(4.0), groups=groups) is None
 
 
 def test_one_patient_on_a_side_is_too_few() -> None:

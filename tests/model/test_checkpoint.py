@@ -203,6 +203,25 @@ def test_a_folder_of_other_tensors_is_no_trained_network(tmp_path: Path) -> None
         read_checkpoint(tmp_path / "resume")
 
 
+@pytest.mark.parametrize("missing", ["weights", "record"])
+def test_weights_without_a_record_or_a_record_without_weights_are_no_trained_network(
+    folder: Path, tmp_path: Path, missing: str
+) -> None:
+    weights, _ = read_checkpoint(folder)
+    document = json.loads((folder / "record.json").read_text())
+    write_tensor_folder(
+        tmp_path / "half",
+        tensors={} if missing == "weights" else {"weights": weights},
+        documents={} if missing == "record" else {"record": document},
+    )
+    with pytest.raises(CheckpointError, match=r"no trained network.*runs/NAME/train/checkpoint"):
+        read_checkpoint(tmp_path / "half")
+
+
+def test_a_network_that_was_read_is_ready_to_predict(folder: Path) -> None:
+    assert not any(module.training for module in read_model(folder)[0].modules())
+
+
 def test_a_record_holds_no_numbers_that_json_cannot() -> None:
     with pytest.raises(ValidationError):
         CheckpointRecord.model_validate({**RECORD.model_dump(), "metrics": {"loss": float("nan")}})

@@ -18,6 +18,7 @@ from cxresnet.data.dataset import FilmSet
 from cxresnet.data.preprocess import Preprocessing
 
 SIDE_PX = 16
+UNEVEN_CLASSES = ("left", "middle", "right")
 PREPROCESSING = Preprocessing(
     side_px=SIDE_PX,
     common_side_px=SIDE_PX,
@@ -81,6 +82,42 @@ def build_squares(*, films: int = 72, seed: int = 0) -> SquaresDataset:
     return SquaresDataset(FilmSet(films=pictures, labels=labels, manifest=manifest))
 
 
+def build_uneven(*, seed: int = 0) -> SquaresDataset:
+    """An unkind dataset: three classes, rare ones, 1 to 4 images a patient, unlike hospitals.
+
+    Of 44 training images 32 show the first class, 8 the second and 4 the third; of 9 of validation
+    2, 3 and 4. The third class is only in the west.
+    """
+    generator = np.random.default_rng(seed)
+    counts = {"train": (32, 8, 4), "val": (2, 3, 4)}
+    rows = [
+        (split, label, number // (1 + label % 2 + 2 * (split == "train")))
+        for split, numbers in counts.items()
+        for label, count in enumerate(numbers)
+        for number in range(count)
+    ]
+    labels = np.array([label for _, label, _ in rows])
+    pictures = generator.integers(0, 120, (len(rows), SIDE_PX, SIDE_PX)).astype(np.uint8)
+    for picture, label in zip(pictures, labels, strict=True):
+        picture[5:11, 1 + 5 * label : 5 + 5 * label] = 220
+    patients = [f"{split}-{label}-{patient}" for split, label, patient in rows]
+    manifest = pd.DataFrame(
+        {
+            "image_id": [f"image-{number:03}" for number in range(len(rows))],
+            "class_name": np.array(UNEVEN_CLASSES)[labels],
+            "patient_id": patients,
+            "source": [
+                "west" if label == 2 or patient % 3 == 0 else "east" for _, label, patient in rows
+            ],
+            "split": [split for split, _, _ in rows],
+            "fold": pd.factorize(pd.Series(patients))[0] % 2,
+            "group_id": patients,
+        }
+    )
+    films = FilmSet(films=pictures, labels=labels, manifest=manifest)
+    return SquaresDataset(films, class_names=UNEVEN_CLASSES, dataset_hash="uneven")
+
+
 def build_tiny_config(**train: object) -> Config:
     """A network of a few hundred weights and a training of seconds; with dropout, to be chancy."""
     settings = {"epochs": 3, "batch_size": 8, "accelerator": "cpu", **train}
@@ -95,6 +132,11 @@ def build_tiny_config(**train: object) -> Config:
 @pytest.fixture
 def squares() -> SquaresDataset:
     return build_squares()
+
+
+@pytest.fixture
+def uneven() -> SquaresDataset:
+    return build_uneven()
 
 
 @pytest.fixture

@@ -68,3 +68,43 @@ def test_the_plain_mean_by_hand_forgets_what_was_before() -> None:
         average.update(build_network(value), evenly=True)
 
     assert float(average.network.weight) == pytest.approx(3.0)
+
+
+def test_the_mean_begins_anew_however_many_steps_were_taken_before() -> None:
+    average = WeightAverage(build_network(0.0), decay=0.5)
+    for _ in range(30):
+        average.update(build_network(8.0))
+    assert float(average.network.weight) == pytest.approx(8.0)
+
+    average.update(build_network(2.0), evenly=True)
+
+    assert float(average.network.weight) == pytest.approx(2.0)
+    assert (int(average.steps), int(average.even_steps)) == (30, 1)
+
+
+def test_steps_counted_are_part_of_the_state_so_that_a_resumed_average_goes_on() -> None:
+    first = WeightAverage(build_network(0.0), decay=0.99)
+    for value in (1.0, 2.0):
+        first.update(build_network(value))
+    restored = WeightAverage(build_network(5.0), decay=0.99)
+
+    restored.load_state_dict(first.state_dict())
+    for average in (first, restored):
+        average.update(build_network(3.0))
+        average.update(build_network(4.0), evenly=True)
+        average.update(build_network(6.0), evenly=True)
+
+    assert float(first.network.weight) == pytest.approx(5.0)
+    assert float(restored.network.weight) == float(first.network.weight)
+
+
+def test_running_statistics_of_norms_are_averaged_too() -> None:
+    # Kept in the first step: 0.1.
+    network = nn.BatchNorm1d(1)
+    average = WeightAverage(network, decay=0.99)
+    with torch.no_grad():
+        network.running_mean.fill_(10.0)
+
+    average.update(network)
+
+    assert float(average.network.running_mean) == pytest.approx(9.0)

@@ -26,6 +26,15 @@ def test_class_weights_by_hand() -> None:
     torch.testing.assert_close(weights, torch.tensor([2 / 3, 2.0]))
 
 
+def test_class_weights_of_roots_by_hand() -> None:
+    # 9, 4 and 1 images: 1/3, 1/2 and 1, times 14 / (9/3 + 4/2 + 1) = 7/3.
+    labels = np.repeat([0, 1, 2], [9, 4, 1])
+
+    weights = compute_class_weights(labels, class_count=3, kind="root")
+
+    torch.testing.assert_close(weights, torch.tensor([7 / 9, 7 / 6, 7 / 3]))
+
+
 @pytest.mark.parametrize("kind", ["none", "root", "full"])
 def test_class_weights_have_mean_one_over_the_films_and_an_absent_class_has_none(kind: str) -> None:
     labels = np.array([0] * 7 + [2] * 3)
@@ -93,3 +102,123 @@ def test_without_blending_films_and_targets_are_handed_through() -> None:
     same = blend_films(films, targets, mixup=0, cutmix=0, generator=torch.Generator())
 
     assert same == (films, targets)
+
+
+IMAGES = 5
+HEIGHT, WIDTH = 8, 12
+
+
+def blend_many(
+    *, draws: int = 300, mixup: float = 0, cutmix: float = 0
+) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    # Image i is 100·i plus the number of the pixel, and of class i.
+    pixels = torch.arange(HEIGHT * WIDTH, dtype=torch.float64).reshape(1, 1, HEIGHT, WIDTH)
+    images = 100.0 * torch.arange(IMAGES)[:, None, None, None] + pixels
+    return [
+        blend_films(
+            images,
+            torch.eye(IMAGES, dtype=torch.float64),
+            mixup=mixup,
+            cutmix=cutmix,
+            generator=torch.Generator().manual_seed(seed),
+        )
+        for seed in range(draws)
+    ]
+
+
+def read_shares(targets: torch.Tensor) -> tuple[float, list[int]]:
+    """Read the share that is left of each image, one for all, and its partner, from targets."""
+    own = targets.diagonal()
+    partners = [
+        int(row.index_fill(0, torch.tensor([number]), 0).argmax()) if own[number] < 1 else number
+        for number, row in enumerate(targets)
+    ]
+    return float(own.min()), partners
+
+
+def test_every_image_is_the_partner_of_one_and_all_blend_by_the_same_share() -> None:
+    seen = set()
+    for kind in ("mixup", "cutmix"):
+        for _, targets in blend_many(**{kind: 1.0}, draws=60):
+            share, partners = read_shares(targets)
+            seen.add(tuple(partners))
+            own = torch.eye(IMAGES, dtype=torch.float64)
+            torch.testing.assert_close(targets, share * own + (1 - share) * own[partners])
+            assert sorted(partners) == list(range(IMAGES))
+    assert len(seen) > 40
+
+
+def test_mixup_takes_the_same_partner_and_share_for_images_as_for_targets() -> None:
+    values = 100.0 * torch.arange(IMAGES, dtype=torch.float64)
+    pixels = torch.arange(HEIGHT * WIDTH, dtype=torch.float64).reshape(HEIGHT, WIDTH)
+    for images, targets in blend_many(mixup=0.4, draws=60):
+        expected = (targets @ values)[:, None, None] + pixels
+        torch.testing.assert_close(images[:, 0], expected)
+
+
+@pytest.mark.parametrize("parameter", [0.3, 4.0])
+def test_shares_of_mixup_are_drawn_from_the_beta_distribution_asked_for(parameter: float) -> None:
+    # Beta(a, a) has the mean 1/2 and the variance 1 / (4 (2 a + 1)). Images whose partner they are
+    # themselves say nothing of the share.
+    blended = [read_shares(targets)[0] for _, targets in blend_many(mixup=parameter, draws=600)]
+    shares = np.array([share for share in blended if share < 1])
+
+    assert shares.mean() == pytest.approx(0.5, abs=0.06)
+    assert shares.var() == pytest.approx(1 / (4 * (2 * parameter + 1)), rel=0.25)
+
+
+def find_rectangle(images: torch.Tensor, partners: list[int]) -> tuple[slice, slice]:
+    """Find the rectangle laid over; every pixel must come from its own place in one of the two."""
+    pixels = torch.arange(HEIGHT * WIDTH, dtype=torch.float64).reshape(HEIGHT, WIDTH)
+    origin = (images[:, 0] - pixels) / 100
+    moved = [number for number in range(IMAGES) if partners[number] != number]
+    masks = [origin[number] != number for number in moved]
+    for number, mask in zip(moved, masks, strict=True):
+        assert torch.equal(mask, masks[0])
+        assert set(origin[number][mask].tolist()) == {float(partners[number])}
+    rows = masks[0].any(dim=1).nonzero().flatten()
+    columns = masks[0].any(dim=0).nonzero().flatten()
+    found = (
+        slice(int(rows[0]), int(rows[-1]) + 1),
+        slice(int(columns[0]), int(columns[-1]) + 1),
+    )
+    assert bool(masks[0][found].all())
+    return found
+
+
+def test_cutmix_lays_one_rectangle_over_in_place_and_its_area_is_the_share() -> None:
+    covered = torch.zeros(HEIGHT, WIDTH)
+    areas = []
+    for images, targets in blend_many(cutmix=1.0):
+        share, partners = read_shares(targets)
+        if share == 1:
+            continue
+        rows, columns = find_rectangle(images, partners)
+        tall, wide = rows.stop - rows.start, columns.stop - columns.start
+        assert 1 - share == pytest.approx(tall * wide / (HEIGHT * WIDTH))
+        # Of the form of the image, but for rounding to pixels.
+        assert abs(tall / HEIGHT - wide / WIDTH) <= 0.5 / HEIGHT + 0.5 / WIDTH
+        covered[rows, columns] += 1
+        areas.append(1 - share)
+
+    # Beta(1, 1): any area is as likely as another.
+    assert np.mean(areas) == pytest.approx(0.5, abs=0.06)
+    # Anywhere: opposite corners are covered alike, the middle most.
+    corners = covered[[0, 0, -1, -1], [0, -1, 0, -1]]
+    assert float(corners.min()) > 0.15 * len(areas)
+    assert float(corners.max()) < 1.5 * float(corners.min())
+    assert float(covered[HEIGHT // 2, WIDTH // 2]) > 1.2 * float(corners.max())
+
+
+def test_with_both_each_batch_takes_one_of_them_with_its_own_parameter() -> None:
+    shares: dict[bool, list[float]] = {True: [], False: []}
+    for images, targets in blend_many(mixup=50.0, cutmix=0.2, draws=400):
+        share, _ = read_shares(targets)
+        if share < 1:
+            is_cut = bool((images % 1 == 0).all())
+            shares[is_cut].append(share)
+
+    assert 0.35 < len(shares[False]) / (len(shares[True]) + len(shares[False])) < 0.75
+    # Beta(50, 50) stays near 1/2; Beta(0.2, 0.2) goes to the ends.
+    assert np.std(shares[False]) < 0.08
+    assert np.std(shares[True]) > 0.25

@@ -12,6 +12,7 @@ from PIL import Image
 from pydicom.pixels import apply_modality_lut, apply_voi_lut
 
 from cxresnet.data.dicom import read_dicom_film
+from cxresnet.data.dicom.pixels import compute_pixels
 from cxresnet.data.image import decode_film
 
 ONE_GREY_LEVEL = 1 / 255 + 1e-6
@@ -97,6 +98,37 @@ def test_a_modality_table_is_applied(kit: Any) -> None:
     np.testing.assert_allclose(
         read_dicom_film(content).pixels, kit.draw_levels() * 16.0 / 65535, atol=1e-6
     )
+
+
+@pytest.mark.parametrize(("keyword", "value"), [("WindowCenter", "inf"), ("WindowWidth", "nan")])
+def test_a_window_that_is_not_finite_is_passed_over(keyword: str, value: str, kit: Any) -> None:
+    dataset = kit.make_dataset(kit.draw_levels(), WindowCenter=100, WindowWidth=50)
+    dataset[keyword].value = float(value)
+    np.testing.assert_allclose(compute_pixels(dataset), kit.draw_levels() / 4095, atol=1e-6)
+
+
+def test_a_window_of_width_one_is_black_up_to_its_centre_less_a_half(kit: Any) -> None:
+    """PS3.3 C.11.2.1.2: at centre 99.5 and width 1, 99 or less is black and 100 is white."""
+    levels = np.full((8, 8), 50, dtype=np.uint16)
+    levels[0, :4] = (98, 99, 100, 101)
+    film = read_dicom_film(kit.make_film(levels, WindowCenter="99.5", WindowWidth="1"))
+    assert film.pixels[0, :4].tolist() == [0, 0, 1, 1]
+
+
+def test_a_single_padding_value_blackens_its_pixels_alone(kit: Any) -> None:
+    levels = kit.draw_levels().clip(0, 3999)
+    levels[:, :10] = 4000
+    levels[0, :3] = (3999, 4001, 0)
+    pixels = read_dicom_film(kit.make_film(levels, PixelPaddingValue=4000)).pixels
+    expected = np.where(levels == 4000, 0, levels) / 4095
+    np.testing.assert_allclose(pixels, expected, atol=1e-6)
+
+
+def test_a_padding_range_may_be_given_from_its_upper_end(kit: Any) -> None:
+    levels = kit.draw_levels().clip(0, 3900)
+    levels[:, :10] = 4000
+    tags = {"PixelPaddingValue": 4001, "PixelPaddingRangeLimit": 3999}
+    assert not read_dicom_film(kit.make_film(levels, **tags)).pixels[:, :10].any()
 
 
 @pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -11,13 +12,18 @@ import torch
 from torch import Tensor, nn
 
 from cxresnet.explain.method import AbstractMethod, Question
+from cxresnet.explain.trust import measures
 from cxresnet.explain.trust.films import TrustFilms
 from cxresnet.explain.trust.likeness import MEASURES, build_own_maps, compute_kept, compute_likeness
 from cxresnet.explain.trust.measures import (
+    NOISE_GREY_LEVELS,
+    compute_maps,
+    measure_covering,
     measure_lungs,
     measure_noise,
     measure_pointing,
     measure_seeds,
+    measure_shuffled,
 )
 
 SIDE = 28  # so that the tolerance of 15 px of 224 is 2 px
@@ -181,3 +187,193 @@ def test_likeness_of_all_pairs_is_that_of_each_pair() -> None:
     for measure in MEASURES:
         pairs = [compute_likeness(maps[0], maps[other], measure) for other in (1, 2)]
         assert build_own_maps(maps).strangers[measure][0] == pytest.approx(np.mean(pairs))
+
+
+class TwoAnswers(nn.Module):
+    """Gives class 1 one probability on known images, and others, in turn, on all other images."""
+
+    def __init__(self, known: Tensor, before: float, *after: float) -> None:
+        super().__init__()
+        self.known, self.before, self.after = known, before, list(after)
+        self.seen: list[Tensor] = []
+
+    def forward(self, images: Tensor) -> Tensor:
+        share = self.before
+        if not torch.equal(images, self.known):
+            share = self.after[len(self.seen) % len(self.after)]
+            self.seen.append(images)
+        return torch.tensor([[1 - share, share]]).log().expand(len(images), 2)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "counts"),
+    [
+        (0.600, 0.647, True),
+        (0.600, 0.655, False),  # the decision stands, but the probability moved by too much
+        (0.600, 0.545, False),
+        (0.505, 0.495, False),  # the probability hardly moved, but the decision turned
+    ],
+)
+def test_noise_counts_only_where_decision_and_probability_stay(
+    trust: TrustFilms, before: float, after: float, counts: bool
+) -> None:
+    maps = trust.images[:, 0].numpy()
+    network = TwoAnswers(trust.images, before, after).eval()
+    kept = measure_noise(network, FilmMap(), trust, own=build_own_maps(maps), seed=0)
+    assert all(np.isfinite(values).all() == counts for values in kept.values())
+
+
+def test_of_two_draws_of_noise_the_one_that_counts_is_enough(trust: TrustFilms) -> None:
+    maps = trust.images[:, 0].numpy()
+    for after in ((0.9, 0.6), (0.6, 0.9)):
+        network = TwoAnswers(trust.images, 0.6, *after).eval()
+        kept = measure_noise(network, FilmMap(), trust, own=build_own_maps(maps), seed=0)
+        assert all((values > 0.98).all() for values in kept.values())
+
+
+def test_noise_is_two_grey_levels_and_drawn_anew(trust: TrustFilms) -> None:
+    network = TwoAnswers(trust.images, 0.6, 0.6).eval()
+    own = build_own_maps(trust.images[:, 0].numpy())
+    measure_noise(network, FilmMap(), trust, own=own, seed=0)
+    first, second = (seen - trust.images for seen in network.seen)
+    for noise in (first, second):
+        assert float(noise.std()) == pytest.approx(NOISE_GREY_LEVELS * trust.grey_level, rel=0.05)
+    assert not torch.allclose(first, second)
+
+
+def test_a_film_without_a_lesion_mask_does_not_count(trust: TrustFilms) -> None:
+    lesions = trust.lesion_masks.copy()
+    lesions[0] = 0
+    hits, chance = measure_pointing(
+        _build_maps(10, 4), dataclasses.replace(trust, lesion_masks=lesions)
+    )
+    assert np.isnan([hits[0], chance[0]]).all()
+
+
+@dataclass(frozen=True)
+class QuestionMap(AbstractMethod):
+    """Target, share of the lungs and brightness of the corner, pixel by pixel."""
+
+    name: ClassVar[str] = "question"
+    title: ClassVar[str] = "Question"
+
+    @property
+    def reading(self) -> str:
+        return "What was asked."
+
+    def _compute(self, question: Question) -> Tensor:
+        assert question.lung_masks is not None
+        values = torch.zeros_like(question.images[:, 0])
+        values[:, 0, 0] = question.targets
+        values[:, 0, 1] = question.lung_masks.float().mean(dim=(1, 2))
+        values[:, 0, 2] = question.images[:, 0, 0, 0]
+        return values
+
+
+@dataclass(frozen=True)
+class SummedMap(QuestionMap):
+    """The same, drawn as sums over patches of 3 px."""
+
+    @property
+    def drawn_patch_px(self) -> int:
+        return 3
+
+
+def test_each_image_is_explained_with_its_own_class_and_lungs(trust: TrustFilms) -> None:
+    network = Indifferent().eval()
+    maps = compute_maps(network, QuestionMap(), trust)
+    assert maps[:, 0, 0].tolist() == list(trust.targets)
+    assert maps[:, 0, 1].tolist() == [0.5, 0.5, 0.0]
+    np.testing.assert_allclose(maps[:, 0, 2], trust.images[:, 0, 0, 0])
+    others = compute_maps(network, QuestionMap(), trust, images=trust.images + 1)
+    np.testing.assert_allclose(others[:, 0, 2], trust.images[:, 0, 0, 0] + 1)
+
+
+def test_maps_are_compared_as_they_are_drawn(trust: TrustFilms) -> None:
+    network = Indifferent().eval()
+    plain, drawn = (compute_maps(network, one, trust) for one in (QuestionMap(), SummedMap()))
+    np.testing.assert_allclose(drawn[:, 1, 1], plain[:, :3, :3].sum(axis=(1, 2)), atol=1e-5)
+
+
+@dataclass(frozen=True)
+class AnswerMap(AbstractMethod):
+    """The image where the network says class 1; upside down where it says class 0."""
+
+    name: ClassVar[str] = "answer"
+    title: ClassVar[str] = "Answer"
+
+    @property
+    def reading(self) -> str:
+        return "The image, one way up or the other."
+
+    def _compute(self, question: Question) -> Tensor:
+        says_one = question.model(question.images).argmax(dim=1) == 1
+        images = question.images[:, 0]
+        return torch.where(says_one[:, None, None], images, images.flip(1))
+
+
+def test_randomised_networks_are_explained_and_compared_with_each_methods_own_maps(
+    trust: TrustFilms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Reversed(Indifferent):
+        def forward(self, images: Tensor) -> Tensor:
+            return super().forward(images).flip(1)
+
+    network = Indifferent().eval()
+    steps = [("head", network), ("stem", Reversed().eval())]
+    monkeypatch.setattr(measures, "shuffle_from_the_head", lambda *_, **__: iter(steps))
+    methods = (FilmMap(), AnswerMap())
+    # An image of its own for each method, so that a mix-up is seen.
+    own = {
+        "film": build_own_maps(trust.images[:, 0].numpy()),
+        "answer": build_own_maps(trust.images[:, 0].flip(1).numpy()),
+    }
+    found = measure_shuffled(network, methods, trust, own=own, seed=0)
+    assert {name: [part for part, _ in rows] for name, rows in found.items()} == {
+        "film": ["head", "stem"],
+        "answer": ["head", "stem"],
+    }
+    kept = {
+        (name, part): values["signed"].mean() for name, rows in found.items()
+        for part, values in rows
+    }  # fmt: skip
+    assert kept["film", "head"] == pytest.approx(1)
+    assert kept["film", "stem"] == pytest.approx(1)
+    assert kept["answer", "head"] < 0.3
+    assert kept["answer", "stem"] == pytest.approx(1)
+
+
+def test_each_map_is_compared_with_edges_and_with_random_order() -> None:
+    class OneCell(nn.Module):
+        """Class 1 is certain where the first of 8 × 8 cells is bright, else as likely as not."""
+
+        def forward(self, images: Tensor) -> Tensor:
+            mean = images[:, 0, :4, :4].mean(dim=(1, 2))
+            return torch.stack([torch.zeros_like(mean), 1000 * mean], dim=1)
+
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 32, 32)).astype(np.uint8)
+    pixels[:, :6, :6] = 128  # no edge in the first cell, so it comes last in their order
+    empty = np.zeros_like(pixels)
+    trust = TrustFilms(
+        films=pixels,
+        images=torch.ones(2, 1, 32, 32),
+        targets=(1, 1),
+        truth=(0, 0),
+        lung_masks=empty,
+        lesion_masks=empty,
+        grey_level=1 / 255,
+    )
+    best = np.zeros((2, 32, 32), np.float32)
+    best[:, :4, :4] = 1
+    found = measure_covering(OneCell().eval(), trust, maps={"best": best, "worst": -best}, seed=0)
+    # By hand, in 16 steps of 4 cells: the area is (0.75 + 15 / 2) / 16 if the first cell is
+    # covered at once, and (15 + 0.75) / 16 if it is covered last.
+    most = (15 - 15 / 2) / 16
+    np.testing.assert_allclose(found["best"].deletion["edges"], [most, most], atol=1e-6)
+    np.testing.assert_allclose(found["worst"].deletion["edges"], [0, 0], atol=1e-6)
+    assert (
+        (found["best"].deletion["random"] > 0) & (found["best"].deletion["random"] < most)
+    ).all()
+    assert (found["worst"].deletion["random"] < 0).all()
+    # A constant image is its own blurred image: nothing can be gained by showing it.
+    np.testing.assert_allclose(found["best"].insertion["edges"], [0, 0], atol=1e-6)

@@ -9,6 +9,7 @@ from cxresnet.explain.trust.likeness import MEASURES
 from cxresnet.explain.trust.measures import Kept
 from cxresnet.explain.trust.verdicts import (
     RULES,
+    estimate_kept,
     judge_covering,
     judge_lungs,
     judge_pointing,
@@ -17,6 +18,9 @@ from cxresnet.explain.trust.verdicts import (
 )
 
 NEAR = np.array([-0.01, 0.0, 0.01])
+TIGHT = np.array([-0.001, 0.0, 0.001])
+"""The half-width of the interval is 0.0025: small enough to stand close to a threshold."""
+
 NOTHING = np.full(3, np.nan)
 
 
@@ -109,3 +113,98 @@ def test_the_lesion_must_be_hit_more_often_than_not(hits: list[float], verdict: 
 
 def test_hits_that_chance_would_give_do_not_pass() -> None:
     assert judge_pointing(np.array([1.0] * 6 + [0.0] * 4), np.full(10, 0.5)).verdict == "fail"
+
+
+@pytest.mark.parametrize(
+    ("similarity", "weights", "repeatability"), [(0.49, "pass", "fail"), (0.51, "fail", "pass")]
+)
+def test_the_threshold_of_similarity_is_one_half(
+    similarity: float, weights: str, repeatability: str
+) -> None:
+    kept = dict.fromkeys(MEASURES, similarity + TIGHT)
+    assert judge_weights([("head", kept)]).verdict == weights
+    assert judge_repeatability(kept, None).verdict == repeatability
+
+
+@pytest.mark.parametrize("measure", MEASURES)
+def test_each_measure_alone_can_fail_the_maps(measure: str) -> None:
+    assert judge_weights([("head", _keep(0.1, **{measure: 0.51}))]).verdict == "fail"
+    assert judge_repeatability(_keep(0.9, **{measure: 0.49}), None).verdict == "fail"
+    seeds = _keep(0.9, **{measure: 0.49})
+    assert judge_repeatability(_keep(0.9), seeds).verdict == "fail"
+
+
+@pytest.mark.parametrize(
+    ("bad_step", "verdict"), [(0, "pass"), (1, "pass"), (2, "fail"), (3, "fail"), (5, "fail")]
+)
+def test_every_step_from_half_of_the_network_on_counts(bad_step: int, verdict: str) -> None:
+    steps = [(f"part {step}", _keep(0.9 if step == bad_step else 0.1)) for step in range(6)]
+    assert judge_weights(steps).verdict == verdict
+
+
+def test_a_mean_above_zero_does_not_pass_where_the_interval_reaches_below() -> None:
+    uncertain = np.array([-0.1, 0.2, 0.4])
+    sure = 0.2 + TIGHT
+    for rival in ("random", "edges"):
+        advantages = {"random": sure, "edges": sure} | {rival: uncertain}
+        assert judge_covering("insertion", advantages).verdict == "fail"
+    areas = np.full(3, 0.3)
+    assert judge_lungs(areas + uncertain, areas, targets=[0] * 3, class_names=("a",)).verdict == (
+        "fail"
+    )
+    hits = np.array([1.0] * 6 + [0.0] * 4)
+    assert judge_pointing(hits, np.full(10, 0.55)).verdict == "fail"
+
+
+def test_a_small_class_that_looks_elsewhere_fails_although_the_interval_is_fine() -> None:
+    areas = np.full(31, 0.3)
+    shares = np.append(0.7 + np.linspace(-0.01, 0.01, 30), 0.1)
+    targets = [0] * 30 + [1]
+    result = judge_lungs(shares, areas, targets=targets, class_names=("a", "b"))
+    low = next(one.estimate.low for one in result.measures if one.name == "all films")
+    assert low is not None
+    assert low > 0
+    assert (result.verdict, result.measures[0].name) == ("fail", "b")
+    # Exactly the share of the lungs is no more than it.
+    shares[-1] = areas[-1]
+    assert judge_lungs(shares, areas, targets=targets, class_names=("a", "b")).verdict == "fail"
+    # Of an image without known lungs nothing is said.
+    shares[-1] = areas[-1] = np.nan
+    result = judge_lungs(shares, areas, targets=targets, class_names=("a", "b"))
+    assert result.verdict == "pass"
+    assert {one.name for one in result.measures} == {"all films", "a"}
+
+
+@pytest.mark.parametrize(("hits", "verdict"), [(49, "fail"), (50, "pass"), (51, "pass")])
+def test_half_of_the_images_must_be_hit(hits: int, verdict: str) -> None:
+    values = np.array([1.0] * hits + [0.0] * (100 - hits))
+    assert judge_pointing(values, np.full(100, 0.05)).verdict == verdict
+
+
+def test_the_chance_of_a_hit_is_that_of_all_images() -> None:
+    chance = np.array([0.0, 0.6, 0.6, np.nan])
+    result = judge_pointing(np.array([1.0, 1.0, 0.0, np.nan]), chance)
+    assert result.measures[0].chance == pytest.approx(0.4)
+
+
+def test_one_image_is_not_enough_to_pass() -> None:
+    assert judge_weights([("head", {m: np.array([0.1]) for m in MEASURES})]).verdict == "fail"
+    assert judge_repeatability({m: np.array([0.9]) for m in MEASURES}, None).verdict == "fail"
+    one = np.array([0.3])
+    assert judge_covering("deletion", {"random": one, "edges": one}).verdict == "fail"
+    assert judge_lungs(one + 0.4, one, targets=[0], class_names=("a",)).verdict == "fail"
+    assert judge_pointing(np.array([1.0]), np.array([0.1])).verdict == "fail"
+
+
+def test_two_images_with_the_same_value_are_enough() -> None:
+    assert judge_weights([("head", {m: np.full(2, 0.1) for m in MEASURES})]).verdict == "pass"
+    assert judge_repeatability({m: np.full(2, 0.9) for m in MEASURES}, None).verdict == "pass"
+    assert judge_weights([("head", {m: np.full(2, 0.9) for m in MEASURES})]).verdict == "fail"
+    assert judge_repeatability({m: np.full(2, 0.1) for m in MEASURES}, None).verdict == "fail"
+
+
+def test_every_step_is_estimated_measure_by_measure() -> None:
+    values = dict(zip(MEASURES, (0.2, 0.4, 0.6), strict=True))
+    (step,) = estimate_kept([("head", _keep(0.0, **values))])
+    assert step.part == "head"
+    assert {name: one.value for name, one in step.kept.items()} == pytest.approx(values)
