@@ -1,4 +1,4 @@
-# Two commands: `make demo` (the whole main job on drawn films) and `make test`.
+# Two commands: `make demo` (the whole main job on drawn images) and `make test`.
 PY         ?= python3
 VENV       ?= .venv
 BIN        := $(VENV)/bin

@@ -1,8 +1,8 @@
-"""What does it cost to vary a film, and would Kornia be faster?
+"""What does it cost to vary an image, and would Kornia be faster?
 
     OMP_NUM_THREADS=1 python benchmarks/augment.py [--side 128] [--batch 32]
 
-Ours and Kornia's nearest operators take turns on the same films; time of the processor, so that
+Ours and Kornia's nearest operators take turns on the same images; time of the processor, so that
 other work on the machine does not count; the fastest and the middle turn. Kornia is no dependency
 of ours: `pip install kornia` for this comparison, or only our own rows are printed.
 """
@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from cxresnet.core.config.train import AugmentConfig
-from cxresnet.data.augment import apply_changes, sample_changes
+from cxresnet.train.augmentation import apply_augmentation, sample_augmentation
 
 _TURNS = 40
 _EVERYTHING = AugmentConfig(gamma=0.3, blur=0.5, border_erase_share=0.1)
@@ -31,24 +31,26 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=32)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    films = torch.rand(options.batch, 1, options.side, options.side)
+    images = torch.rand(options.batch, 1, options.side, options.side)
     ways: dict[str, Callable[[], Tensor]] = {
-        "ours, the default": build_ours(films, AugmentConfig()),
-        "ours, everything": build_ours(films, _EVERYTHING),
+        "ours, the default": build_ours(images, AugmentConfig()),
+        "ours, everything": build_ours(images, _EVERYTHING),
     }
     if importlib.util.find_spec("kornia"):
-        ways["Kornia, everything"] = build_kornia(films)
-    print(f"{'way':20} fastest  middle   ms a film of {options.side} px, one thread")
-    for name, (fastest, middle) in measure(ways, films=options.batch).items():
+        ways["Kornia, everything"] = build_kornia(images)
+    print(f"{'way':20} fastest  middle   ms an image of {options.side} px, one thread")
+    for name, (fastest, middle) in measure(ways, images=options.batch).items():
         print(f"{name:20} {fastest:7.3f} {middle:7.3f}")
 
 
-def build_ours(films: Tensor, config: AugmentConfig) -> Callable[[], Tensor]:
+def build_ours(images: Tensor, config: AugmentConfig) -> Callable[[], Tensor]:
     generator = torch.Generator().manual_seed(0)
-    return lambda: apply_changes(films, sample_changes(len(films), config, generator=generator))
+    return lambda: apply_augmentation(
+        images, sample_augmentation(len(images), config, generator=generator)
+    )
 
 
-def build_kornia(films: Tensor) -> Callable[[], Tensor]:
+def build_kornia(images: Tensor) -> Callable[[], Tensor]:
     augmentation = importlib.import_module("kornia.augmentation")
     steps = augmentation.AugmentationSequential(
         augmentation.RandomAffine(10, (0.06, 0.06), (0.88, 1.12), p=1.0),
@@ -59,16 +61,18 @@ def build_kornia(films: Tensor) -> Callable[[], Tensor]:
         augmentation.RandomGaussianNoise(0.0, 0.03, p=1.0),
         augmentation.RandomErasing(p=1.0),
     )
-    return lambda: steps(films)
+    return lambda: steps(images)
 
 
-def measure(ways: dict[str, Callable[[], Tensor]], *, films: int) -> dict[str, tuple[float, float]]:
+def measure(
+    ways: dict[str, Callable[[], Tensor]], *, images: int
+) -> dict[str, tuple[float, float]]:
     times: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(_TURNS):
         for name, way in ways.items():
             began = time.process_time()
             way()
-            times[name].append((time.process_time() - began) / films * 1000)
+            times[name].append((time.process_time() - began) / images * 1000)
     return {name: (min(taken), sorted(taken)[_TURNS // 2]) for name, taken in times.items()}
 
 

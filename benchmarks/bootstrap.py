@@ -1,10 +1,10 @@
-"""How long the intervals of an evaluation take: 2,000 resamples, and how that grows with films.
+"""How long the intervals of an evaluation take: 2,000 resamples, and how that grows with images.
 
-Run: python benchmarks/bootstrap.py [--films 1000 10000] [--resamples 2000]
+Run: python benchmarks/bootstrap.py [--images 1000 10000] [--resamples 2000]
 
-Everything that `cxresnet evaluate` estimates at once is estimated: the network's numbers, those of
-five baselines and of what the network has above them, thresholds, and net benefit, for three
-classes and 3 films a patient. One thread does the work unless the mathematics library takes more.
+Everything that `cxresnet evaluate` estimates at once is estimated: the network's scores, those of
+the shortcut baselines and the differences from them, thresholds, and net benefit, for three classes
+and 3 images a patient. One thread does the work unless the mathematics library takes more.
 """
 
 from __future__ import annotations
@@ -17,89 +17,74 @@ import numpy as np
 from scipy import special
 
 from cxresnet.core.config import EvaluateConfig
-from cxresnet.evaluate.baselines import BASELINES, BaselineAnswer
-from cxresnet.evaluate.clinical import list_clinical_statistics
-from cxresnet.evaluate.lift import list_baseline_statistics
-from cxresnet.evaluate.scores import estimate, list_statistics
-from cxresnet.evaluate.thresholds import (
-    ChosenThreshold,
-    build_binary_scores,
-    list_binary_statistics,
-)
-from cxresnet.metrics.classification import Judged
+from cxresnet.evaluate.clinical import choose_thresholds
+from cxresnet.evaluate.from_predictions import TOPICS
+from cxresnet.evaluate.topic import Background, EvaluationInputs, estimate
 from cxresnet.metrics.statistic import Statistic
+from cxresnet.predict.decision import build_plain_operating_point
+from cxresnet.predict.predictions import Predictions
+from cxresnet.shortcuts.baseline import BASELINES, BaselinePredictions
 
 
-def draw(films: int, generator: np.random.Generator) -> tuple[Judged, list[str]]:
-    """Draw films of three classes and patients."""
-    patient = np.arange(films) // 3
+def draw(images: int, generator: np.random.Generator) -> Predictions:
+    """Draw images of three classes and patients."""
+    patient = np.arange(images) // 3
     truth = patient % 3
-    probabilities = special.softmax(
-        generator.normal(size=(films, 3)) + 1.5 * np.eye(3)[truth], axis=1
-    )
-    judged = Judged(
+    names = tuple(map(str, range(images)))
+    groups = tuple(patient.astype(str).tolist())
+    return Predictions(
+        image_ids=names,
+        patient_ids=groups,
+        group_ids=groups,
+        sources=("drawn",) * images,
+        truth=truth.astype(np.int64),
+        logits=(generator.normal(size=(images, 3)) + 1.5 * np.eye(3)[truth]).astype(np.float32),
         class_names=("normal", "pneumonia", "covid-19"),
-        truth=truth,
-        predicted=probabilities.argmax(axis=1),
-        probabilities=probabilities,
     )
-    return judged, patient.astype(str).tolist()
 
 
-def list_all(judged: Judged, generator: np.random.Generator) -> list[Statistic]:
+def list_all(inputs: EvaluationInputs) -> list[Statistic]:
     """List every statistic that an evaluation estimates together."""
-    answers = [
-        BaselineAnswer(rule, special.softmax(generator.normal(size=judged.probabilities.shape), 1))
-        for rule in BASELINES
-    ]
+    return [statistic for topic in TOPICS for statistic in topic.list_statistics(inputs)]
+
+
+def build_inputs(images: Predictions, generator: np.random.Generator) -> EvaluationInputs:
+    """Build the inputs of the topics, with baselines and thresholds."""
     plain = EvaluateConfig(bootstrap_resamples=100)
-    thresholds = []
-    for index in range(3):
-        for aim in ("sensitivity", "youden", "cost"):
-            statistics = list_binary_statistics(judged, index, 0.3, name="x")
-            groups = [str(number) for number in range(len(judged.truth))]
-            scores = build_binary_scores(
-                estimate(statistics, group_ids=groups, config=plain), name="x"
-            )
-            thresholds.append(
-                ChosenThreshold(
-                    class_index=index,
-                    aim=aim,
-                    goal="",
-                    threshold=0.3,
-                    chosen_on="",
-                    on_validation=scores,
-                )
-            )
-    return [
-        *list_statistics(judged, before=judged.probabilities),
-        *list_baseline_statistics(judged, answers),
-        *list_clinical_statistics(judged, thresholds),
-    ]
+    point = build_plain_operating_point(3)
+    baselines = tuple(
+        BaselinePredictions(rule, special.softmax(generator.normal(size=(len(images), 3)), 1))
+        for rule in BASELINES
+    )
+    thresholds = choose_thresholds(
+        images.select(np.arange(len(images)) < 300), point=point, config=plain
+    )
+    background = Background(baselines=baselines, thresholds=thresholds)
+    return EvaluationInputs(images=images, point=point, background=background, config=plain)
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--films", type=int, nargs="+", default=[1_000, 10_000])
+    parser.add_argument("--images", type=int, nargs="+", default=[1_000, 10_000])
     parser.add_argument("--resamples", type=int, default=2_000)
     options = parser.parse_args()
-    print("| films | numbers | resamples | seconds | processor seconds | peak MiB |")
+    print("| images | numbers | resamples | seconds | processor seconds | peak MiB |")
     print("|---|---|---|---|---|---|")
-    for films in options.films:
+    for images in options.images:
         generator = np.random.default_rng(0)
-        judged, groups = draw(films, generator)
-        statistics = list_all(judged, generator)
+        inputs = build_inputs(draw(images, generator), generator)
+        statistics = list_all(inputs)
         started, busy = time.perf_counter(), time.process_time()
         estimate(
             statistics,
-            group_ids=groups,
-            strata=judged.truth,
+            group_ids=inputs.group_ids,
+            strata=inputs.evaluated.truth,
             config=EvaluateConfig(bootstrap_resamples=options.resamples),
         )
         seconds, busy = time.perf_counter() - started, time.process_time() - busy
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        row = (f"{films:,}", len(statistics), f"{options.resamples:,}", f"{seconds:.1f}")
+        row = (f"{images:,}", len(statistics), f"{options.resamples:,}", f"{seconds:.1f}")
         print("|", " | ".join(map(str, row)), f"| {busy:.1f} | {peak:.0f} |", flush=True)
 
 

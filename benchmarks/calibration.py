@@ -3,10 +3,10 @@
 Run: python benchmarks/calibration.py RUN/evaluate/predictions_val.csv … [--repeats 10]
 Time: a few seconds a table
 
-Every table holds validation films of a network. Each film gets its probabilities from a fit to the
-other patients (five parts, dealt anew ten times; logarithms are averaged over the deals). No test
-film is looked at. Prints log loss and calibration error in Markdown, with the difference to the
-temperature on the same resamples of patients; below 0 is better than it.
+Every table holds validation images of a network. Each image gets its probabilities from a fit to
+the other patients (five parts, dealt anew ten times; logarithms are averaged over the deals). No
+test image is looked at. Prints log loss and calibration error in Markdown, with the difference to
+the temperature on the same resamples of patients; below 0 is better than it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 
 from cxresnet.core.config import EvaluateConfig
-from cxresnet.evaluate.scores import build_lift, estimate
+from cxresnet.evaluate.topic import build_difference, estimate
 from cxresnet.metrics.calibration import (
     build_calibration_statistics,
     compute_probabilities,
@@ -36,7 +36,7 @@ from cxresnet.predict.predictions import Predictions, read_predictions
 _Array = NDArray[np.float64]
 _Labels = NDArray[np.int64]
 _Way = Callable[[_Array, _Labels, _Array], _Array]
-"""From logits and truth of some films, and logits of others, to probabilities of these."""
+"""From logits and truth of some images, and logits of others, to probabilities of these."""
 
 PARTS = 5
 SMALLEST = 1e-3
@@ -109,7 +109,7 @@ def main() -> None:
     parser.add_argument("tables", nargs="+", type=Path)
     parser.add_argument("--repeats", type=int, default=10)
     given = parser.parse_args()
-    print("| table | films | calibration | log loss | less that of the temperature | ECE | less |")
+    print("| table | images | calibration | log loss | less that of the temperature | ECE | less |")
     print("|---|---|---|---|---|---|---|")
     better = set()
     for number, path in enumerate(given.tables):
@@ -139,7 +139,7 @@ def compare(table: Predictions, *, repeats: int) -> dict[str, Estimate]:
         for score, ours, theirs in (("loss", loss, plain[0]), ("error", error, plain[1])):
             statistics += [
                 replace(ours, name=f"{name}/{score}"),
-                build_lift(f"{name}/{score}/less", ours=ours, theirs=theirs),
+                build_difference(f"{name}/{score}/less", ours=ours, theirs=theirs),
             ]
     return estimate(
         statistics, group_ids=table.group_ids, config=EvaluateConfig(), strata=table.truth
@@ -147,16 +147,16 @@ def compare(table: Predictions, *, repeats: int) -> dict[str, Estimate]:
 
 
 def cross_fit(table: Predictions, way: _Way, *, repeats: int) -> _Array:
-    """Give every film probabilities from a fit on other patients, (films, classes)."""
+    """Give every image probabilities from a fit on other patients, (images, classes)."""
     names, group = np.unique(np.array(table.group_ids), return_inverse=True)
     logits = table.logits.astype(np.float64)
     total = np.zeros_like(logits)
     for seed in range(repeats):
         part = np.random.default_rng(seed).permutation(len(names))[group] % PARTS
         for index in range(PARTS):
-            judged = part == index
-            said = way(logits[~judged], table.truth[~judged], logits[judged])
-            total[judged] += np.log(said)
+            evaluated = part == index
+            said = way(logits[~evaluated], table.truth[~evaluated], logits[evaluated])
+            total[evaluated] += np.log(said)
     return compute_probabilities(total / repeats)
 
 

@@ -3,9 +3,9 @@
 Run: python benchmarks/coverage.py [--data-sets 1000] [--resamples 300]
 
 Each data set has a fixed number of patients with and without the disease, as a test split has that
-was dealt by class. A patient has one film, or one to six films that are alike (correlation 0.6).
+was dealt by class. A patient has one image, or one to six images that are alike (correlation 0.6).
 Scores are normal in both classes, probabilities are the true ones. The truth of each number is
-computed from a population of half a million films. Prints one table for `docs/benchmarks.md`.
+computed from a population of half a million images. Prints one table for `docs/benchmarks.md`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from cxresnet.metrics.agreement import build_kappa
 from cxresnet.metrics.bootstrap import compute_estimates
 from cxresnet.metrics.calibration import build_calibration_statistics
 from cxresnet.metrics.classification import (
-    Judged,
+    ClassifiedImages,
     build_class_statistics,
     build_headline_statistics,
 )
@@ -40,15 +40,15 @@ class Scenario:
         auroc: Area under the ROC curve in the population.
         sick: Patients with the disease.
         healthy: Patients without.
-        most_films: A patient has one film, or 1 to so many.
-        uneven: Most patients have one film and a few have many (Zipf's law, exponent 2), instead
-            of each number of films being as common.
+        most_images: A patient has one image, or 1 to so many.
+        uneven: Most patients have one image and a few have many (Zipf's law, exponent 2), instead
+            of each number of images being as common.
     """
 
     auroc: float
     sick: int
     healthy: int
-    most_films: int
+    most_images: int
     uneven: bool = False
 
 
@@ -68,13 +68,13 @@ SCENARIOS = (
 
 
 def draw(scenario: Scenario, patients: tuple[int, int], generator: np.random.Generator) -> tuple:
-    """Draw a data set: films as judged, and the patient of each."""
+    """Draw a data set: images as judged, and the patient of each."""
     healthy, sick = patients
     shown = np.repeat([0, 1], [healthy, sick])
     if scenario.uneven:
-        sizes = np.minimum(generator.zipf(2.0, size=len(shown)), scenario.most_films)
+        sizes = np.minimum(generator.zipf(2.0, size=len(shown)), scenario.most_images)
     else:
-        sizes = generator.integers(1, scenario.most_films + 1, size=len(shown))
+        sizes = generator.integers(1, scenario.most_images + 1, size=len(shown))
     patient = np.repeat(np.arange(len(shown)), sizes)
     truth = shown[patient]
     own = generator.normal(size=len(shown))[patient]
@@ -83,32 +83,32 @@ def draw(scenario: Scenario, patients: tuple[int, int], generator: np.random.Gen
     score = distance * truth + np.sqrt(_LIKENESS) * own + np.sqrt(1 - _LIKENESS) * noise
     odds = distance * score - distance**2 / 2 + np.log(scenario.sick / scenario.healthy)
     second = special.expit(odds)
-    judged = Judged(
+    evaluated = ClassifiedImages(
         class_names=("healthy", "sick"),
         truth=truth,
         predicted=(second > 0.5).astype(np.int64),
         probabilities=np.stack([1 - second, second], axis=1),
     )
-    return judged, patient.astype(str)
+    return evaluated, patient.astype(str)
 
 
-def build_statistics(judged: Judged) -> list[Statistic]:
+def build_statistics(evaluated: ClassifiedImages) -> list[Statistic]:
     """Build every kind of number that an evaluation has."""
     return [
-        *build_headline_statistics(judged),
-        build_kappa(judged),
-        *build_class_statistics(judged, 1),
-        *build_calibration_statistics(judged.probabilities, judged.truth),
-        *build_recalibration_statistics(judged, 1),
+        *build_headline_statistics(evaluated),
+        build_kappa(evaluated),
+        *build_class_statistics(evaluated, 1),
+        *build_calibration_statistics(evaluated.probabilities, evaluated.truth),
+        *build_recalibration_statistics(evaluated, 1),
     ]
 
 
 def measure(scenario: Scenario, *, data_sets: int, resamples: int, seed: int) -> dict[str, float]:
     """Measure the coverage of each number in one scenario, where there is an interval."""
     generator = np.random.default_rng(seed)
-    films = _POPULATION // (2 if scenario.uneven else (1 + scenario.most_films) // 2)
+    images = _POPULATION // (2 if scenario.uneven else (1 + scenario.most_images) // 2)
     share = scenario.sick / (scenario.sick + scenario.healthy)
-    many = (round(films * (1 - share)), round(films * share))
+    many = (round(images * (1 - share)), round(images * share))
     truth = {
         item.name: compute_value(item)
         for item in build_statistics(draw(scenario, many, generator)[0])
@@ -117,11 +117,11 @@ def measure(scenario: Scenario, *, data_sets: int, resamples: int, seed: int) ->
     truth["expected_calibration_error"] = 0.0
     held: dict[str, list[bool]] = {name: [] for name in truth}
     for _ in range(data_sets):
-        judged, groups = draw(scenario, (scenario.healthy, scenario.sick), generator)
+        evaluated, groups = draw(scenario, (scenario.healthy, scenario.sick), generator)
         found = compute_estimates(
-            build_statistics(judged),
+            build_statistics(evaluated),
             groups=groups,
-            strata=judged.truth,
+            strata=evaluated.truth,
             resamples=resamples,
             confidence=0.95,
             generator=generator,
@@ -132,11 +132,11 @@ def measure(scenario: Scenario, *, data_sets: int, resamples: int, seed: int) ->
     return {name: float(np.mean(hits)) if hits else np.nan for name, hits in held.items()}
 
 
-def name_films(scenario: Scenario) -> str:
-    """Say how many films a patient has."""
-    if scenario.most_films == 1:
+def name_images(scenario: Scenario) -> str:
+    """Say how many images a patient has."""
+    if scenario.most_images == 1:
         return "1"
-    return f"1-{scenario.most_films}{', uneven' if scenario.uneven else ''}"
+    return f"1-{scenario.most_images}{', uneven' if scenario.uneven else ''}"
 
 
 def main() -> None:
@@ -158,8 +158,8 @@ def main() -> None:
             )
         )
         print(f"{scenario}: {time.perf_counter() - started:.0f} s", flush=True)
-    heads = [f"{one.auroc:.2f}; {one.sick}+{one.healthy}; {name_films(one)}" for one in SCENARIOS]
-    print("\n| AUROC; patients with + without; films each |", " | ".join(heads), "|")
+    heads = [f"{one.auroc:.2f}; {one.sick}+{one.healthy}; {name_images(one)}" for one in SCENARIOS]
+    print("\n| AUROC; patients with + without; images each |", " | ".join(heads), "|")
     print("|---|" + "---|" * len(heads))
     for name in columns[0]:
         cells = " | ".join(f"{column[name]:.3f}" for column in columns)

@@ -1,8 +1,8 @@
 """How the search for copies grows: 1,000 to 100,000 fingerprints, 2 % of them planted copies.
 
 Run: python benchmarks/duplicates.py [--most 100000]
-Fingerprints are sampled from a normal distribution fitted to those of drawn films (mean and
-principal components); nothing is downloaded. Real films have more lookalikes: planted_copies.py.
+Fingerprints are sampled from a normal distribution fitted to those of drawn images (mean and
+principal components); nothing is downloaded. Real images have more lookalikes: planted_copies.py.
 """
 
 from __future__ import annotations
@@ -17,17 +17,18 @@ from numpy.typing import NDArray
 
 from cxresnet.data.duplicates import compute_fingerprints, find_clusters
 from cxresnet.data.duplicates.fingerprint import FINGERPRINT_SIDE_PX
-from cxresnet.data.sources.phantom import PhantomSettings, PhantomSource
+from cxresnet.data.phantoms.plan import PhantomSettings
+from cxresnet.data.sources.phantom import PhantomSource
 
 COUNTS = (1_000, 3_000, 10_000, 30_000, 100_000)
 COPY_SHARE = 0.02
 
 
-def draw_drawn_fingerprints(films: int) -> NDArray[np.uint8]:
-    settings = PhantomSettings(films_per_class=films // 3, max_films_per_patient=1, side_px=96)
+def draw_drawn_fingerprints(images: int) -> NDArray[np.uint8]:
+    settings = PhantomSettings(images_per_class=images // 3, max_images_per_patient=1, side_px=96)
     source = PhantomSource(settings)
     pixels = (source.read(record.location) for record in source.scan().records)
-    return compute_fingerprints(film for film in pixels if not isinstance(film, bytes))
+    return compute_fingerprints(image for image in pixels if not isinstance(image, bytes))
 
 
 def sample_fingerprints(
@@ -38,17 +39,17 @@ def sample_fingerprints(
     _, scale, directions = np.linalg.svd(known - mean, full_matrices=False)
     scale = scale / np.sqrt(len(known))
     copies = int(COPY_SHARE * count)
-    films = np.empty((count, known.shape[1]), dtype=np.uint8)
+    images = np.empty((count, known.shape[1]), dtype=np.uint8)
     for start in range(0, count - copies, 4096):
         size = min(4096, count - copies - start)
         sampled = mean + (generator.standard_normal((size, len(scale))) * scale) @ directions
-        films[start : start + size] = np.clip(sampled, 0, 255)
+        images[start : start + size] = np.clip(sampled, 0, 255)
     side = FINGERPRINT_SIDE_PX
-    originals = films[:copies].reshape(-1, side, side).astype(np.float32)
+    originals = images[:copies].reshape(-1, side, side).astype(np.float32)
     shifted = 0.5 * originals + 0.5 * np.roll(originals, 1, axis=2)
     noisy = shifted * 1.03 + generator.normal(0, 2, shifted.shape)
-    films[count - copies :] = np.clip(noisy, 0, 255).reshape(copies, -1)
-    return films
+    images[count - copies :] = np.clip(noisy, 0, 255).reshape(copies, -1)
+    return images
 
 
 def main() -> None:
@@ -58,13 +59,15 @@ def main() -> None:
     generator = np.random.default_rng(0)
     known = draw_drawn_fingerprints(1500)
     print(f"{os.cpu_count()} cores, OMP_NUM_THREADS={os.environ.get('OMP_NUM_THREADS', 'unset')}")
-    print("| films | seconds | processor s | µs a film | copies found | strangers joined | MiB |")
+    print(
+        "| images | seconds | processor s | µs an image | copies found | strangers joined | MiB |"
+    )
     print("|---|---|---|---|---|---|---|")
     for count in (count for count in COUNTS if count <= most):
-        films = sample_fingerprints(known, count, generator)
+        images = sample_fingerprints(known, count, generator)
         copies = int(COPY_SHARE * count)
         start, worked = time.perf_counter(), time.process_time()
-        clusters = find_clusters(films)
+        clusters = find_clusters(images)
         seconds, work = time.perf_counter() - start, time.process_time() - worked
         found = float(np.mean(clusters[count - copies :] == clusters[:copies]))
         strangers = count - copies - len(np.unique(clusters[: count - copies]))

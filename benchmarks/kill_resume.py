@@ -25,8 +25,8 @@ import torch
 
 from cxresnet.core.config import Config, DataConfig, ModelConfig, TrainConfig
 from cxresnet.core.run_folder import RunFolder
-from cxresnet.data.dataset import open_dataset
-from cxresnet.data.prepare import run_prepare
+from cxresnet.data.dataset.dataset import open_dataset
+from cxresnet.data.prepare.prepare import run_prepare
 from cxresnet.data.sources.open import open_source
 from cxresnet.train.fit import run_train
 
@@ -36,7 +36,7 @@ _SIDE_PX = 32
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=20)
-    parser.add_argument("--films-per-class", type=int, default=30)
+    parser.add_argument("--images-per-class", type=int, default=30)
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
@@ -46,7 +46,7 @@ def main() -> int:
 
 def kill_and_compare(folder: Path, options: argparse.Namespace) -> int:
     dataset = folder / "dataset"
-    wait(start(lambda: prepare_phantoms(dataset, films=options.films_per_class)))
+    wait(start(lambda: prepare_phantoms(dataset, images=options.images_per_class)))
     config = build_config(options.epochs)
     began = time.monotonic()
     wait(start(lambda: train(dataset, folder / "undisturbed", config)))
@@ -92,9 +92,9 @@ def wait(child: int) -> None:
         raise SystemExit(f"a child failed with {os.waitstatus_to_exitcode(status)}")
 
 
-def prepare_phantoms(dataset: Path, *, films: int) -> None:
+def prepare_phantoms(dataset: Path, *, images: int) -> None:
     source = open_source(
-        f"phantoms:films_per_class={films},min_films_per_patient=1,max_films_per_patient=2"
+        f"phantoms:images_per_class={images},min_images_per_patient=1,max_images_per_patient=2"
     )
     run_prepare(
         source, config=DataConfig(side_px=_SIDE_PX, common_side_px=48, workers=1), out=dataset

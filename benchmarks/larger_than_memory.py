@@ -3,12 +3,12 @@
 Command:  python benchmarks/larger_than_memory.py --cache-mb 4096 --limit-mb 512
 Time:     about a minute
 
-Makes a cache of films of 256 px (a sparse file, so it takes no space), opens it as training opens
-`images.npy`, and goes through one epoch: every film is drawn, in the shuffled order of training,
+Makes a cache of images of 256 px (a sparse file, so it takes no space), opens it as training opens
+`images.npy`, and goes through one epoch: every image is drawn, in the shuffled order of training,
 and each 100th batch is learned from (forward, backward, step of `nano`). After the first step the
 system is told to refuse this process more than so much further private memory (RLIMIT_DATA): where
-films piled up, it would end in a MemoryError. Films that the system keeps of the file for speed are
-its own, and given back when somebody needs the space. Prints a table in Markdown.
+images piled up, it would end in a MemoryError. Images that the system keeps of the file for speed
+are its own, and given back when somebody needs the space. Prints a table in Markdown.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from cxresnet.core.config import ModelConfig
-from cxresnet.data.loaders import EpochSampler, build_loader
 from cxresnet.model.presets import build_model
+from cxresnet.train.loaders import EpochSampler, build_loader
 
 SIDE_PX = 256
-BATCH_FILMS = 16
+BATCH_IMAGES = 16
 LEARN_EVERY = 100
 MIB = 2**20
 
 
 @dataclass(frozen=True)
-class Films:
+class LabelledImages:
     """A cache on the disk, and labels."""
 
-    films: NDArray[np.uint8]
+    images: NDArray[np.uint8]
     labels: NDArray[np.int64]
 
 
@@ -50,39 +50,39 @@ def main() -> None:
     parser.add_argument("--limit-mb", type=int, default=512)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        films = make_cache(Path(folder) / "images.npy", size_mb=arguments.cache_mb)
+        images = make_cache(Path(folder) / "images.npy", size_mb=arguments.cache_mb)
         started = time.perf_counter()
-        before, most = go_through(films, limit_mb=arguments.limit_mb)
+        before, most = go_through(images, limit_mb=arguments.limit_mb)
         seconds = time.perf_counter() - started
-    print("| cache MB | films | private MB before | most private MB | allowed MB more | seconds |")
+    print("| cache MB | images | private MB before | most private MB | allowed MB more | seconds |")
     print("|---|---|---|---|---|---|")
     print(
-        f"| {arguments.cache_mb} | {len(films.labels):,} | {before} | {most} | "
+        f"| {arguments.cache_mb} | {len(images.labels):,} | {before} | {most} | "
         f"{arguments.limit_mb} | {seconds:.0f} |"
     )
 
 
-def make_cache(path: Path, *, size_mb: int) -> Films:
+def make_cache(path: Path, *, size_mb: int) -> LabelledImages:
     """Make a cache as `prepare` writes it, all black, without taking the space."""
     count = size_mb * MIB // SIDE_PX**2
     header = {"descr": "|u1", "fortran_order": False, "shape": (count, SIDE_PX, SIDE_PX)}
     with path.open("wb") as stream:
         np.lib.format.write_array_header_1_0(stream, header)
         stream.truncate(stream.tell() + count * SIDE_PX**2)
-    films = np.load(path, mmap_mode="r", allow_pickle=False)
-    return Films(films, np.arange(count) % 3)
+    images = np.load(path, mmap_mode="r", allow_pickle=False)
+    return LabelledImages(images, np.arange(count) % 3)
 
 
-def go_through(films: Films, *, limit_mb: int) -> tuple[int, int]:
+def go_through(images: LabelledImages, *, limit_mb: int) -> tuple[int, int]:
     """Go through one epoch; returns private MB after the first step, and the most there was."""
     network = build_model(ModelConfig(preset="nano"), class_count=3).train()
     optimizer = torch.optim.SGD(network.parameters(), lr=1e-3)
-    sampler = EpochSampler(len(films.labels), batch_size=BATCH_FILMS, seed=0)
+    sampler = EpochSampler(len(images.labels), batch_size=BATCH_IMAGES, seed=0)
     before = most = 0
-    for number, batch in enumerate(build_loader(films, sampler=sampler)):
+    for number, batch in enumerate(build_loader(images, sampler=sampler)):
         if number % LEARN_EVERY == 0:
             optimizer.zero_grad()
-            logits = network(batch.films.float() / 255 - 0.5)
+            logits = network(batch.images.float() / 255 - 0.5)
             functional.cross_entropy(logits, batch.labels).backward()
             optimizer.step()
         if number == 0:

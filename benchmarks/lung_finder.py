@@ -1,11 +1,11 @@
 """How well does the lung finder find lungs on patients it has not seen, and does it know when not?
 
-Command:  python benchmarks/lung_finder.py FILMS [--work FOLDER]
+Command:  python benchmarks/lung_finder.py IMAGES [--work FOLDER]
 Time:     about 15 minutes on 2 cores, of which 12 train seven networks; --work keeps those
 
-Five folds over patients (joined with clusters of copies), each network tested on the films of the
+Five folds over patients (joined with clusters of copies), each network tested on the images of the
 fold left out; and across sets: trained on one, tested on the other. Beside it three rules without a
-network. Then what the finder refuses: good films, and pictures that hold no upright pair of lungs.
+network. Then what the finder refuses: good images, and pictures that hold no upright pair of lungs.
 Prints tables in Markdown.
 """
 
@@ -27,15 +27,15 @@ from sklearn.model_selection import GroupKFold
 
 from cxresnet.core.config.data import DataConfig
 from cxresnet.core.seeding import build_generator
-from cxresnet.data.image import decode_film
-from cxresnet.data.preprocess import build_preprocessing, prepare_film
+from cxresnet.data.decode.decoder import decode_image
+from cxresnet.data.prepare.preprocessing import build_preprocessing, prepare_image
 from cxresnet.metrics.bootstrap import compute_estimates
 from cxresnet.metrics.statistic import build_mean
-from cxresnet.predict.lung_checks import compute_dice
+from cxresnet.predict.gate import compute_dice
 from cxresnet.predict.lungs import FoundLungs, LungFinder, load_lung_finder
-from train_lung_finder import Material, read_real_films, train, write_lung_finder
+from train_lung_finder import Material, read_real_images, train, write_lung_finder
 
-Films = NDArray[np.uint8]
+Images = NDArray[np.uint8]
 Masks = NDArray[np.bool_]
 _FAILED_DICE = 0.85
 _FOLDS = 5
@@ -44,10 +44,10 @@ _FOLDS = 5
 def main() -> None:
     """Train, test, print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("films", type=Path)
+    parser.add_argument("images", type=Path)
     parser.add_argument("--work", type=Path)
     arguments = parser.parse_args()
-    material = read_real_films(arguments.films)
+    material = read_real_images(arguments.images)
     with tempfile.TemporaryDirectory() as temporary:
         work = arguments.work or Path(temporary)
         held_out = find_held_out(material, work)
@@ -55,14 +55,14 @@ def main() -> None:
         print_across(material, work)
         print_doubts(material, held_out)
         finders = [open_finder(work / f"fold{fold}") for fold in range(_FOLDS)]
-    print_refusals(material, held_out, finders[0], read_unmasked(arguments.films))
+    print_refusals(material, held_out, finders[0], read_unmasked(arguments.images))
 
 
 def split_folds(material: Material) -> Iterator[tuple[int, Masks]]:
-    """Split by groups; yields the fold and which films are left out of its training."""
+    """Split by groups; yields the fold and which images are left out of its training."""
     folds = GroupKFold(_FOLDS, shuffle=True, random_state=0)
-    for fold, (_, test) in enumerate(folds.split(material.films, groups=material.groups)):
-        chosen = np.zeros(len(material.films), bool)
+    for fold, (_, test) in enumerate(folds.split(material.images, groups=material.groups)):
+        chosen = np.zeros(len(material.images), bool)
         chosen[test] = True
         yield fold, chosen
 
@@ -73,24 +73,24 @@ def open_finder(folder: Path) -> LungFinder:
 
 
 def train_once(material: Material, folder: Path) -> LungFinder:
-    """Train on the films whose masks fit, unless the folder holds the network already."""
+    """Train on the images whose masks fit, unless the folder holds the network already."""
     if not folder.exists():
         write_lung_finder(folder, train(material.select(material.fits), seed=0), notes={})
     return open_finder(folder)
 
 
 def find_held_out(material: Material, work: Path) -> list[FoundLungs]:
-    """Find the lungs of every film with the network that has not seen its patient."""
+    """Find the lungs of every image with the network that has not seen its patient."""
     found: dict[int, FoundLungs] = {}
     for fold, test in split_folds(material):
         finder = train_once(material.select(~test), work / f"fold{fold}")
         rows = np.flatnonzero(test).tolist()
-        found |= dict(zip(rows, finder.find_all(material.films[test]), strict=True))
-    return [found[row] for row in range(len(material.films))]
+        found |= dict(zip(rows, finder.find_all(material.images[test]), strict=True))
+    return [found[row] for row in range(len(material.images))]
 
 
 def score(masks: Masks, found: Masks) -> NDArray[np.float64]:
-    """Score each film: Dice of its masks, (film, row, column)."""
+    """Score each image: Dice of its masks, (image, row, column)."""
     return np.array([compute_dice(a, b) for a, b in zip(masks, found, strict=True)])
 
 
@@ -111,7 +111,7 @@ def format_mean(values: NDArray[np.float64], groups: NDArray[np.int64]) -> str:
     ends = "no interval"
     if estimate.low is not None and estimate.high is not None:
         ends = f"{estimate.low:.3f}–{estimate.high:.3f}"
-    return f"{estimate.value:.3f} | {ends} | {estimate.n} films, {estimate.groups} patients"
+    return f"{estimate.value:.3f} | {ends} | {estimate.n} images, {estimate.groups} patients"
 
 
 def print_dice(material: Material, held_out: list[FoundLungs]) -> None:
@@ -138,38 +138,38 @@ def print_dice(material: Material, held_out: list[FoundLungs]) -> None:
         print(f"| {name} | {format_mean(values[chosen], material.groups[chosen])} |")
 
 
-def apply_rule(material: Material, rule: Callable[[Material, Films], Masks]) -> Masks:
+def apply_rule(material: Material, rule: Callable[[Material, Images], Masks]) -> Masks:
     """Apply a rule fold by fold, so that it too has not seen the patients it is tested on."""
     found = np.zeros_like(material.masks[:, 0])
     for _, test in split_folds(material):
-        found[test] = rule(material.select(~test & material.fits), material.films[test])
+        found[test] = rule(material.select(~test & material.fits), material.images[test])
     return found
 
 
-def take_mean_shape(known: Material, films: Films) -> Masks:
-    """Answer with the mean mask of the known films, whatever the film."""
+def take_mean_shape(known: Material, images: Images) -> Masks:
+    """Answer with the mean mask of the known images, whatever the image."""
     shape = known.masks.any(axis=1).mean(axis=0) > 0.5
-    return np.broadcast_to(shape, films.shape)
+    return np.broadcast_to(shape, images.shape)
 
 
-def take_like_films(known: Material, films: Films) -> Masks:
-    """Answer with the mean mask of the five known films that look most alike as 32 × 32 pixels."""
+def take_like_images(known: Material, images: Images) -> Masks:
+    """Answer with the mean mask of the five known images that look most alike as 32 × 32 pixels."""
 
-    def shrink(many: Films) -> NDArray[np.float64]:
+    def shrink(many: Images) -> NDArray[np.float64]:
         small = many.reshape(len(many), 32, 4, 32, 4).mean(axis=(2, 4)).reshape(len(many), -1)
         small = small - small.mean(axis=1, keepdims=True)
         return small / np.linalg.norm(small, axis=1, keepdims=True)
 
-    nearest = np.argsort(-shrink(films) @ shrink(known.films).T, axis=1)[:, :5]
+    nearest = np.argsort(-shrink(images) @ shrink(known.images).T, axis=1)[:, :5]
     return known.masks.any(axis=1)[nearest].mean(axis=1) > 0.5
 
 
-def take_dark_places(known: Material, films: Films) -> Masks:
-    """Answer with what is darker than Otsu's threshold where lungs are in a fifth of the films."""
+def take_dark_places(known: Material, images: Images) -> Masks:
+    """Answer with what is darker than Otsu's threshold where lungs are in a fifth of the images."""
     places = known.masks.any(axis=1).mean(axis=0) > 0.2
     found = []
-    for film in films:
-        dark = (ndimage.gaussian_filter(film, 2) < _find_otsu(film[places])) & places
+    for image in images:
+        dark = (ndimage.gaussian_filter(image, 2) < _find_otsu(image[places])) & places
         closed = ndimage.binary_closing(ndimage.binary_opening(dark, iterations=2), iterations=4)
         labels, _ = ndimage.label(closed)
         sizes = np.bincount(labels.ravel())
@@ -190,7 +190,7 @@ def _find_otsu(levels: NDArray[np.uint8]) -> int:
 
 RULES = {
     "mean shape of the other patients": take_mean_shape,
-    "mask of the five most similar films": take_like_films,
+    "mask of the five most similar images": take_like_images,
     "dark places where lungs usually are (Otsu)": take_dark_places,
 }
 
@@ -204,7 +204,7 @@ def print_across(material: Material, work: Path) -> None:
         finder = train_once(material.select(known), work / f"without-{name}")
         chosen = test & material.fits
         values = score(
-            material.masks.any(axis=1)[chosen], both(list(finder.find_all(material.films[chosen])))
+            material.masks.any(axis=1)[chosen], both(list(finder.find_all(material.images[chosen])))
         )
         print(f"| {name} | {name} | {format_mean(values, material.groups[chosen])} |")
 
@@ -217,7 +217,7 @@ def print_doubts(material: Material, held_out: list[FoundLungs]) -> None:
     refused = np.array([lungs.refusal != "" for lungs in kept])
     failed = dice < _FAILED_DICE
     print(
-        f"\nHeld-out films with Dice below {_FAILED_DICE}: {failed.sum()}, of which refused: ",
+        f"\nHeld-out images with Dice below {_FAILED_DICE}: {failed.sum()}, of which refused: ",
         end="",
     )
     print(f"{(failed & refused).sum()}; refused in all: {refused.sum()} of {len(kept)}.")
@@ -225,7 +225,7 @@ def print_doubts(material: Material, held_out: list[FoundLungs]) -> None:
         "confidence",
         "agreement",
         "balance",
-        "piece_share",
+        "largest_component_share",
         "common_height",
         "area_share",
     ):
@@ -235,56 +235,59 @@ def print_doubts(material: Material, held_out: list[FoundLungs]) -> None:
         print(f"- {name}: 0, 1, 5, 50th percentile {low}; rank correlation with Dice {order:.2f}")
 
 
-def read_unmasked(folder: Path) -> Films:
-    """Read the films of darkcovid without masks: NIH, a third source, never trained on."""
+def read_unmasked(folder: Path) -> Images:
+    """Read the images of darkcovid without masks: NIH, a third source, never trained on."""
     manifest = pd.read_csv(folder / "manifest.csv", dtype=str, keep_default_na=False)
     table = manifest[(manifest["set"] == "darkcovid") & (manifest["lung_mask"] == "")]
     table = table.sample(300, random_state=0)
     road = build_preprocessing(DataConfig())
     return np.stack(
         [
-            prepare_film(decode_film((folder / file).read_bytes()).pixels, road)
+            prepare_image(decode_image((folder / file).read_bytes()).pixels, road)
             for file in table["file"]
         ]
     )
 
 
-def make_bad_pictures(films: Films) -> dict[str, Films]:
+def make_bad_pictures(images: Images) -> dict[str, Images]:
     """Make pictures without an upright pair of lungs; those marked * are of a kind trained on."""
     generator = build_generator(0, "lung-finder", "bad")
-    count, side = len(films), films.shape[1]
-    shuffled = films.reshape(count, 8, side // 8, 8, side // 8).transpose(0, 1, 3, 2, 4)
+    count, side = len(images), images.shape[1]
+    shuffled = images.reshape(count, 8, side // 8, 8, side // 8).transpose(0, 1, 3, 2, 4)
     shuffled = shuffled.reshape(count, 64, side // 8, side // 8)[:, generator.permutation(64)]
     shuffled = shuffled.reshape(count, 8, 8, side // 8, side // 8).transpose(0, 1, 3, 2, 4)
     return {
-        "turned by 90° *": np.rot90(films, 1, axes=(1, 2)),
-        "turned by -90° *": np.rot90(films, -1, axes=(1, 2)),
-        "upside down *": np.rot90(films, 2, axes=(1, 2)),
-        "white noise *": generator.integers(0, 256, films.shape).astype(np.uint8),
-        "cut into 64 squares and shuffled *": shuffled.reshape(films.shape),
-        "turned by 45°": ndimage.rotate(films, 45, axes=(1, 2), reshape=False, order=1),
-        "one lung covered with black": _cover(films, slice(0, side // 2)),
-        "lower part of the film only": _crop(films, top=side // 2),
-        "one lung only, enlarged": _crop(films, left=0, right=side // 2),
+        "turned by 90° *": np.rot90(images, 1, axes=(1, 2)),
+        "turned by -90° *": np.rot90(images, -1, axes=(1, 2)),
+        "upside down *": np.rot90(images, 2, axes=(1, 2)),
+        "white noise *": generator.integers(0, 256, images.shape).astype(np.uint8),
+        "cut into 64 squares and shuffled *": shuffled.reshape(images.shape),
+        "turned by 45°": ndimage.rotate(images, 45, axes=(1, 2), reshape=False, order=1),
+        "one lung covered with black": _cover(images, slice(0, side // 2)),
+        "lower part of the image only": _crop(images, top=side // 2),
+        "one lung only, enlarged": _crop(images, left=0, right=side // 2),
         "photographs, drawings and text": draw_other_pictures(side),
     }
 
 
-def _cover(films: Films, columns: slice) -> Films:
-    covered = films.copy()
+def _cover(images: Images, columns: slice) -> Images:
+    covered = images.copy()
     covered[:, :, columns] = 0
     return covered
 
 
-def _crop(films: Films, *, top: int = 0, left: int = 0, right: int | None = None) -> Films:
-    side = films.shape[1]
+def _crop(images: Images, *, top: int = 0, left: int = 0, right: int | None = None) -> Images:
+    side = images.shape[1]
     return np.stack(
-        [np.asarray(Image.fromarray(film[top:, left:right]).resize((side, side))) for film in films]
+        [
+            np.asarray(Image.fromarray(image[top:, left:right]).resize((side, side)))
+            for image in images
+        ]
     )
 
 
-def draw_other_pictures(side: int) -> Films:
-    """Gather pictures that are no films: photographs in pieces, bars, circles, text."""
+def draw_other_pictures(side: int) -> Images:
+    """Gather pictures that are no images: photographs in pieces, bars, circles, text."""
     photographs = [Image.fromarray(photo).convert("L") for photo in load_sample_images().images]
     with matplotlib.cbook.get_sample_data("grace_hopper.jpg") as stream:
         photographs.append(Image.open(stream).convert("L"))
@@ -307,15 +310,15 @@ def draw_other_pictures(side: int) -> Films:
 
 
 def print_refusals(
-    material: Material, held_out: list[FoundLungs], finder: LungFinder, nih: Films
+    material: Material, held_out: list[FoundLungs], finder: LungFinder, nih: Images
 ) -> None:
-    """Print which share of good films is refused, and which share of bad pictures."""
+    """Print which share of good images is refused, and which share of bad pictures."""
     print("\n| pictures | refused | n |\n|---|---|---|")
     good = np.array([lungs.refusal != "" for lungs in held_out])[material.fits]
-    print(f"| good: held-out films whose masks fit | {good.mean():.1%} | {len(good)} |")
+    print(f"| good: held-out images whose masks fit | {good.mean():.1%} | {len(good)} |")
     found = finder.find_all(nih)
     refused = np.array([lungs.refusal != "" for lungs in found])
-    print(f"| good: NIH films, a source never trained on | {refused.mean():.1%} | {len(nih)} |")
+    print(f"| good: NIH images, a source never trained on | {refused.mean():.1%} | {len(nih)} |")
     for name, pictures in make_bad_pictures(nih[:100]).items():
         refused = np.array(
             [lungs.refusal != "" for lungs in finder.find_all(np.ascontiguousarray(pictures))]

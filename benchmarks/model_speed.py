@@ -3,8 +3,8 @@
     .venv/bin/python benchmarks/model_speed.py [--presets nano,small] [--sides 64,128]
 
 Both networks of a row take turns in the same minutes, and the fastest of all turns counts, so that
-other work on the machine hurts the films a second but hardly the ratio. A training step is forward,
-loss, backward and AdamW, without loading of films. Float32, channels last.
+other work on the machine hurts the images a second but hardly the ratio. A training step is
+forward, loss, backward and AdamW, without loading of images. Float32, channels last.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from cxresnet.model.summary import compute_totals, summarise_model
 
 CLASS_COUNT = 3
 PIXELS_A_BATCH = 32 * 128 * 128
-"""Small films go in larger batches, so that each step is as much work."""
+"""Small images go in larger batches, so that each step is as much work."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One network at one side; speeds in films a second, `ratio` to the reference."""
+    """One network at one side; speeds in images a second, `ratio` to the reference."""
 
     name: str
     side_px: int
@@ -118,8 +118,8 @@ def main() -> None:
     options = parser.parse_args()
     torch.manual_seed(0)
     torch.set_num_threads(options.threads)
-    print("| preset | side px | parameters | multiply-adds | training films/s | × standard "
-          "| inference films/s | × standard |")  # fmt: skip
+    print("| preset | side px | parameters | multiply-adds | training images/s | × standard "
+          "| inference images/s | × standard |")  # fmt: skip
     print("|---|---|---|---|---|---|---|---|")
     for name in options.presets.split(","):
         for side in options.sides.split(","):

@@ -1,10 +1,10 @@
 """What do files tell about the class before `prepare`, and what is left after it?
 
 Command:  python benchmarks/neutralise.py PATH/TO/darkcovid [--set data.side_px=160 …]
-Time:     about 2 minutes on 2 cores for 1,124 films
+Time:     about 2 minutes on 2 cores for 1,124 images
 
 Before: width, height, mode, format, size and border grey of every file as it came. After: the same
-of the prepared films (all alike), how they compress, and six numbers of their grey levels. Each is
+of the prepared images (all alike), how they compress, and six numbers of their grey levels. Each is
 a random forest on patients it has not seen. Prints a table in Markdown.
 """
 
@@ -16,19 +16,14 @@ from pathlib import Path
 
 import numpy as np
 
-from cxresnet.audit.file_probes import (
-    ProbeResult,
-    describe_prepared,
-    probe_bytes,
-    probe_header,
-    probe_scalars,
-)
 from cxresnet.core.config import read_config
-from cxresnet.data.dataset_record import IMAGES_NAME
+from cxresnet.data.dataset.dataset_record import IMAGES_NAME
 from cxresnet.data.manifest import read_manifest
-from cxresnet.data.prepare import run_prepare
+from cxresnet.data.prepare.prepare import run_prepare
 from cxresnet.data.sources.open import open_source
 from cxresnet.metrics.estimate import Estimate
+from cxresnet.shortcuts.features import describe_prepared_files
+from cxresnet.shortcuts.probe import ProbeResult, probe_bytes, probe_header, probe_scalars
 
 
 def main() -> None:
@@ -42,14 +37,14 @@ def main() -> None:
         out = Path(folder) / "dataset"
         run_prepare(open_source(arguments.source), config=config, out=out)
         manifest = read_manifest(out / "manifest.csv")
-        films = np.load(out / IMAGES_NAME, mmap_mode="r")
+        images = np.load(out / IMAGES_NAME, mmap_mode="r")
         results = [
             ("before", probe_header(manifest)),
-            ("after", probe_header(describe_prepared(manifest, side_px=films.shape[1]))),
-            ("after", probe_bytes(films, manifest)),
-            ("after", probe_scalars(films, manifest)),
+            ("after", probe_header(describe_prepared_files(manifest, side_px=images.shape[1]))),
+            ("after", probe_bytes(images, manifest)),
+            ("after", probe_scalars(images, manifest)),
         ]
-    print(f"{len(manifest)} films, {manifest['group_id'].nunique()} patients or clusters")
+    print(f"{len(manifest)} images, {manifest['group_id'].nunique()} patients or clusters")
     print(f"{config.model_dump()}\n")
     print("| when | probe | accuracy | told best | its AUROC | chance | n |")
     print("|---|---|---|---|---|---|---|")
@@ -61,7 +56,7 @@ def _format_row(when: str, result: ProbeResult) -> str:
     name, auroc = result.highest_auroc
     cells = (
         when, result.name, _format(result.accuracy), name, _format(auroc),
-        f"{result.chance:.3f}", str(result.n),
+        f"{result.majority_accuracy:.3f}", str(result.n),
     )  # fmt: skip
     return f"| {' | '.join(cells)} |"
 

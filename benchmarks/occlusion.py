@@ -2,7 +2,7 @@
 
     OMP_NUM_THREADS=2 .venv/bin/python benchmarks/occlusion.py [--turns 3]
 
-One film of 224 px, window 45, stride 9 (441 patches), preset `small` with weights that make places
+One image of 224 px, window 45, stride 9 (441 patches), preset `small` with weights that make places
 matter. Captum's default call, Captum with its best batch, and ours take turns in the same minutes;
 the fastest turn of each counts for the seconds, and the processor's seconds (all threads) stand
 beside them, as other work on the machine hurts those less.
@@ -21,7 +21,7 @@ from captum.attr import Occlusion
 from torch import Tensor, nn
 
 from cxresnet.core.config import ModelConfig
-from cxresnet.explain.occlusion import compute_occlusion
+from cxresnet.explain.methods.occlusion import compute_occlusion
 from cxresnet.model.presets import build_model
 from cxresnet.model.resnet import CXResNet
 
@@ -46,8 +46,8 @@ class Timing:
         self.processor.append(time.process_time() - processor)
 
 
-def build_network(film: Tensor, preset: str) -> CXResNet:
-    """Build a network that is undecided about the film, with norms and a head that are awake."""
+def build_network(image: Tensor, preset: str) -> CXResNet:
+    """Build a network that is undecided about the image, with norms and a head that are awake."""
     model = build_model(ModelConfig(preset=preset), class_count=3).eval()
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
@@ -56,30 +56,30 @@ def build_network(film: Tensor, preset: str) -> CXResNet:
             module.running_mean.normal_(0, 0.2)
     nn.init.normal_(model.head.weight, std=4.0)
     with torch.no_grad():
-        model.head.bias -= model(film)[0]
+        model.head.bias -= model(image)[0]
     return model
 
 
-def build_film(side_px: int) -> Tensor:
+def build_image(side_px: int) -> Tensor:
     cells = torch.randn(1, 1, 8, 8)
-    film = nn.functional.interpolate(cells, size=(side_px, side_px), mode="bilinear")
-    return 1.5 * film + 0.3 * torch.randn(film.shape)
+    image = nn.functional.interpolate(cells, size=(side_px, side_px), mode="bilinear")
+    return 1.5 * image + 0.3 * torch.randn(image.shape)
 
 
-def build_ways(model: CXResNet, film: Tensor, options: argparse.Namespace) -> list[Timing]:
+def build_ways(model: CXResNet, image: Tensor, options: argparse.Namespace) -> list[Timing]:
     window, stride = options.window, options.stride
 
     def ask_captum(batch: int | None) -> Tensor:
         chosen = {} if batch is None else {"perturbations_per_eval": batch}
-        found: Tensor = Occlusion(lambda films: model(films).softmax(1)).attribute(
-            film, (1, window, window), strides=(1, stride, stride), target=TARGET, **chosen
+        found: Tensor = Occlusion(lambda images: model(images).softmax(1)).attribute(
+            image, (1, window, window), strides=(1, stride, stride), target=TARGET, **chosen
         )
         return found[0]
 
     def ask_ours(*, coarse: bool) -> Tensor:
         targets = torch.tensor([TARGET])
         return compute_occlusion(
-            model, film, targets=targets, window_px=window, stride_px=stride, coarse_to_fine=coarse
+            model, image, targets=targets, window_px=window, stride_px=stride, coarse_to_fine=coarse
         )
 
     captum = [Timing("Captum, default call", lambda: ask_captum(None))]
@@ -105,8 +105,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     torch.manual_seed(options.seed)
-    film = build_film(options.side)
-    ways = build_ways(build_network(film, options.preset), film, options)
+    image = build_image(options.side)
+    ways = build_ways(build_network(image, options.preset), image, options)
     for _ in range(options.turns):
         for way in ways:
             way.take_turn()

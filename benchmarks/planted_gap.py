@@ -1,6 +1,6 @@
 """Is a network that learnt the hospital found out, and is an honest one left alone?
 
-Run: python benchmarks/planted_gap.py [--films-per-class 200] [--epochs 30] [--seed 0]
+Run: python benchmarks/planted_gap.py [--images-per-class 200] [--epochs 30] [--seed 0]
      [--batch-size 16] [--only planted|clean] [--leave-out phantom-a]
 Time: about 10 minutes on 2 idle cores; 1 to 2 with --only planted --leave-out phantom-a
 
@@ -21,12 +21,11 @@ from pathlib import Path
 
 from cxresnet.core.config import Config, read_config
 from cxresnet.core.run_folder import RunFolder
-from cxresnet.data.dataset import open_dataset
-from cxresnet.data.prepare import run_prepare
-from cxresnet.data.source_rounds import plan_source_rounds
+from cxresnet.data.dataset.dataset import open_dataset
+from cxresnet.data.prepare.prepare import run_prepare
 from cxresnet.data.sources.open import open_source
-from cxresnet.evaluate.leave_one_source_out import judge_left_out_sources
-from cxresnet.evaluate.left_out_sources import LeaveOneSourceOut
+from cxresnet.data.split.source_folds import plan_source_folds
+from cxresnet.evaluate.leave_sources_out import LeaveOneSourceOut, evaluate_left_out_sources
 from cxresnet.metrics.estimate import Estimate
 from cxresnet.train.fit import run_train
 
@@ -35,25 +34,25 @@ LEAST_GAP = 0.3
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--films-per-class", type=int, default=200)
+    parser.add_argument("--images-per-class", type=int, default=200)
     parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", choices=("planted", "clean"), help="One of the two sets.")
     parser.add_argument("--leave-out", help="One hospital only, for example phantom-a.")
     given = parser.parse_args()
-    common = f"phantoms:films_per_class={given.films_per_class},seed={given.seed}"
+    common = f"phantoms:images_per_class={given.images_per_class},seed={given.seed}"
     arms = {"planted": f"{common},shortcut=letters,shortcut_sources=bc", "clean": common}
     settings = (f"train.epochs={given.epochs}", f"train.batch_size={given.batch_size}")
     config = read_config(
         Path(__file__).parents[1] / "configs/smoke.toml",
         settings=(*settings, "evaluate.bootstrap_resamples=2000"),
     )
-    print("| set | left out | films in / out | internal AUROC | external AUROC | gap |")
+    print("| set | left out | images in / out | internal AUROC | external AUROC | gap |")
     print("|---|---|---|---|---|---|", flush=True)
     found = {}
     for name in [given.only] if given.only else arms:
-        found[name] = measure(arms[name], config, only=given.leave_out)
+        found[name] = measure(arms[name], config, only=given.build_leave_one_out_weights)
         show(name, found[name])
     sys.exit(judge(found))
 
@@ -62,23 +61,23 @@ def measure(source: str, config: Config, *, only: str | None) -> LeaveOneSourceO
     with tempfile.TemporaryDirectory() as folder:
         run, path = RunFolder(Path(folder) / "run"), Path(folder) / "dataset"
         run_prepare(open_source(source), config=config.data, out=path)
-        films = open_dataset(path)
-        rounds = plan_source_rounds(films.manifest, class_names=films.class_names)
+        images = open_dataset(path)
+        rounds = plan_source_folds(images.manifest, class_names=images.class_names)
         rounds = tuple(one for one in rounds if only in {None, one.source})
         for one in rounds:
-            alone = RunFolder(run.get_source_round(one.number))
-            run_train(films, config=config, run=alone, without_source=one.source)
+            alone = RunFolder(run.get_source_fold(one.number))
+            run_train(images, config=config, run=alone, without_source=one.source)
         # The ledger of openings wants to know a network of the run: there is none but the rounds'.
         shutil.copytree(alone.checkpoint, run.checkpoint)
-        return judge_left_out_sources(run, films, rounds, config=config.evaluate)
+        return evaluate_left_out_sources(run, images, rounds, config=config.evaluate)
 
 
 def show(name: str, result: LeaveOneSourceOut) -> None:
     for one in result.sources:
         score = one.scores[0]
         cells = (
-            name, one.source, f"{one.internal_films} / {one.external_films}",
-            describe(score.internal), describe(score.external), describe(score.gap),
+            name, one.source, f"{one.internal_images} / {one.external_images}",
+            describe(score.internal), describe(score.external), describe(score.generalisation_gap),
         )  # fmt: skip
         print(f"| {' | '.join(cells)} |", flush=True)
 
@@ -90,12 +89,16 @@ def describe(estimate: Estimate) -> str:
 def judge(found: dict[str, LeaveOneSourceOut]) -> int:
     passed = True
     if "planted" in found:
-        gap = found["planted"].sources[0].scores[0].gap
-        passed &= gap.value >= LEAST_GAP
-        print(f"\nplanted gap of at least {LEAST_GAP} found: {gap.value >= LEAST_GAP}")
+        generalisation_gap = found["planted"].sources[0].scores[0].generalisation_gap
+        passed &= generalisation_gap.value >= LEAST_GAP
+        print(
+            f"\nplanted gap of at least {LEAST_GAP} found: {generalisation_gap.value >= LEAST_GAP}"
+        )
     if "clean" in found:
-        gaps = [one.scores[0].gap for one in found["clean"].sources]
-        silent = all(gap.low <= 0 <= gap.high for gap in gaps)
+        gaps = [one.scores[0].generalisation_gap for one in found["clean"].sources]
+        silent = all(
+            generalisation_gap.low <= 0 <= generalisation_gap.high for generalisation_gap in gaps
+        )
         passed &= silent
         print(f"clean set: every interval covers 0: {silent}")
     return 0 if passed else 1

@@ -4,8 +4,8 @@
 
 DATASET is prepared with `data.folds`. Fold 0 is not looked at. Of the others, a share chooses the
 epoch and is what both ways are judged by; the rest is learned from, once from fresh weights and
-once from weights that first learned to tell films apart by two changed views of each (Chen 2020,
-SimCLR: temperature 0.2, two-layer projection), on the same films without their labels.
+once from weights that first learned to tell images apart by two changed views of each (Chen 2020,
+SimCLR: temperature 0.2, two-layer projection), on the same images without their labels.
 """
 
 from __future__ import annotations
@@ -24,38 +24,38 @@ from torch.nn import functional
 
 from cxresnet.core.config import Config, ModelConfig, read_config
 from cxresnet.core.run_folder import RunFolder
-from cxresnet.data.augment import apply_changes, sample_changes
-from cxresnet.data.dataset import PreparedDataset, open_dataset
-from cxresnet.data.loaders import scale_films
+from cxresnet.data.dataset.dataset import PreparedDataset, open_dataset
 from cxresnet.model.presets import build_model
 from cxresnet.model.resnet import CXResNet
 from cxresnet.train import module as training_module
+from cxresnet.train.augmentation import apply_augmentation, sample_augmentation
 from cxresnet.train.fit import run_train
-from cxresnet.train.material import Material, gather_material
+from cxresnet.train.inputs import TrainingInputs, gather_training_inputs
+from cxresnet.train.loaders import normalise_tensor
 
 _TEMPERATURE = 0.2
 _BATCH = 64
 _SCORES = ("val_macro_auroc", "val_balanced_accuracy")
 
 
-def pretrain(material: Material, *, config: Config, epochs: int) -> dict[str, Tensor]:
-    """Learn to tell films apart by two changed views of each; returns the weights."""
+def pretrain(inputs: TrainingInputs, *, config: Config, epochs: int) -> dict[str, Tensor]:
+    """Learn to tell images apart by two changed views of each; returns the weights."""
     torch.manual_seed(config.train.seed)
-    network = build_model(config.model, class_count=len(material.class_names)).train()
+    network = build_model(config.model, class_count=len(inputs.class_names)).train()
     width = network.head.in_features
     projection = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 64))
     parameters = [*network.parameters(), *projection.parameters()]
     optimizer = torch.optim.AdamW(parameters, lr=2e-3, weight_decay=0.05)
-    films = scale_films(
-        torch.from_numpy(np.array(material.train.films))[:, None], material.preprocessing
+    images = normalise_tensor(
+        torch.from_numpy(np.array(inputs.train.images))[:, None], inputs.preprocessing
     )
-    steps = epochs * (len(films) // _BATCH)
+    steps = epochs * (len(images) // _BATCH)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     generator = torch.Generator().manual_seed(config.train.seed)
     for _ in range(epochs):
-        order = torch.randperm(len(films), generator=generator)
-        for rows in order[: len(films) // _BATCH * _BATCH].split(_BATCH):
-            loss = compute_contrast(network, projection, films[rows], config, generator)
+        order = torch.randperm(len(images), generator=generator)
+        for rows in order[: len(images) // _BATCH * _BATCH].split(_BATCH):
+            loss = compute_contrast(network, projection, images[rows], config, generator)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -66,20 +66,22 @@ def pretrain(material: Material, *, config: Config, epochs: int) -> dict[str, Te
 def compute_contrast(
     network: CXResNet,
     projection: nn.Module,
-    films: Tensor,
+    images: Tensor,
     config: Config,
     generator: torch.Generator,
 ) -> Tensor:
     """Compute how badly each view finds its twin among all views (normalised cross-entropy)."""
     views = [
-        apply_changes(films, sample_changes(len(films), config.train.augment, generator=generator))
+        apply_augmentation(
+            images, sample_augmentation(len(images), config.train.augment, generator=generator)
+        )
         for _ in range(2)
     ]
-    pooled = network.pool(network.features(torch.cat(views))).flatten(1)
+    pooled = network.pool(network.forward_features(torch.cat(views))).flatten(1)
     codes = functional.normalize(projection(pooled), dim=1)
     likeness = codes @ codes.T / _TEMPERATURE
     likeness.fill_diagonal_(float("-inf"))
-    twins = torch.arange(len(codes)).roll(len(films))
+    twins = torch.arange(len(codes)).roll(len(images))
     return functional.cross_entropy(likeness, twins)
 
 
@@ -117,7 +119,7 @@ def main() -> None:
         config = read_config(settings=settings)
         began = time.monotonic()
         weights = pretrain(
-            gather_material(dataset, fold=0), config=config, epochs=given.pretrain_epochs
+            gather_training_inputs(dataset, fold=0), config=config, epochs=given.pretrain_epochs
         )
         seconds = time.monotonic() - began
         found["fresh"].append(finetune(dataset, config=config, weights=None))

@@ -4,10 +4,10 @@ Run: python benchmarks/set_coverage.py RUN/leave-one-source-out/round-00/predict
      [--coverage 0.9] [--splits 500]
 Time: a few seconds
 
-Every table holds films that its network never saw. 500 times each table is split by patient: one
+Every table holds images that its network never saw. 500 times each table is split by patient: one
 half fits the thresholds, the other half is judged. Prints the mean coverage of each class in
-Markdown, and fails where it is more than 3 points off. Films of one table are alike by design; of
-films from elsewhere nothing is promised.
+Markdown, and fails where it is more than 3 points off. Images of one table are alike by design; of
+images from elsewhere nothing is promised.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def main() -> None:
     parser.add_argument("--coverage", type=float, default=0.9)
     parser.add_argument("--splits", type=int, default=500)
     given = parser.parse_args()
-    print("| table | class | films | asked | covered, mean | its standard error |")
+    print("| table | class | images | asked | covered, mean | its standard error |")
     print("|---|---|---|---|---|---|")
     worst = 0.0
     for number, path in enumerate(given.tables):
@@ -39,8 +39,8 @@ def main() -> None:
         for index, name in enumerate(table.class_names):
             mean = np.nanmean(covered[:, index])
             error = np.nanstd(covered[:, index]) / np.sqrt(given.splits)
-            films = int((table.truth == index).sum())
-            cells = (f"{number}", name, f"{films}", f"{given.coverage:.3f}", f"{mean:.3f}")
+            images = int((table.truth == index).sum())
+            cells = (f"{number}", name, f"{images}", f"{given.coverage:.3f}", f"{mean:.3f}")
             print(f"| {' | '.join(cells)} | {error:.3f} |")
             worst = max(worst, abs(mean - given.coverage))
     print(f"\nfurthest off: {worst:.3f}")

@@ -2,7 +2,7 @@
 
     python benchmarks/texture.py DATASET [--run RUN]
 
-DATASET is prepared with `data.folds`. 78 numbers a film that know no place: how it compresses at
+DATASET is prepared with `data.folds`. 78 numbers an image that know no place: how it compresses at
 two sizes, its spectrum in rings, its histogram, how rough it is and how often neighbours are
 equal. A forest guesses the class of each fold from the others (extremely randomised trees, 600).
 RUN is a cross-validation of the same dataset (`cxresnet train DATASET --folds`): then its networks'
@@ -22,13 +22,13 @@ from scipy import special
 from sklearn.ensemble import ExtraTreesClassifier
 
 from cxresnet.core.run_folder import RunFolder
-from cxresnet.data.dataset import open_dataset
-from cxresnet.data.dataset_record import IMAGES_NAME
+from cxresnet.data.dataset.dataset import open_dataset
+from cxresnet.data.dataset.dataset_record import IMAGES_NAME
 from cxresnet.metrics.bootstrap import compute_estimates
-from cxresnet.metrics.classification import Judged, build_headline_statistics
-from cxresnet.metrics.pairs import build_pair_statistics
+from cxresnet.metrics.classification import ClassifiedImages, build_headline_statistics
+from cxresnet.metrics.paired import build_pair_statistics
 from cxresnet.predict import read_predictions
-from cxresnet.report.words import show_decimal, show_decimal_range
+from cxresnet.report.formatting import format_decimal, format_decimal_interval
 
 _RINGS = 21
 _GREYS = 32
@@ -36,21 +36,21 @@ _WEIGHT = 0.5
 _LEAST_PROBABILITY = 1e-3
 
 
-def measure(film: NDArray[np.uint8]) -> list[float]:
+def measure(image: NDArray[np.uint8]) -> list[float]:
     """Measure what says nothing of places."""
     return [
-        *_measure_sizes(film),
-        *_measure_spectrum(film),
-        *_measure_tone(film),
-        *_measure_roughness(film),
+        *_measure_sizes(image),
+        *_measure_spectrum(image),
+        *_measure_tone(image),
+        *_measure_roughness(image),
     ]
 
 
-def _measure_sizes(film: NDArray[np.uint8]) -> list[float]:
+def _measure_sizes(image: NDArray[np.uint8]) -> list[float]:
     sizes: list[float] = []
-    side = film.shape[0]
+    side = image.shape[0]
     for wanted in (side, side // 2):
-        small = Image.fromarray(film).resize((wanted, wanted), Image.Resampling.BICUBIC)
+        small = Image.fromarray(image).resize((wanted, wanted), Image.Resampling.BICUBIC)
         for options in (
             {"format": "PNG"},
             *({"format": "JPEG", "quality": q} for q in (95, 75, 30)),
@@ -61,23 +61,28 @@ def _measure_sizes(film: NDArray[np.uint8]) -> list[float]:
     return sizes
 
 
-def _measure_spectrum(film: NDArray[np.uint8]) -> list[float]:
-    power = np.abs(np.fft.fftshift(np.fft.fft2(film - film.mean()))) ** 2
-    half = film.shape[0] // 2
+def _measure_spectrum(image: NDArray[np.uint8]) -> list[float]:
+    power = np.abs(np.fft.fftshift(np.fft.fft2(image - image.mean()))) ** 2
+    half = image.shape[0] // 2
     ring = np.hypot(*np.mgrid[-half:half, -half:half]).astype(int).ravel()
     mean = np.bincount(ring, power.ravel())[:half] / np.bincount(ring)[:half]
     return [float(np.log(part.mean() + 1e-3)) for part in np.array_split(mean[1:], _RINGS)]
 
 
-def _measure_tone(film: NDArray[np.uint8]) -> list[float]:
-    histogram = np.histogram(film, _GREYS, (0, 256))[0] / film.size
-    return [*histogram, film.mean(), film.std(), *np.percentile(film, [1, 5, 25, 50, 75, 95, 99])]
+def _measure_tone(image: NDArray[np.uint8]) -> list[float]:
+    histogram = np.histogram(image, _GREYS, (0, 256))[0] / image.size
+    return [
+        *histogram,
+        image.mean(),
+        image.std(),
+        *np.percentile(image, [1, 5, 25, 50, 75, 95, 99]),
+    ]
 
 
-def _measure_roughness(film: NDArray[np.uint8]) -> list[float]:
+def _measure_roughness(image: NDArray[np.uint8]) -> list[float]:
     numbers: list[float] = []
     for axis in (0, 1):
-        steps = np.abs(np.diff(film.astype(np.float64), axis=axis))
+        steps = np.abs(np.diff(image.astype(np.float64), axis=axis))
         numbers += [steps.mean(), float(np.median(steps)), steps.std(), (steps == 0).mean()]
     return numbers
 
@@ -85,7 +90,7 @@ def _measure_roughness(film: NDArray[np.uint8]) -> list[float]:
 def guess(
     features: NDArray[np.float64], truth: NDArray[np.int64], folds: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """Guess each fold from the others; log-probabilities, (films, classes)."""
+    """Guess each fold from the others; log-probabilities, (images, classes)."""
     found = np.zeros((len(truth), truth.max() + 1))
     for fold in np.unique(folds):
         forest = ExtraTreesClassifier(
@@ -103,21 +108,21 @@ def show(
     class_names: tuple[str, ...],
 ) -> None:
     """Print a row."""
-    judged = Judged(
+    evaluated = ClassifiedImages(
         class_names=class_names,
         truth=truth,
         predicted=logits.argmax(axis=1),
         probabilities=special.softmax(logits, axis=1),
     )
     found = compute_estimates(
-        [*build_headline_statistics(judged), *build_pair_statistics(judged)],
+        [*build_headline_statistics(evaluated), *build_pair_statistics(evaluated)],
         groups=groups,
         strata=truth,
         resamples=2000,
         confidence=0.95,
         generator=np.random.default_rng(0),
     )
-    cells = [f"{show_decimal(one)} ({show_decimal_range(one)})" for one in found.values()]
+    cells = [f"{format_decimal(one)} ({format_decimal_interval(one)})" for one in found.values()]
     print(f"| {name} | {' | '.join(cells)} |", flush=True)
 
 
@@ -129,12 +134,12 @@ def main() -> None:
     given = parser.parse_args()
     dataset = open_dataset(given.dataset)
     manifest = dataset.manifest
-    films = np.load(dataset.path / IMAGES_NAME, mmap_mode="r")
-    features = np.array([measure(np.asarray(film)) for film in films])
+    images = np.load(dataset.path / IMAGES_NAME, mmap_mode="r")
+    features = np.array([measure(np.asarray(image)) for image in images])
     truth = manifest["class_name"].map(list(dataset.class_names).index).to_numpy(np.int64)
     groups = manifest["group_id"].to_numpy(str)
     logits = guess(features, truth, manifest["fold"].to_numpy())
-    print(f"{len(truth)} films, {features.shape[1]} numbers, {films.shape[1]} px")
+    print(f"{len(truth)} images, {features.shape[1]} numbers, {images.shape[1]} px")
     print("| | accuracy | balanced accuracy | macro F1 | macro AUROC | pairs: AUROC … |")
     show("grain and tone", logits, truth, groups, dataset.class_names)
     if given.run is None:

@@ -12,10 +12,10 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 @pytest.fixture(scope="session")
-def films_root() -> Path:
-    """The folder of real films; the test is skipped, and counted aloud, where there is none."""
+def images_root() -> Path:
+    """The folder of real images; the test is skipped, and counted aloud, where there is none."""
     default = Path(__file__).parents[2] / "shared" / "data"
     root = Path(os.environ.get("CXRESNET_DATA", default))
     if not (root / "manifest.csv").is_file():
-        pytest.skip("the real films are not here (../shared/data or $CXRESNET_DATA)")
+        pytest.skip("the real images are not here (../shared/data or $CXRESNET_DATA)")
     return root

@@ -9,6 +9,7 @@ import pytest
 from cxresnet import DISCLAIMER, __version__
 from cxresnet.cli import app as app_module
 from cxresnet.cli.app import run_command_line
+from cxresnet.cli.commands import command, find_commands
 
 COMMANDS = (
     "run",
@@ -55,11 +56,11 @@ def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]
     ("words", "message"),
     [
         (["prepare", "nowhere", "--out", "x"], "There is no 'nowhere'"),
-        (["prepare", "phantoms:films=3", "--out", "x"], "films"),
+        (["prepare", "phantoms:images=3", "--out", "x"], "images"),
         (["train", "nowhere", "--out", "{tmp}/run"], "nowhere"),
-        (["evaluate", "nowhere"], "'nowhere' is no run"),
-        (["explain", "nowhere"], "'nowhere' is no run"),
-        (["report", "nowhere"], "'nowhere' is no run"),
+        (["evaluate", "nowhere"], "'nowhere' is not a run"),
+        (["explain", "nowhere"], "'nowhere' is not a run"),
+        (["report", "nowhere"], "'nowhere' is not a run"),
         (["verify", "nowhere"], "nowhere"),
         (["model", "nanoo"], "Did you mean 'nano'?"),
         (["run", "phantoms", "--out", "x", "--set", "train.epocs=3"], "Did you mean 'epochs'?"),
@@ -84,6 +85,22 @@ def test_a_mistake_is_one_sentence_on_stderr_and_exit_code_2(
     assert not (tmp_path / "x").exists()
 
 
+def test_commands_are_found_in_the_order_of_the_help() -> None:
+    found = find_commands()
+    assert {command.name for command in found} >= set(COMMANDS)
+    assert [command.name for command in found][:4] == ["run", "prepare", "merge", "verify"]
+    assert [command.order for command in found] == sorted(command.order for command in found)
+
+
+def test_two_commands_of_one_name_are_refused() -> None:
+    def train() -> None:
+        """Another command of that name."""
+
+    with pytest.raises(ValueError, match="two commands are called 'train'"):
+        command(order=1)(train)
+    assert "tests" not in {one.function.__module__ for one in find_commands()}
+
+
 def test_a_fault_of_ours_shows_no_traceback_and_asks_for_a_report(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -104,7 +121,7 @@ def test_ctrl_c_inside_a_command_is_one_sentence_too(
     def interrupt(*_arguments: object, **_options: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("cxresnet.data.verify.verify_dataset", interrupt)
+    monkeypatch.setattr("cxresnet.data.dataset.verify.verify_dataset", interrupt)
     assert run_command_line(["verify", str(tmp_path)]) == 130
     assert "Stopped by Ctrl-C" in capfd.readouterr().err
 

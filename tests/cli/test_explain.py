@@ -19,6 +19,8 @@ def test_the_help_lists_the_methods(
     words = capsys.readouterr().out
     for name in ("occlusion", "integrated_gradients", "kernel_shap", "guided_backprop"):
         assert name in words
+    for option in ("--image", "--sanity-checks", "--no-sanity-checks", "--sanity-checks-only"):
+        assert option in words
 
 
 def test_names_with_commas_become_the_methods_of_the_config() -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from cxresnet.cli.source import SourceFlags, open_films
+from cxresnet.cli.app import run_command_line
+from cxresnet.cli.source import SourceFlags, open_source_from_flags
 from cxresnet.core.config import SourceConfig
 from cxresnet.core.errors import ConfigError
 
@@ -20,7 +21,7 @@ PNG = bytes.fromhex(
 @pytest.fixture
 def table(tmp_path: Path) -> Path:
     rows = ["a.png,lobar pneumonia (left)", "b.png,no acute disease", "c.png,poor quality"]
-    path = tmp_path / "films.csv"
+    path = tmp_path / "images.csv"
     path.write_text("file,finding\n" + "\n".join(rows) + "\n")
     for row in rows:
         (tmp_path / row.partition(",")[0]).write_bytes(PNG)
@@ -30,9 +31,9 @@ def table(tmp_path: Path) -> Path:
 def test_labels_are_mapped_by_patterns_from_the_command_line(table: Path) -> None:
     flags = SourceFlags(
         columns="path=file,class=finding",
-        patterns=["pneumonia=pneumon|consolidat", "normal=^no acute", "ignore=quality"],
+        label_pattern=["pneumonia=pneumon|consolidat", "normal=^no acute", "ignore=quality"],
     )
-    found = open_films([str(table)], SourceConfig(), flags).scan()
+    found = open_source_from_flags([str(table)], SourceConfig(), flags).scan()
     assert {record.image_id: record.class_name for record in found.records} == {
         "a.png": "pneumonia",
         "b.png": "normal",
@@ -43,18 +44,56 @@ def test_labels_are_mapped_by_patterns_from_the_command_line(table: Path) -> Non
 def test_a_pattern_from_the_command_line_comes_over_the_configs(table: Path) -> None:
     config = SourceConfig(patterns={"normal": "quality", "pneumonia": "pneumon"})
     flags = SourceFlags(
-        columns="path=file,class=finding", patterns=["normal=no a.*=?e", "ignore=quality"]
+        columns="path=file,class=finding", label_pattern=["normal=no a.*=?e", "ignore=quality"]
     )
-    found = open_films([str(table)], config, flags).scan()
+    found = open_source_from_flags([str(table)], config, flags).scan()
     assert [record.class_name for record in found.records] == ["pneumonia", "normal"]
 
 
 @pytest.mark.parametrize("text", ["pneumonia", "=x", "pneumonia=", " =x"])
 def test_what_is_no_class_and_pattern_is_told(text: str, table: Path) -> None:
     with pytest.raises(ConfigError, match="not of the form CLASS=REGEX"):
-        open_films([str(table)], SourceConfig(), SourceFlags(patterns=[text]))
+        open_source_from_flags([str(table)], SourceConfig(), SourceFlags(label_pattern=[text]))
 
 
 def test_what_is_no_regular_expression_is_told(table: Path) -> None:
-    with pytest.raises(ConfigError, match=r"'\(x' for 'normal' is no regular expression"):
-        open_films([str(table)], SourceConfig(), SourceFlags(patterns=["normal=(x"]))
+    flags = SourceFlags(label_pattern=["normal=(x"])
+    with pytest.raises(ConfigError, match=r"'\(x' for 'normal' is not a regular expression"):
+        open_source_from_flags([str(table)], SourceConfig(), flags)
+
+
+def test_the_dataset_preset_of_the_command_line_comes_over_the_configs(tmp_path: Path) -> None:
+    for name in ("NORMAL/IM-1-1.jpeg", "PNEUMONIA/person1_virus_2.jpeg"):
+        path = tmp_path / "train" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(PNG)
+    ids = []
+    for flags in (SourceFlags(), SourceFlags(dataset_preset="none")):
+        found = open_source_from_flags([str(tmp_path)], SourceConfig(), flags).scan()
+        ids.append([record.patient_id for record in found.records])
+    assert ids == [["IM-1", "person1"], ["", ""]]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["prepare", "x", "--out", "y", "--outside"], "--outside is now --external-test."),
+        (["prepare", "x", "--out", "y", "--recipe", "a"], "--recipe is now --dataset-preset."),
+        (["verify", "x", "--copies"], "--copies is now --recheck-duplicates."),
+    ],
+)
+def test_an_option_of_version_01_is_answered_with_its_new_name(
+    words: list[str], said: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert run_command_line(words) == 2
+    assert said in " ".join(capfd.readouterr().err.split())
+
+
+@pytest.mark.parametrize("command", ["prepare", "run"])
+def test_every_command_that_reads_images_takes_the_flags(
+    command: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert run_command_line([command, "--help"]) == 0
+    shown = capfd.readouterr().out
+    for flag in ("--classes", "--columns", "--label-pattern", "--labels", "--no-manifest"):
+        assert flag in shown

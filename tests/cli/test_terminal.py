@@ -44,14 +44,14 @@ def test_what_a_program_takes_is_never_folded(monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_terminal_gets_a_bar_with_the_step_and_the_count(screen: io.StringIO) -> None:
     with reporting_to(TerminalReporter()):
-        list(track(range(3), "Decoding films"))
-    assert "Decoding films" in screen.getvalue()
+        list(track(range(3), "Decoding images"))
+    assert "Decoding images" in screen.getvalue()
     assert "3/3" in screen.getvalue()
 
 
 def test_quiet_draws_nothing(screen: io.StringIO) -> None:
     with reporting_to(TerminalReporter(quiet=True)):
-        list(track(range(3), "Decoding films"))
+        list(track(range(3), "Decoding images"))
     assert screen.getvalue() == ""
 
 

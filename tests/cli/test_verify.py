@@ -8,15 +8,16 @@ import pytest
 
 from cxresnet.cli.app import run_command_line
 from cxresnet.core.config import DataConfig
-from cxresnet.data.prepare import run_prepare
-from cxresnet.data.sources.phantom import PhantomSettings, PhantomSource
+from cxresnet.data.phantoms.plan import PhantomSettings
+from cxresnet.data.prepare.prepare import run_prepare
+from cxresnet.data.sources.phantom import PhantomSource
 
-ANEW = "looking for copies anew finds none in two splits"
+ANEW = "searching for near-duplicates again finds none in two splits"
 
 
 @pytest.fixture
 def dataset(tmp_path: Path) -> Path:
-    source = PhantomSource(PhantomSettings(films_per_class=12, side_px=48))
+    source = PhantomSource(PhantomSettings(images_per_class=12, side_px=48))
     config = DataConfig(side_px=32, common_side_px=48, workers=1)
     return run_prepare(source, config=config, out=tmp_path / "d").path
 
@@ -26,7 +27,7 @@ def test_copies_are_looked_for_anew_on_request(
 ) -> None:
     assert run_command_line(["verify", str(dataset)]) == 0
     assert ANEW not in " ".join(capfd.readouterr().out.split())
-    assert run_command_line(["verify", str(dataset), "--copies"]) == 0
+    assert run_command_line(["verify", str(dataset), "--recheck-duplicates"]) == 0
     assert ANEW in " ".join(capfd.readouterr().out.split())
 
 

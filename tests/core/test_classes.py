@@ -84,7 +84,13 @@ def test_a_label_that_is_like_no_class_gets_no_suggestion(label: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("label", "meant"), [("Covd", "covid-19"), ("viruss", "pneumonia"), ("helthy", "normal")]
+    ("label", "meant"),
+    [
+        ("Covd", "covid-19"),
+        ("viruss", "pneumonia"),
+        ("helthy", "normal"),
+        ("norm case", "normal"),
+    ],
 )
 def test_a_suggestion_is_the_class_and_not_the_synonym_that_is_near(label: str, meant: str) -> None:
     assert build_class_map().suggest(label) == meant

@@ -6,6 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from cxresnet.core.config import Config, read_config
+from cxresnet.core.config.config import RENAMED_KEYS
 from cxresnet.core.errors import ConfigError
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -39,12 +40,23 @@ def test_the_config_cannot_be_changed() -> None:
         ("train.epochs", "not of the form section.key=value"),
         ("train.epochs.x=3", r"train\.epochs"),
         ("data.test_share=0.89", "leave less than 10 %"),
-        ("data.folds=1", "no cross-validation"),
+        ("data.folds=1", "not a cross-validation"),
+        ("data.fit='crop'", r"data\.fit is now data\.resize_mode\."),
+        ("evaluate.test_views=true", r"test_views is now evaluate\.test_time_augmentation\."),
+        ("source.recipe='none'", r"source\.recipe is now source\.dataset_preset\."),
     ],
 )
 def test_a_wrong_setting_is_told_with_the_key(setting: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         read_config(settings=[setting])
+
+
+@pytest.mark.parametrize(("old", "new"), RENAMED_KEYS.items())
+def test_every_key_of_version_01_is_answered_with_a_key_that_exists(old: str, new: str) -> None:
+    with pytest.raises(ConfigError, match=f"{old} is now {new}"):
+        read_config(settings=[f"{old}=1"])
+    section, _, key = new.partition(".")
+    assert key in type(getattr(Config(), section)).model_fields
 
 
 def test_a_missing_file_is_told_with_where_configs_lie(tmp_path: Path) -> None:

@@ -2,19 +2,23 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from cxresnet.core.errors import StorageError
+from cxresnet.core.errors import RunFolderError, StorageError
 from cxresnet.core.files import (
+    atomic_write,
     compute_sha256,
     explain_storage_errors,
+    locked,
     read_json,
     write_bytes,
     write_json,
     write_text,
-    written_whole,
 )
 
 
@@ -28,7 +32,7 @@ def test_nothing_is_left_behind_when_writing_fails_half_way(tmp_path: Path) -> N
     write_bytes(path, b"old")
 
     def write_half() -> None:
-        with written_whole(path) as stream:
+        with atomic_write(path) as stream:
             stream.write(b"half")
             raise RuntimeError
 
@@ -79,3 +83,56 @@ def test_sha256_is_that_of_the_standard(tmp_path: Path) -> None:
     path = write_bytes(tmp_path / "abc", b"abc")
     expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     assert compute_sha256(path) == expected
+
+
+# One process at a time.
+
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from cxresnet.core.files import locked
+with locked(Path(sys.argv[1]), what="it"):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.fixture
+def holder(tmp_path: Path):
+    """Another process that holds the lock."""
+    command = [sys.executable, "-c", HOLD, str(tmp_path / "lock")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        yield process
+        process.kill()
+
+
+def test_the_second_is_told_who_is_at_work(holder: subprocess.Popen[str], tmp_path: Path) -> None:
+    message = rf"Another command \(process {holder.pid}\) is writing 'x'.*another --out"
+    with pytest.raises(RunFolderError, match=message), locked(tmp_path / "lock", what="'x'"):
+        pytest.fail("both hold it")
+
+
+def test_a_killed_holder_holds_nobody_up(holder: subprocess.Popen[str], tmp_path: Path) -> None:
+    os.kill(holder.pid, signal.SIGKILL)
+    holder.wait()
+    assert (tmp_path / "lock").exists()
+    with locked(tmp_path / "lock", what="'x'"):
+        assert (tmp_path / "lock").read_text() == str(os.getpid())
+    assert not (tmp_path / "lock").exists()
+
+
+def test_it_is_given_back_after_an_error_and_can_be_taken_again(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), locked(tmp_path / "deep" / "lock", what="'x'"):
+        raise KeyboardInterrupt
+    with locked(tmp_path / "deep" / "lock", what="'x'"):
+        pass
+    assert list((tmp_path / "deep").iterdir()) == []
+
+
+def test_a_place_that_may_not_be_written_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError), locked(tmp_path / "file" / "lock", what="'x'"):
+        pytest.fail("no lock there")

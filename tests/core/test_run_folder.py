@@ -47,12 +47,12 @@ def test_a_file_in_the_way_is_told(tmp_path: Path, dataset: Path) -> None:
 
 
 def test_a_folder_that_is_no_run_is_told_with_the_way_to_one(tmp_path: Path) -> None:
-    with pytest.raises(RunFolderError, match=r"is no run.*cxresnet run SOURCE --out DIR"):
+    with pytest.raises(RunFolderError, match=r"is not a run.*cxresnet run SOURCE --out DIR"):
         open_run_folder(tmp_path)
 
 
 def test_a_dataset_that_is_gone_is_told(tmp_path: Path, dataset: Path) -> None:
     run = claim_run_folder(tmp_path / "run", dataset=dataset)
     dataset.rmdir()
-    with pytest.raises(RunFolderError, match=r"dataset of the run .* is gone"):
+    with pytest.raises(RunFolderError, match=r"dataset of the run .* is missing"):
         run.read_dataset_path()

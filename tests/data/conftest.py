@@ -1,4 +1,4 @@
-"""DICOM films made from arrays, for the tests of decoding and of sources."""
+"""DICOM images made from arrays, for the tests of decoding and of sources."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ _SECRETS = {
 
 def _draw_levels(bits: int = 12, *, height: int = 64, width: int = 80) -> NDArray[np.uint16]:
     y, x = np.mgrid[:height, :width] / max(height, width)
-    film = np.sin(5 * x + 1) * np.cos(4 * y) + 0.7 * x - 0.3 * y
-    return np.round((film - film.min()) / np.ptp(film) * (2**bits - 1)).astype(np.uint16)
+    image = np.sin(5 * x + 1) * np.cos(4 * y) + 0.7 * x - 0.3 * y
+    return np.round((image - image.min()) / np.ptp(image) * (2**bits - 1)).astype(np.uint16)
 
 
 def _make_dataset(levels: NDArray[Any], *, bits: int = 12, **tags: Any) -> Dataset:
-    """A chest film with somebody's name on it."""
+    """A chest X-ray with somebody's name on it."""
     dataset = Dataset()
     dataset.file_meta = FileMetaDataset()
     dataset.file_meta.TransferSyntaxUID = uid.ExplicitVRLittleEndian
@@ -65,14 +65,14 @@ def _save_dataset(dataset: Dataset, **options: Any) -> bytes:
     return stream.getvalue()
 
 
-def _make_film(levels: NDArray[Any] | None = None, *, bits: int = 12, **tags: Any) -> bytes:
+def _make_image(levels: NDArray[Any] | None = None, *, bits: int = 12, **tags: Any) -> bytes:
     return _save_dataset(
         _make_dataset(_draw_levels(bits) if levels is None else levels, bits=bits, **tags)
     )
 
 
-def _encapsulate_film(codestream: bytes, syntax: str, *, bits: int) -> bytes:
-    """A film whose pixels are a picture that Pillow has written."""
+def _encapsulate_image(codestream: bytes, syntax: str, *, bits: int) -> bytes:
+    """An image whose pixels are a picture that Pillow has written."""
     dataset = _make_dataset(
         _draw_levels(bits).astype(np.uint8 if bits == 8 else np.uint16), bits=bits
     )
@@ -111,13 +111,13 @@ def _make_table(entries: NDArray[np.uint16], *, bits: int) -> Dataset:
 
 @dataclass(frozen=True)
 class DicomKit:
-    """What the tests make DICOM films with."""
+    """What the tests make DICOM images with."""
 
     draw_levels: Callable[..., NDArray[np.uint16]] = _draw_levels
     make_dataset: Callable[..., Dataset] = _make_dataset
     save: Callable[..., bytes] = _save_dataset
-    make_film: Callable[..., bytes] = _make_film
-    encapsulate: Callable[..., bytes] = _encapsulate_film
+    make_image: Callable[..., bytes] = _make_image
+    encapsulate: Callable[..., bytes] = _encapsulate_image
     change_syntax: Callable[..., bytes] = _change_syntax
     make_table: Callable[..., Dataset] = _make_table
 

@@ -13,7 +13,9 @@ from cxresnet.data.manifest import (
     MANIFEST_COLUMNS,
     build_manifest,
     read_manifest,
+    read_safe_csv,
     write_manifest,
+    write_safe_csv,
 )
 
 
@@ -57,7 +59,7 @@ def test_a_file_name_of_other_bytes_is_escaped(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"image_id": ["a", "a"]}, "'a' stands twice"),
+        ({"image_id": ["a", "a"]}, "'a' is in the manifest twice"),
         ({"class_name": ["normal", ""]}, "'b.png' has no class"),
         (
             {"split": ["train", "tset"]},
@@ -85,3 +87,24 @@ def test_a_missing_file_and_a_file_of_bytes_are_told(tmp_path: Path) -> None:
     (tmp_path / "m.csv").write_bytes(b"\xff\xfe\x00\x81")
     with pytest.raises(DatasetError, match="cannot be read"):
         read_manifest(tmp_path / "m.csv")
+
+
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(rows=st.lists(st.tuples(st.text(), st.text()), max_size=6))
+def test_any_table_of_texts_comes_back(rows: list[tuple[str, str]], tmp_path: Path) -> None:
+    path = write_safe_csv(tmp_path / "t.csv", ("a", "b"), rows)
+    names, columns = read_safe_csv(path)
+    assert names == ["a", "b"]
+    assert list(zip(*columns, strict=True)) == rows
+
+
+@pytest.mark.parametrize("content", ["", 'a,b\n"x\n', "a,b\n1\n", "a,b\n1,2,3\n"])
+def test_what_is_no_table_is_refused(content: str, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(content)
+    with pytest.raises(ValueError, match=r".+"):
+        read_safe_csv(tmp_path / "t.csv")
+
+
+def test_numbers_stay_numbers(tmp_path: Path) -> None:
+    path = write_safe_csv(tmp_path / "t.csv", ("n", "t"), [(-1, "-1")])
+    assert path.read_text() == '"n","t"\n-1,"\'-1"\n'

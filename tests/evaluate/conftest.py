@@ -13,17 +13,17 @@ import torch
 from cxresnet.core.config import DataConfig, EvaluateConfig, ModelConfig
 from cxresnet.core.files import compute_sha256
 from cxresnet.core.run_folder import RunFolder, claim_run_folder
-from cxresnet.data.dataset import PreparedDataset, open_dataset
-from cxresnet.data.dataset_record import (
-    LEDGER_NAME,
+from cxresnet.data.dataset.dataset import PreparedDataset, open_dataset
+from cxresnet.data.dataset.dataset_record import (
+    ACCESS_LOG_NAME,
     DatasetRecord,
-    FilmCounts,
+    ImageCounts,
     compute_dataset_hash,
     write_dataset_record,
 )
+from cxresnet.data.dataset.held_out import start_access_log
 from cxresnet.data.manifest import MANIFEST_COLUMNS, build_manifest, write_manifest
-from cxresnet.data.preprocess import Preprocessing
-from cxresnet.data.sealed_test import start_ledger
+from cxresnet.data.prepare.preprocessing import Preprocessing
 from cxresnet.model.checkpoint import CheckpointRecord, write_checkpoint
 from cxresnet.model.presets import build_model
 from cxresnet.predict import Predictions
@@ -47,13 +47,13 @@ def _write_dataset(
     brighter_by: int = 0,
     **columns: list[object],
 ) -> PreparedDataset:
-    """Write films whose brightness tells the class, two a patient, from two sources."""
+    """Write images whose brightness tells the class, two a patient, from two sources."""
     generator = np.random.default_rng(seed)
     split = [name for name, count in splits for _ in range(count)]
     numbers = np.arange(len(split))
     labels = (numbers // 2) % len(class_names)
-    films = generator.normal(90, 25, size=(len(split), side_px, side_px))
-    films = (films + brighter_by + 40 * labels[:, None, None]).clip(0, 255).astype(np.uint8)
+    images = generator.normal(90, 25, size=(len(split), side_px, side_px))
+    images = (images + brighter_by + 40 * labels[:, None, None]).clip(0, 255).astype(np.uint8)
     texts = {name: [""] * len(split) for name, kind in MANIFEST_COLUMNS.items() if kind == "str"}
     whole = {name: [-1] * len(split) for name, kind in MANIFEST_COLUMNS.items() if kind == "int64"}
     manifest = build_manifest(
@@ -61,7 +61,10 @@ def _write_dataset(
             **texts,
             **whole,
             "border_grey": [0.5] * len(split),
-            "image_id": [f"film-{seed}-{number}" for number in numbers],
+            "flat_patch_share": [0.05] * len(split),
+            "bandwidth_share": [1.0] * len(split),
+            "block_edge_strength": [1.0] * len(split),
+            "image_id": [f"image-{seed}-{number}" for number in numbers],
             "class_name": [class_names[label] for label in labels],
             "patient_id": [f"patient-{number // 2}" for number in numbers],
             "source": ["north" if number % 4 < 2 else "south" for number in numbers],
@@ -76,20 +79,20 @@ def _write_dataset(
             "file_format": ["PNG"] * len(split),
             "file_mode": ["L"] * len(split),
             "content_sha256": [f"content-{seed}-{number}" for number in numbers],
-            "film_sha256": [hashlib.sha256(film.tobytes()).hexdigest() for film in films],
+            "pixels_sha256": [hashlib.sha256(image.tobytes()).hexdigest() for image in images],
             **columns,
         }
     )
     folder.mkdir(parents=True)
     write_manifest(folder / "manifest.csv", manifest)
-    np.save(folder / "images.npy", films)
-    start_ledger(folder / LEDGER_NAME)
+    np.save(folder / "images.npy", images)
+    start_access_log(folder / ACCESS_LOG_NAME)
     files = {name: compute_sha256(folder / name) for name in ("manifest.csv", "images.npy")}
     record = DatasetRecord(
         name=folder.name,
         source="drawn",
         class_names=class_names,
-        films=FilmCounts(scanned=len(split), rejected=0, conflicting=0, kept=len(split)),
+        images=ImageCounts(scanned=len(split), rejected=0, conflicting=0, kept=len(split)),
         counts={},
         patients_unknown_share=0.0,
         preprocessing=_build_preprocessing(side_px),
@@ -97,7 +100,7 @@ def _write_dataset(
         versions={},
         files=files,
         dataset_hash=compute_dataset_hash(files),
-        notices=(),
+        warnings=(),
         created_utc="2026-01-01T00:00:00+00:00",
     )
     write_dataset_record(folder, record)
@@ -108,7 +111,7 @@ def _build_preprocessing(side_px: int) -> Preprocessing:
     return Preprocessing(
         side_px=side_px,
         common_side_px=48,
-        fit="crop",
+        resize_mode="crop",
         low_percentile=1,
         high_percentile=99,
         border_cut=0,
@@ -142,20 +145,20 @@ def run(tmp_path: Path) -> RunFolder:
 
 
 def _draw_predictions(
-    films: int = 120,
+    images: int = 120,
     *,
     per_patient: int = 2,
     skill: float = 2.0,
     sources: tuple[str, ...] = ("north", "south"),
     seed: int = 0,
 ) -> Predictions:
-    """Draw films of three classes and logits that know the class to a degree."""
+    """Draw images of three classes and logits that know the class to a degree."""
     generator = np.random.default_rng(seed)
-    patient = np.arange(films) // per_patient
+    patient = np.arange(images) // per_patient
     truth = patient % 3
-    logits = generator.normal(size=(films, 3)) + skill * np.eye(3)[truth]
+    logits = generator.normal(size=(images, 3)) + skill * np.eye(3)[truth]
     return Predictions(
-        image_ids=tuple(f"film {number}" for number in range(films)),
+        image_ids=tuple(f"image {number}" for number in range(images)),
         patient_ids=tuple(f"patient {number}" for number in patient),
         group_ids=tuple(str(number) for number in patient),
         sources=tuple(sources[(number // 3) % len(sources)] for number in patient),

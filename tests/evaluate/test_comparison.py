@@ -1,4 +1,4 @@
-"""Two runs on the same films: differences, tests, verdict, refusals."""
+"""Two runs on the same images: differences, tests, verdict, refusals."""
 
 from __future__ import annotations
 
@@ -13,17 +13,16 @@ from cxresnet.core.config import EvaluateConfig
 from cxresnet.core.errors import DatasetError, RunFolderError
 from cxresnet.core.files import read_json, write_json
 from cxresnet.core.run_folder import RunFolder
-from cxresnet.data.groups import join_groups
-from cxresnet.evaluate.comparison import compare_runs
-from cxresnet.evaluate.comparison_record import Comparison, ScorePair
-from cxresnet.evaluate.evaluation import evaluate_predictions
-from cxresnet.evaluate.operating_point import build_plain_operating_point, judge
+from cxresnet.data.split.groups import join_groups
+from cxresnet.evaluate.comparison import Comparison, ScorePair, compare_runs
+from cxresnet.evaluate.from_predictions import evaluate_predictions
 from cxresnet.evaluate.record import write_evaluation
-from cxresnet.evaluate.scores import build_lift, estimate
+from cxresnet.evaluate.topic import build_difference, estimate
 from cxresnet.metrics.classification import HEADLINE_SCORES, build_headline_statistics
 from cxresnet.metrics.estimate import Estimate
 from cxresnet.metrics.paired import compute_delong
 from cxresnet.predict import Predictions, write_predictions
+from cxresnet.predict.decision import apply_operating_point, build_plain_operating_point
 
 Draw = Callable[..., Predictions]
 
@@ -64,16 +63,16 @@ def test_a_clearly_better_run_is_called_better_whichever_comes_first(
     assert accuracy.first.value == pytest.approx(right[0].mean())
     assert accuracy.second.value == pytest.approx(right[1].mean())
     assert accuracy.difference.value == pytest.approx(right[0].mean() - right[1].mean())
-    assert found.only_first_right == (right[0] & ~right[1]).sum()
-    assert found.only_second_right == (right[1] & ~right[0]).sum()
+    assert found.only_first_correct == (right[0] & ~right[1]).sum()
+    assert found.only_second_correct == (right[1] & ~right[0]).sum()
     assert found.mcnemar_p_value < 1e-6
     assert [test.class_name for test in found.auroc_tests] == list(found.class_names)
     assert all(test.p_value < 0.01 for test in found.auroc_tests)
-    assert found.verdict.startswith("strong is better than weak on these films")
-    assert "Other numbers differ: strong is higher in accuracy (by 0." in found.verdict
+    assert found.verdict.startswith("strong is better than weak on these images")
+    assert "Other scores differ: strong is higher in accuracy (by 0." in found.verdict
     assert "weak is higher" not in found.verdict
     back = compare_runs(RunFolder(tmp_path / "weak"), RunFolder(tmp_path / "strong"), config=config)
-    assert back.verdict.startswith("strong is better than weak on these films")
+    assert back.verdict.startswith("strong is better than weak on these images")
     assert back.verdict.partition("Other")[2] == found.verdict.partition("Other")[2]
     difference = _by_name(back)["accuracy"].difference
     assert difference.value == pytest.approx(-accuracy.difference.value)
@@ -83,22 +82,22 @@ def test_two_runs_of_equal_skill_cannot_be_told_apart(
     draw_predictions: Draw, config: EvaluateConfig, tmp_path: Path
 ) -> None:
     found = _compare(tmp_path, draw_predictions(300), draw_predictions(300, seed=1), config)
-    assert found.verdict.startswith("They cannot be told apart on these films")
+    assert found.verdict.startswith("No difference is shown on these images")
     assert "is not ruled out" in found.verdict
-    assert "Other numbers" not in found.verdict
+    assert "Other scores" not in found.verdict
 
 
 def test_what_balanced_accuracy_does_not_see_is_said_of_the_others(
     draw_predictions: Draw, config: EvaluateConfig, tmp_path: Path
 ) -> None:
-    """Both find the same films; the probabilities of one know nothing of the order within them."""
+    """Both find the same images; the probabilities of one know nothing of the order within them."""
     table = draw_predictions(300)
     shaken = table.logits.astype(np.float64)
     order = np.argsort(shaken, axis=1)
     flat = np.zeros_like(shaken)
     np.put_along_axis(flat, order[:, -1:], 0.1, axis=1)
     found = _compare(tmp_path, table, dataclasses.replace(table, logits=flat), config)
-    assert found.verdict.startswith("They cannot be told apart")
+    assert found.verdict.startswith("No difference is shown")
     assert "strong is higher in macro AUROC (by 0." in found.verdict
     assert "accuracy (" not in found.verdict
 
@@ -107,15 +106,13 @@ def test_a_run_is_as_good_as_itself(
     draw_predictions: Draw, config: EvaluateConfig, tmp_path: Path
 ) -> None:
     found = _compare(tmp_path, draw_predictions(), draw_predictions(), config)
-    assert (found.only_first_right, found.only_second_right) == (0, 0)
+    assert (found.only_first_correct, found.only_second_correct) == (0, 0)
     assert found.mcnemar_p_value == 1.0
     assert {test.p_value for test in found.auroc_tests} == {1.0}
-    assert found.verdict == (
-        "They cannot be told apart: the difference in balanced accuracy is zero."
-    )
+    assert found.verdict == ("No difference is shown: both runs have the same balanced accuracy.")
 
 
-def test_pairing_the_films_makes_the_interval_narrower_than_two_tests_apart(
+def test_pairing_the_images_makes_the_interval_narrower_than_two_tests_apart(
     draw_predictions: Draw, config: EvaluateConfig, tmp_path: Path
 ) -> None:
     table = draw_predictions(300, skill=1.0)
@@ -126,7 +123,7 @@ def test_pairing_the_films_makes_the_interval_narrower_than_two_tests_apart(
     assert score.difference.high - score.difference.low < 0.6 * apart
 
 
-def test_films_and_classes_in_another_order_are_the_same_films(
+def test_images_and_classes_in_another_order_are_the_same_images(
     draw_predictions: Draw, config: EvaluateConfig, tmp_path: Path
 ) -> None:
     table = draw_predictions()
@@ -146,7 +143,7 @@ def test_films_and_classes_in_another_order_are_the_same_films(
         class_names=tuple(table.class_names[column] for column in columns),
     )
     found = _compare(tmp_path, table, turned, config)
-    assert (found.only_first_right, found.only_second_right) == (0, 0)
+    assert (found.only_first_correct, found.only_second_correct) == (0, 0)
     assert all(score.difference.value == pytest.approx(0) for score in found.scores)
 
 
@@ -178,12 +175,12 @@ def test_patients_of_either_run_are_drawn_whole_and_within_their_class(
     assert found.patients == len(set(groups)) < len(set(table.group_ids))
 
     plain = build_plain_operating_point(3)
-    first, second = (judge(one, plain) for one in (table, other))
+    first, second = (apply_operating_point(one, plain) for one in (table, other))
     ours, theirs = (
-        dict(zip(HEADLINE_SCORES, build_headline_statistics(judged), strict=True))
-        for judged in (first, second)
+        dict(zip(HEADLINE_SCORES, build_headline_statistics(evaluated), strict=True))
+        for evaluated in (first, second)
     )
-    lift = build_lift("x", ours=ours["accuracy"], theirs=theirs["accuracy"])
+    lift = build_difference("x", ours=ours["accuracy"], theirs=theirs["accuracy"])
 
     def compute(strata: np.ndarray | None) -> Estimate:
         options = {"group_ids": groups.tolist(), "strata": strata}
@@ -215,11 +212,11 @@ def test_each_run_is_judged_at_its_own_operating_point(
 
 
 @pytest.mark.parametrize(
-    ("trained_on", "openings", "said"),
+    ("trained_on", "accesses", "said"),
     [
         (("a", "a"), (1, 1), []),
         (("a", "b"), (1, None), ["trained on datasets that were prepared differently"]),
-        (("a", "a"), (1, 3), ["The sealed test was opened 3 times"]),
+        (("a", "a"), (1, 3), ["The held-out test set was opened 3 times"]),
     ],
 )
 def test_what_makes_a_comparison_unfair_is_said(
@@ -227,13 +224,13 @@ def test_what_makes_a_comparison_unfair_is_said(
     config: EvaluateConfig,
     tmp_path: Path,
     trained_on: tuple[str, str],
-    openings: tuple[int | None, int | None],
+    accesses: tuple[int | None, int | None],
     said: list[str],
 ) -> None:
     runs = [_write_run(tmp_path / name, draw_predictions(30), config) for name in "xy"]
-    for run, dataset, count in zip(runs, trained_on, openings, strict=True):
+    for run, dataset, count in zip(runs, trained_on, accesses, strict=True):
         content = read_json(run.metrics)
-        content["provenance"] |= {"trained_on": dataset, "openings": count}
+        content["provenance"] |= {"trained_on": dataset, "accesses": count}
         write_json(run.metrics, content)
     warnings = compare_runs(*runs, config=config).warnings
     assert len(warnings) == len(said)
@@ -241,11 +238,11 @@ def test_what_makes_a_comparison_unfair_is_said(
         assert part in warning
 
 
-def test_other_films_are_refused_with_their_number(
+def test_other_images_are_refused_with_their_number(
     draw_predictions: Draw, config: EvaluateConfig, tmp_path: Path
 ) -> None:
     table = draw_predictions()
-    with pytest.raises(DatasetError, match="20 films of 'strong' are not among those of 'weak'"):
+    with pytest.raises(DatasetError, match="20 images of 'strong' are not among those of 'weak'"):
         _compare(tmp_path, table, table.select(np.arange(120) < 100), config)
 
 
@@ -255,7 +252,7 @@ def test_other_labels_are_refused(
     table = draw_predictions()
     truth = table.truth.copy()
     truth[:3] = 2
-    with pytest.raises(DatasetError, match=r"other labels in the two runs \(3 of 120\)"):
+    with pytest.raises(DatasetError, match=r"different labels in the two runs \(3 of 120\)"):
         _compare(tmp_path, table, dataclasses.replace(table, truth=truth), config)
 
 
@@ -264,7 +261,7 @@ def test_other_classes_are_refused(
 ) -> None:
     table = draw_predictions()
     renamed = dataclasses.replace(table, class_names=("normal", "pneumonia", "tuberculosis"))
-    with pytest.raises(DatasetError, match="tell apart other classes"):
+    with pytest.raises(DatasetError, match="have different classes"):
         _compare(tmp_path, table, renamed, config)
 
 

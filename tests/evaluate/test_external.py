@@ -1,4 +1,4 @@
-"""Films from elsewhere beside the sealed test, with the gap and its interval."""
+"""External images beside the held-out test, with the gap and its interval."""
 
 from __future__ import annotations
 
@@ -11,17 +11,20 @@ from cxresnet.core.config import EvaluateConfig
 from cxresnet.core.errors import RunFolderError
 from cxresnet.core.files import read_json, write_json
 from cxresnet.core.run_folder import RunFolder
-from cxresnet.data.dataset import PreparedDataset
-from cxresnet.data.sealed_test import read_ledger
+from cxresnet.data.dataset.dataset import PreparedDataset
+from cxresnet.data.dataset.dataset_record import ACCESS_LOG_NAME
+from cxresnet.data.dataset.held_out import read_access_log
 from cxresnet.evaluate.evaluation import run_evaluate
-from cxresnet.evaluate.external import list_external_folders, read_external
+from cxresnet.evaluate.external import compare_patients, list_external_folders, read_external
+from cxresnet.evaluate.scores import PatientResult
 from cxresnet.evaluate.selective import read_selective
+from cxresnet.metrics.estimate import Estimate
 
 Write = Callable[..., PreparedDataset]
 
 
 def _count_openings(run: RunFolder) -> int:
-    return len(read_ledger(run.read_dataset_path() / "test_openings.csv"))
+    return len(read_access_log(run.read_dataset_path() / ACCESS_LOG_NAME))
 
 
 def test_internal_external_and_gap_are_written_without_opening_the_test_again(
@@ -29,22 +32,26 @@ def test_internal_external_and_gap_are_written_without_opening_the_test_again(
 ) -> None:
     inside = run_evaluate(run, config=config)
     other = write_dataset(tmp_path / "clinic", seed=1)
-    outside = run_evaluate(run, config=config, dataset=other.path)
+    external_test = run_evaluate(run, config=config, dataset=other.path)
     found = read_external(run.path / "evaluate-clinic" / "external.json")
     scores = {score.name: score for score in found.scores}
     balanced = scores["balanced_accuracy"]
     assert balanced.internal.value == inside.headline.balanced_accuracy.value
-    assert balanced.external.value == outside.headline.balanced_accuracy.value
-    assert balanced.gap.value == pytest.approx(balanced.internal.value - balanced.external.value)
-    assert balanced.gap.low < balanced.gap.high
+    assert balanced.external.value == external_test.headline.balanced_accuracy.value
+    assert balanced.generalisation_gap.value == pytest.approx(
+        balanced.internal.value - balanced.external.value
+    )
+    assert balanced.generalisation_gap.low < balanced.generalisation_gap.high
     assert [score.name for score in found.by_patient] == [
-        "patients_found/normal", "patients_found/pneumonia", "patients_found/covid-19",
-    ]  # fmt: skip
+        "patient_sensitivity/normal",
+        "patient_sensitivity/pneumonia",
+        "patient_sensitivity/covid-19",
+    ]
     for score, own, others in zip(
-        found.by_patient, inside.by_patient, outside.by_patient, strict=True
+        found.by_patient, inside.by_patient, external_test.by_patient, strict=True
     ):
         assert (score.internal, score.external) == (own.recall, others.recall)
-    assert (found.internal_films, found.external_films, found.external_patients) == (24, 78, 39)
+    assert (found.internal_images, found.external_images, found.external_patients) == (24, 78, 39)
     assert found.missing_classes == ()
     assert "macro AUROC" in found.sentence
     assert _count_openings(run) == 1
@@ -55,15 +62,17 @@ def test_internal_external_and_gap_are_written_without_opening_the_test_again(
 def test_equal_names_here_and_elsewhere_are_not_the_same_images_or_patients(
     run: RunFolder, config: EvaluateConfig, write_dataset: Write, tmp_path: Path
 ) -> None:
-    config = config.model_copy(update={"baselines": False})
+    config = config.model_copy(update={"shortcut_baselines": False})
     run_evaluate(run, config=config)
-    names = [f"film-0-{number}" for number in range(78)]
+    names = [f"image-0-{number}" for number in range(78)]
     other = write_dataset(tmp_path / "clinic", seed=1, image_id=names)
     run_evaluate(run, config=config, dataset=other.path)
     found = read_external(run.path / "evaluate-clinic" / "external.json")
-    gap = next(score.gap for score in found.scores if score.name == "balanced_accuracy")
+    generalisation_gap = next(
+        score.generalisation_gap for score in found.scores if score.name == "balanced_accuracy"
+    )
     # The sealed test has 24 images of 12 patients, the clinic 78 of 39.
-    assert (gap.n, gap.groups) == (102, 51)
+    assert (generalisation_gap.n, generalisation_gap.groups) == (102, 51)
 
 
 def test_a_set_of_one_class_is_compared_by_its_sensitivity_alone(
@@ -75,10 +84,10 @@ def test_a_set_of_one_class_is_compared_by_its_sensitivity_alone(
     run_evaluate(run, config=config, dataset=other.path)
     found = read_external(run.path / "evaluate-clinic" / "external.json")
     assert [score.name for score in found.scores] == ["sensitivity/covid-19"]
-    assert [score.name for score in found.by_patient] == ["patients_found/covid-19"]
+    assert [score.name for score in found.by_patient] == ["patient_sensitivity/covid-19"]
     assert found.classes == ("covid-19",)
     assert found.missing_classes == ("normal", "pneumonia")
-    assert found.external_films == (other.manifest["class_name"] == "covid-19").sum()
+    assert found.external_images == (other.manifest["class_name"] == "covid-19").sum()
     assert "sensitivity of covid-19" in found.sentence
 
 
@@ -112,3 +121,22 @@ def test_a_damaged_file_is_refused_with_the_way_out(tmp_path: Path) -> None:
     path.write_text("{}")
     with pytest.raises(RunFolderError, match="cxresnet evaluate RUN --data OTHER"):
         read_external(path)
+
+
+def _number(value: float, reach: float) -> Estimate:
+    return Estimate(value=value, low=value - reach, high=value + reach, n=200, groups=150)
+
+
+def test_patients_are_compared_by_class_where_both_sides_have_some() -> None:
+    def result(class_name: str, value: float, reach: float, patients: int = 200) -> PatientResult:
+        number = _number(value, reach)
+        return PatientResult(class_name=class_name, patients=patients, recall=number)
+
+    inside = [result("normal", 0.9, 0.01), result("pneumonia", 0.8, 0.03), result("flu", 0, 0, 0)]
+    there = [result("flu", 0.5, 0.1), result("pneumonia", 0.6, 0.04), result("normal", 0, 0, 0)]
+    (score,) = compare_patients(inside, there)
+    assert score.name == "patient_sensitivity/pneumonia"
+    assert (score.internal, score.external) == (inside[1].recall, there[1].recall)
+    assert (score.generalisation_gap.low, score.generalisation_gap.high) == pytest.approx(
+        (0.15, 0.25)
+    )

@@ -13,8 +13,9 @@ import torch
 from cxresnet.core.config import EvaluateConfig
 from cxresnet.core.errors import RunFolderError
 from cxresnet.core.run_folder import RunFolder
-from cxresnet.data.dataset import open_dataset
-from cxresnet.data.sealed_test import read_ledger
+from cxresnet.data.dataset.dataset import open_dataset
+from cxresnet.data.dataset.dataset_record import ACCESS_LOG_NAME
+from cxresnet.data.dataset.held_out import read_access_log
 from cxresnet.evaluate.evaluation import run_evaluate
 from cxresnet.evaluate.members import MEMBERS_NAME, list_members, read_members
 from cxresnet.model.checkpoint import read_checkpoint, write_checkpoint
@@ -54,18 +55,23 @@ def test_each_member_is_judged_by_itself_from_one_opening(
     assert written["spread"]["accuracy"]["mean"] == pytest.approx(statistics.fmean(values))
     assert written["spread"]["accuracy"]["sd"] == pytest.approx(statistics.stdev(values))
     assert read_members(ensemble_run.evaluate / MEMBERS_NAME)["accuracy"].n == 2
-    assert len(read_ledger(ensemble_run.read_dataset_path() / "test_openings.csv")) == 1
+    assert len(read_access_log(ensemble_run.read_dataset_path() / ACCESS_LOG_NAME)) == 1
 
 
-@pytest.mark.parametrize("test_views", [False, True])
+@pytest.mark.parametrize("test_time_augmentation", [False, True])
 def test_what_they_say_together_is_what_the_ensemble_says(
-    ensemble_run: RunFolder, config: EvaluateConfig, *, test_views: bool
+    ensemble_run: RunFolder, config: EvaluateConfig, *, test_time_augmentation: bool
 ) -> None:
-    run_evaluate(ensemble_run, config=config.model_copy(update={"test_views": test_views}))
+    run_evaluate(
+        ensemble_run,
+        config=config.model_copy(update={"test_time_augmentation": test_time_augmentation}),
+    )
 
     written = read_predictions(ensemble_run.predictions)
-    films = open_dataset(ensemble_run.read_dataset_path()).select("val")
-    said = load_predictor(ensemble_run.checkpoint).predict_film_set(films, test_views=test_views)
+    images = open_dataset(ensemble_run.read_dataset_path()).select("val")
+    said = load_predictor(ensemble_run.checkpoint).predict_image_set(
+        images, test_time_augmentation=test_time_augmentation
+    )
     validation = read_predictions(ensemble_run.evaluate / "predictions_val.csv")
     assert validation.image_ids == said.image_ids
     np.testing.assert_allclose(validation.logits, said.logits, atol=1e-5)
@@ -85,11 +91,11 @@ def test_every_network_is_asked_once(
     monkeypatch.setattr(CXResNet, "forward", count)
     run_evaluate(ensemble_run, config=config)
 
-    films = [
+    counts = [
         len(read_predictions(ensemble_run.evaluate / name).image_ids)
         for name in ("predictions_val.csv", "predictions.csv")
     ]
-    assert sum(asked) == 2 * sum(films)
+    assert sum(asked) == 2 * sum(counts)
 
 
 def test_a_member_judged_alone_is_the_network_it_was(

@@ -7,20 +7,20 @@ from typing import Literal
 import numpy as np
 import pytest
 
-from cxresnet.evaluate.operating_point import (
-    build_plain_operating_point,
-    choose_operating_point,
-    decide,
-    judge,
-)
-from cxresnet.evaluate.record import OperatingPoint
+from cxresnet.evaluate.operating_point import choose_operating_point
 from cxresnet.metrics.calibration import compute_probabilities, fit_temperature
 from cxresnet.predict import Predictions
+from cxresnet.predict.decision import (
+    OperatingPoint,
+    apply_operating_point,
+    build_plain_operating_point,
+    decide,
+)
 
 _EVEN = np.full(3, 1 / 3)
 
 
-def _build_two_class_films(probabilities: list[float], truth: list[int]) -> Predictions:
+def _build_two_class_images(probabilities: list[float], truth: list[int]) -> Predictions:
     second = np.array(probabilities)
     names = tuple(str(number) for number in range(len(truth)))
     return Predictions(
@@ -52,32 +52,32 @@ def test_the_plain_operating_point_is_the_networks_own_answer(
     draw_predictions: Callable[..., Predictions],
 ) -> None:
     predictions = draw_predictions(30)
-    judged = judge(predictions, build_plain_operating_point(3))
-    assert judged.predicted.tolist() == predictions.logits.argmax(axis=1).tolist()
-    np.testing.assert_allclose(judged.probabilities, predictions.probabilities)
+    evaluated = apply_operating_point(predictions, build_plain_operating_point(3))
+    assert evaluated.predicted.tolist() == predictions.logits.argmax(axis=1).tolist()
+    np.testing.assert_allclose(evaluated.probabilities, predictions.probabilities)
 
 
 def test_youden_puts_the_threshold_half_way_between_the_two_sides() -> None:
-    # All of b is above .8, all of a below .7; 101 films of each, so that the temperature is not 1
+    # All of b is above .8, all of a below .7; 101 images of each, so that the temperature is not 1
     # but monotone: what is decided stays the same.
     a, b = np.linspace(0.1, 0.7, 101), np.linspace(0.8, 0.95, 101)
-    films = _build_two_class_films([*a, *b], [0] * 101 + [1] * 101)
-    point = choose_operating_point(films, class_shares=np.array([0.5, 0.5]), rule="youden")
+    images = _build_two_class_images([*a, *b], [0] * 101 + [1] * 101)
+    point = choose_operating_point(images, class_shares=np.array([0.5, 0.5]), rule="youden")
     assert point.rule == "youden"
-    assert judge(films, point).predicted.tolist() == films.truth.tolist()
-    between = _build_two_class_films([0.74, 0.76], [0, 1])
-    assert judge(between, point).predicted.tolist() == [0, 1]
-    plain = judge(films, build_plain_operating_point(2)).predicted
-    assert (plain != films.truth).sum() > 30
+    assert apply_operating_point(images, point).predicted.tolist() == images.truth.tolist()
+    between = _build_two_class_images([0.74, 0.76], [0, 1])
+    assert apply_operating_point(between, point).predicted.tolist() == [0, 1]
+    plain = apply_operating_point(images, build_plain_operating_point(2)).predicted
+    assert (plain != images.truth).sum() > 30
 
 
 def test_auto_takes_the_rule_that_validation_shows_to_be_better() -> None:
     a, b = np.linspace(0.1, 0.7, 101), np.linspace(0.8, 0.95, 101)
-    films = _build_two_class_films([*a, *b], [0] * 101 + [1] * 101)
-    point = choose_operating_point(films, class_shares=np.array([0.5, 0.5]))
+    images = _build_two_class_images([*a, *b], [0] * 101 + [1] * 101)
+    point = choose_operating_point(images, class_shares=np.array([0.5, 0.5]))
     assert point.rule == "youden"
     assert point.scores["youden"] > point.scores["argmax"] + 0.1
-    assert point.chosen_on == "202 validation films"
+    assert point.chosen_on == "202 validation images"
 
 
 def test_auto_stays_with_the_plain_rule_where_nothing_is_gained(
@@ -90,12 +90,12 @@ def test_auto_stays_with_the_plain_rule_where_nothing_is_gained(
 
 
 def test_balanced_weights_are_the_inverse_of_the_training_shares() -> None:
-    films = _build_two_class_films([0.2, 0.9, 0.4, 0.6], [0, 1, 0, 1])
-    point = choose_operating_point(films, class_shares=np.array([0.8, 0.2]), rule="balanced")
+    images = _build_two_class_images([0.2, 0.9, 0.4, 0.6], [0, 1, 0, 1])
+    point = choose_operating_point(images, class_shares=np.array([0.8, 0.2]), rule="balanced")
     # 1/.8 = 1.25 and 1/.2 = 5: the second class weighs 4 times the first where the rule was chosen,
     # which is at the temperature alone.
     first, second = _undo(point)
-    alone = fit_temperature(films.logits, films.truth)
+    alone = fit_temperature(images.logits, images.truth)
     assert (second / first) ** (point.temperature / alone) == pytest.approx(4)
 
 
@@ -109,7 +109,7 @@ def test_shifts_change_what_is_said_and_not_what_is_decided(
     shares = np.array([0.5, 0.3, 0.2])
     point = choose_operating_point(greedy, class_shares=shares, rule=rule)
 
-    said = judge(greedy, point)
+    said = apply_operating_point(greedy, point)
     assert point.shifts[2] < min(point.shifts[:2]) - 1
     assert np.mean(said.probabilities[:, 2]) == pytest.approx(np.mean(fair.truth == 2), abs=0.02)
     alone = fit_temperature(greedy.logits, greedy.truth)
@@ -131,7 +131,9 @@ def test_a_network_too_sure_of_itself_is_cooled(
     )
 
 
-def test_films_without_a_class_choose_nothing(draw_predictions: Callable[..., Predictions]) -> None:
+def test_images_without_a_class_choose_nothing(
+    draw_predictions: Callable[..., Predictions],
+) -> None:
     predictions = draw_predictions(60)
     half = np.where(np.arange(60) < 30, predictions.truth, -1)
     assert choose_operating_point(
@@ -139,11 +141,11 @@ def test_films_without_a_class_choose_nothing(draw_predictions: Callable[..., Pr
     ) == choose_operating_point(predictions.select(np.arange(60) < 30), class_shares=_EVEN)
 
 
-@pytest.mark.parametrize("films", [0, 1, 2])
-def test_hardly_any_validation_films_leave_the_plain_rule(
-    draw_predictions: Callable[..., Predictions], films: int
+@pytest.mark.parametrize("images", [0, 1, 2])
+def test_hardly_any_validation_images_leave_the_plain_rule(
+    draw_predictions: Callable[..., Predictions], images: int
 ) -> None:
-    few = draw_predictions(6).select(np.arange(6) < films)
+    few = draw_predictions(6).select(np.arange(6) < images)
     point = choose_operating_point(few, class_shares=_EVEN)
     assert point.rule == "argmax"
     assert _undo(point) == pytest.approx((1.0, 1.0, 1.0))
@@ -162,9 +164,9 @@ def test_the_rule_is_scored_on_patients_that_did_not_fit_it() -> None:
     on_itself, scored = [], []
     for seed in range(60):
         chances = np.random.default_rng(seed).uniform(0.05, 0.95, size=12)
-        films = _build_two_class_films(chances.tolist(), [0, 1] * 6)
-        point = choose_operating_point(films, class_shares=np.array([0.5, 0.5]), rule="youden")
-        on_itself.append(np.mean(judge(films, point).predicted == films.truth))
+        images = _build_two_class_images(chances.tolist(), [0, 1] * 6)
+        point = choose_operating_point(images, class_shares=np.array([0.5, 0.5]), rule="youden")
+        on_itself.append(np.mean(apply_operating_point(images, point).predicted == images.truth))
         scored.append(point.scores["youden"])
     assert np.mean(on_itself) > 0.58
     assert np.mean(scored) < 0.55
@@ -175,13 +177,13 @@ def test_images_of_one_patient_neither_fit_the_rule_nor_score_it_together() -> N
     once, thrice = [], []
     for seed in range(8):
         chances = np.random.default_rng(seed).uniform(0.05, 0.95, size=12)
-        single = _build_two_class_films(chances.tolist(), [0, 1] * 6)
+        single = _build_two_class_images(chances.tolist(), [0, 1] * 6)
         copies = replace(
-            _build_two_class_films(np.repeat(chances, 3).tolist(), ([0] * 3 + [1] * 3) * 6),
+            _build_two_class_images(np.repeat(chances, 3).tolist(), ([0] * 3 + [1] * 3) * 6),
             group_ids=tuple(np.repeat(single.group_ids, 3).tolist()),
         )
-        for films, scored in ((single, once), (copies, thrice)):
-            point = choose_operating_point(films, class_shares=np.array([0.5, 0.5]), rule="youden")
+        for images, scored in ((single, once), (copies, thrice)):
+            point = choose_operating_point(images, class_shares=np.array([0.5, 0.5]), rule="youden")
             scored.append(point.scores["youden"])
     assert thrice == pytest.approx(once)
 
@@ -192,7 +194,7 @@ def test_the_rule_of_unequal_patients_is_scored_on_other_patients(
     """Images that know nothing of the class, but their patient: only a leak can score above ⅓."""
     scores = []
     for seed in range(10):
-        films = draw_unkind_predictions(40, skill=0.0, seed=seed)
-        point = choose_operating_point(films, class_shares=_EVEN, rule="youden")
+        images = draw_unkind_predictions(40, skill=0.0, seed=seed)
+        point = choose_operating_point(images, class_shares=_EVEN, rule="youden")
         scores.append(point.scores["youden"])
     assert np.mean(scores) < 0.37

@@ -35,14 +35,24 @@ def test_every_number_stands_with_its_interval_and_the_disclaimer_is_there(
 
 def test_the_record_is_frozen(evaluation: Evaluation) -> None:
     with pytest.raises(ValidationError, match="frozen"):
-        evaluation.films = 1
+        evaluation.images = 1
 
 
-@pytest.mark.parametrize("content", ["", "{}", "[]", '{"format": 1}'])
-def test_a_file_of_another_version_is_refused(tmp_path: Path, content: str) -> None:
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "is damaged: it is not valid JSON"),
+        ("{}", r"was written by another version \(format None; this one reads 3\)"),
+        ("[]", "was written by another version"),
+        ('{"format": 1}', r"was written by another version \(format 1; this one reads 3\)"),
+        ('{"format": 2}', r"was written by another version \(format 2; this one reads 3\)"),
+        ('{"format": 3}', "cannot be read by this version"),
+    ],
+)
+def test_a_file_of_another_version_is_refused(tmp_path: Path, content: str, message: str) -> None:
     path = tmp_path / "metrics.json"
     path.write_text(content)
-    with pytest.raises(RunFolderError, match="cannot be read as the metrics of this version"):
+    with pytest.raises(RunFolderError, match=message):
         read_evaluation(path)
 
 

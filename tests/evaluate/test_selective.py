@@ -11,19 +11,22 @@ import pytest
 
 from cxresnet.core.config import EvaluateConfig
 from cxresnet.core.errors import RunFolderError
-from cxresnet.evaluate.operating_point import build_plain_operating_point, judge
-from cxresnet.evaluate.scores import estimate
 from cxresnet.evaluate.selective import (
     SelectiveResult,
     evaluate_selectively,
-    name_set,
     read_selective,
     write_selective,
 )
+from cxresnet.evaluate.topic import estimate
 from cxresnet.metrics.classification import build_share
 from cxresnet.metrics.conformal import build_prediction_sets
 from cxresnet.metrics.estimate import Estimate
 from cxresnet.predict import Predictions
+from cxresnet.predict.decision import (
+    apply_operating_point,
+    build_plain_operating_point,
+    decide_from_set,
+)
 
 Draw = Callable[..., Predictions]
 
@@ -33,8 +36,8 @@ def _evaluate(
 ) -> SelectiveResult:
     plain = build_plain_operating_point(3)
     return evaluate_selectively(
-        judge(validation, plain),
-        judge(test, plain),
+        apply_operating_point(validation, plain),
+        apply_operating_point(test, plain),
         validation_group_ids=validation.group_ids,
         group_ids=test.group_ids,
         config=config,
@@ -49,21 +52,21 @@ def test_every_share_is_what_counting_the_sets_gives(
     found = _evaluate(validation, test, config)
     sets = build_prediction_sets(test.probabilities, found.thresholds)
     size = sets.sum(axis=1)
-    assert found.answered.value == pytest.approx((size == 1).mean())
+    assert found.decided.value == pytest.approx((size == 1).mean())
     assert found.empty.value == pytest.approx((size == 0).mean())
     assert found.several.value == pytest.approx((size > 1).mean())
-    answers = [name_set(row, found.class_names) for row in sets]
+    answers = [decide_from_set(row, found.class_names) for row in sets]
     truth = [found.class_names[label] for label in test.truth]
     given = [(said, true) for said, true in zip(answers, truth, strict=True) if said in truth]
-    assert found.accuracy_answered.n == len(given)
+    assert found.selective_accuracy.n == len(given)
     right = np.mean([said == true for said, true in given])
-    assert found.accuracy_answered.value == pytest.approx(right)
+    assert found.selective_accuracy.value == pytest.approx(right)
     for index, one in enumerate(found.classes):
         own = test.truth == index
-        assert one.covered.value == pytest.approx(sets[own, index].mean())
+        assert one.empirical_coverage.value == pytest.approx(sets[own, index].mean())
         own = validation.truth == index
-        assert one.fitted_on == own.sum()
-        assert one.fitted_patients == own.sum() / 2
+        assert one.calibration_images == own.sum()
+        assert one.calibration_patients == own.sum() / 2
     assert found.curve[-1].coverage == 1.0
     assert found.curve[-1].risk == pytest.approx(1 - found.accuracy.value)
 
@@ -85,12 +88,15 @@ def test_patients_are_drawn_whole_and_within_their_class(
     assert found.accuracy != compute(test.group_ids, None)
     assert found.accuracy != compute(test.image_ids, test.truth)
     # Ninety patients, two of whom share a copy.
-    assert found.accuracy.groups == found.answered.groups == found.aurc.groups == 89
+    assert found.accuracy.groups == found.decided.groups == found.aurc.groups == 89
     assert found.accuracy.n == len(test)
     groups = np.array(validation.group_ids)
     for index, one in enumerate(found.classes):
         own = validation.truth == index
-        assert (one.fitted_on, one.fitted_patients) == (own.sum(), len(set(groups[own])))
+        assert (one.calibration_images, one.calibration_patients) == (
+            own.sum(),
+            len(set(groups[own])),
+        )
 
 
 def test_few_patients_of_many_images_promise_no_more_than_their_number(
@@ -98,9 +104,9 @@ def test_few_patients_of_many_images_promise_no_more_than_their_number(
 ) -> None:
     validation = draw_unkind_predictions(200)
     one = _evaluate(validation, validation, config).classes[0]
-    assert one.fitted_patients < one.fitted_on / 2
+    assert one.calibration_patients < one.calibration_images / 2
     low, high = one.compute_expected(0.9)
-    alone = one.model_copy(update={"fitted_patients": one.fitted_on})
+    alone = one.model_copy(update={"calibration_patients": one.calibration_images})
     assert high - low > 1.4 * np.diff(alone.compute_expected(0.9))
 
 
@@ -108,18 +114,18 @@ def test_the_surest_decision_is_answered_first_also_where_classes_are_weighted(
     draw_unkind_predictions: Draw, config: EvaluateConfig
 ) -> None:
     """What counts is how probable the class decided for is, not the most probable class."""
-    films = draw_unkind_predictions()
+    images = draw_unkind_predictions()
     point = build_plain_operating_point(3).model_copy(update={"weights": (0.2, 1.0, 5.0)})
-    judged = judge(films, point)
+    judged = apply_operating_point(images, point)
     found = evaluate_selectively(
         judged,
         judged,
-        validation_group_ids=films.group_ids,
-        group_ids=films.group_ids,
+        validation_group_ids=images.group_ids,
+        group_ids=images.group_ids,
         config=config,
         name="test",
     )
-    decided = judged.probabilities[np.arange(len(films)), judged.predicted]
+    decided = judged.probabilities[np.arange(len(images)), judged.predicted]
     assert found.curve[-1].confidence == pytest.approx(decided.min())
     assert found.curve[-1].confidence < 1 / 3
 
@@ -128,7 +134,7 @@ def test_answers_are_right_more_often_where_the_network_may_stay_silent(
     draw_predictions: Draw, config: EvaluateConfig
 ) -> None:
     found = _evaluate(draw_predictions(900, seed=1), draw_predictions(900, seed=2), config)
-    assert found.accuracy_answered.low > found.accuracy.value
+    assert found.selective_accuracy.low > found.accuracy.value
     assert found.aurc.value < 1 - found.accuracy.value
 
 
@@ -140,33 +146,33 @@ def test_each_class_is_covered_within_three_points_over_repeated_splits(
         table = draw_predictions(1800, per_patient=1, seed=seed)
         first = np.arange(1800) < 900
         found = _evaluate(table.select(first), table.select(~first), config)
-        covered.append([one.covered.value for one in found.classes])
+        covered.append([one.empirical_coverage.value for one in found.classes])
     mean = np.mean(covered, axis=0)
     assert np.abs(mean - config.coverage).max() < 0.03
 
 
-def test_a_class_without_validation_films_is_in_every_set_and_it_is_said(
+def test_a_class_without_validation_images_is_in_every_set_and_it_is_said(
     draw_predictions: Draw, config: EvaluateConfig
 ) -> None:
     validation = draw_predictions(300, seed=1)
     found = _evaluate(validation.select(validation.truth != 2), draw_predictions(), config)
     assert found.classes[2].threshold == 0.0
-    assert found.classes[2].covered.value == 1.0
-    assert any("Too few validation films of covid-19 (0)" in note for note in found.notes)
+    assert found.classes[2].empirical_coverage.value == 1.0
+    assert any("Too few validation images of covid-19 (0)" in note for note in found.notes)
 
 
 def test_a_promise_that_was_surely_broken_is_named_and_a_kept_one_is_not(
     draw_predictions: Draw, config: EvaluateConfig
 ) -> None:
-    """Films of the last class look in the test as no validation film of it did."""
+    """Images of the last class look in the test as no validation image of it did."""
     validation, test = draw_predictions(600, seed=1), draw_predictions(240, seed=3)
     moved = test.logits.copy()
     moved[test.truth == 2, 2] -= 4
     found = _evaluate(validation, replace(test, logits=moved), config)
-    (note,) = [note for note in found.notes if "not kept" in note]
-    assert note.startswith("Promised 0.900, not kept for covid-19 (0.")
+    (note,) = [note for note in found.notes if "not reached" in note]
+    assert note.startswith("Target coverage 0.90 not reached for covid-19: 0.")
     assert "normal" not in note
-    assert "n = 80; one fit on 200 films gives 0.8" in note
+    assert "n = 80), where a fit on 200 images gives 0.8" in note
     assert len(_evaluate(validation, test, config).notes) == 1
 
 

@@ -8,17 +8,23 @@ import pandas as pd
 import pytest
 
 from cxresnet.core.config import EvaluateConfig
-from cxresnet.evaluate.operating_point import build_plain_operating_point, judge
-from cxresnet.evaluate.record import Slice, WorstSlice
-from cxresnet.evaluate.slices import build_slices, find_age_band, find_size_band, find_worst_slice
+from cxresnet.evaluate.slices import (
+    Slice,
+    WorstSlice,
+    build_slices,
+    find_age_band,
+    find_size_band,
+    find_worst_slice,
+)
 from cxresnet.predict import Predictions
+from cxresnet.predict.decision import apply_operating_point, build_plain_operating_point
 
 
 def _build(
     predictions: Predictions, config: EvaluateConfig, **columns: list[str]
 ) -> dict[tuple[str, str], Slice]:
     slices = build_slices(
-        judge(predictions, build_plain_operating_point(3)),
+        apply_operating_point(predictions, build_plain_operating_point(3)),
         _describe(predictions, **columns),
         group_ids=predictions.group_ids,
         config=config,
@@ -35,10 +41,12 @@ def _describe(predictions: Predictions, **columns: list[str]) -> pd.DataFrame:
 def _find_worst(
     predictions: Predictions, config: EvaluateConfig, **columns: list[str]
 ) -> WorstSlice | None:
-    judged = judge(predictions, build_plain_operating_point(3))
+    evaluated = apply_operating_point(predictions, build_plain_operating_point(3))
     facts = _describe(predictions, **columns)
-    slices = build_slices(judged, facts, group_ids=predictions.group_ids, config=config)
-    return find_worst_slice(slices, judged, facts, group_ids=predictions.group_ids, config=config)
+    slices = build_slices(evaluated, facts, group_ids=predictions.group_ids, config=config)
+    return find_worst_slice(
+        slices, evaluated, facts, group_ids=predictions.group_ids, config=config
+    )
 
 
 @pytest.mark.parametrize(
@@ -64,7 +72,7 @@ def test_every_age_has_its_band(age: str, band: str) -> None:
     assert find_age_band(age) == band
 
 
-def test_a_slice_is_what_judging_its_films_alone_gives(
+def test_a_slice_is_what_judging_its_images_alone_gives(
     draw_predictions: Callable[..., Predictions], config: EvaluateConfig
 ) -> None:
     predictions = draw_predictions()
@@ -73,10 +81,24 @@ def test_a_slice_is_what_judging_its_films_alone_gives(
     north = np.array(predictions.sources) == "north"
     right = predictions.logits.argmax(axis=1) == predictions.truth
     found = slices["source", "north"]
-    assert found.films == north.sum()
-    assert found.patients == found.films / 2
+    assert found.images == north.sum()
+    assert found.patients == found.images / 2
     assert found.headline.accuracy.value == pytest.approx(right[north].mean())
-    assert found.headline.accuracy.n == found.films
+    assert found.headline.accuracy.n == found.images
+
+
+def test_patients_of_many_images_are_counted_once_in_a_slice_and_against_the_others(
+    draw_unkind_predictions: Callable[..., Predictions], config: EvaluateConfig
+) -> None:
+    predictions = draw_unkind_predictions()
+    groups, sources = np.array(predictions.group_ids), np.array(predictions.sources)
+    for (_, source), one in _build(predictions, config).items():
+        own = sources == source
+        assert one.images == one.headline.accuracy.n == own.sum()
+        assert one.patients == one.headline.accuracy.groups == len(set(groups[own]))
+    worst = _find_worst(predictions, config)
+    assert worst.score.generalisation_gap.n == len(predictions)
+    assert worst.score.generalisation_gap.groups == len(set(groups))
 
 
 def test_a_factor_with_one_value_is_no_slice(
@@ -85,7 +107,7 @@ def test_a_factor_with_one_value_is_no_slice(
     assert _build(draw_predictions(sources=("north",)), config, view=["PA"] * 120) == {}
 
 
-def test_films_of_unknown_sex_are_a_slice_of_their_own(
+def test_images_of_unknown_sex_are_a_slice_of_their_own(
     draw_predictions: Callable[..., Predictions], config: EvaluateConfig
 ) -> None:
     slices = _build(draw_predictions(), config, sex=["F", "M", ""] * 40)
@@ -101,7 +123,7 @@ def test_classes_that_a_slice_lacks_are_left_out_of_its_means(
     lateral = slices["view", "lateral"].headline
     assert lateral.balanced_accuracy.value == lateral.accuracy.value
     assert lateral.macro_auroc.value is None
-    assert lateral.macro_auroc.reason == "No film shows anything but covid-19."
+    assert lateral.macro_auroc.reason == "No image shows anything but covid-19."
     assert slices["view", "PA"].headline.macro_auroc.value is not None
 
 
@@ -141,12 +163,12 @@ def test_a_small_slice_says_too_few_instead_of_a_number(
     draw_predictions: Callable[..., Predictions], config: EvaluateConfig
 ) -> None:
     predictions = draw_predictions()
-    # Two films a patient: 9 patients are lateral, 51 are PA.
+    # Two images a patient: 9 patients are lateral, 51 are PA.
     slices = _build(predictions, config, view=["lateral"] * 18 + ["PA"] * 102)
     assert slices["view", "lateral"].headline is None
     assert slices["view", "lateral"].reason == "Too few: 9 patients, fewer than 10."
     assert slices["view", "PA"].headline is not None
-    enough = config.model_copy(update={"slice_patients": 9})
+    enough = config.model_copy(update={"min_slice_patients": 9})
     slices = _build(predictions, enough, view=["lateral"] * 18 + ["PA"] * 102)
     assert slices["view", "lateral"].headline is not None
 
@@ -166,10 +188,12 @@ def test_a_planted_weak_source_is_named_with_the_interval_of_its_difference(
     worst = _find_worst(_draw_with_a_weak_site(draw_predictions, weak=True), config)
     assert worst is not None
     assert (worst.factor, worst.value, worst.compared) == ("source", "west", 3)
-    gap = worst.score.gap
-    assert gap.low > 0.1
-    assert gap.value == pytest.approx(worst.score.internal.value - worst.score.external.value)
-    assert "More than chance" in worst.sentence
+    generalisation_gap = worst.score.generalisation_gap
+    assert generalisation_gap.low > 0.1
+    assert generalisation_gap.value == pytest.approx(
+        worst.score.internal.value - worst.score.external.value
+    )
+    assert "more than chance" in worst.sentence
 
 
 def test_the_lowest_of_equal_sources_is_not_called_worse(
@@ -177,7 +201,7 @@ def test_the_lowest_of_equal_sources_is_not_called_worse(
 ) -> None:
     worst = _find_worst(_draw_with_a_weak_site(draw_predictions, weak=False), config)
     assert worst is not None
-    assert worst.score.gap.low < 0
+    assert worst.score.generalisation_gap.low < 0
     assert "may be chance" in worst.sentence
 
 

@@ -1,4 +1,4 @@
-"""A map is computed once; another network, film, class or choice is another map."""
+"""A map is computed once; another network, image, class or choice is another map."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from cxresnet.core.config import ExplainConfig
-from cxresnet.explain.cache import KnownMap, MapCache, open_map_cache
-from cxresnet.explain.maps import explain_films
-from cxresnet.explain.methods import build_methods
+from cxresnet.explain.attribution import explain_images
+from cxresnet.explain.cache import CachedMap, MapCache, open_map_cache
+from cxresnet.explain.methods.method import build_methods
+from cxresnet.predict import CalibratedNetwork
 
 METHODS = build_methods(
-    ["occlusion", "grad_cam"], ExplainConfig(occlusion_covers=("mean", "noise")), side_px=32
+    ["occlusion", "grad_cam"], ExplainConfig(occlusion_baselines=("mean", "noise")), side_px=32
 )
 VERSIONS = {"cxresnet": "1"}
 
@@ -30,8 +31,8 @@ class Counting(nn.Module):
         self.eval()
 
     @property
-    def explained_layer(self) -> nn.Module:
-        return self.network.explained_layer
+    def target_layer(self) -> nn.Module:
+        return self.network.target_layer
 
     def forward(self, images: Tensor) -> Tensor:
         self.calls += 1
@@ -39,7 +40,7 @@ class Counting(nn.Module):
 
 
 def _explain(network: nn.Module, images: Tensor, cache: MapCache, *, target: int = 1) -> object:
-    return explain_films(
+    return explain_images(
         network,
         images[:2],
         methods=METHODS,
@@ -61,11 +62,13 @@ def test_the_second_time_nobody_is_asked_and_the_maps_are_the_same(
     assert counting.calls == asked
     for name in ("occlusion", "grad_cam"):
         np.testing.assert_array_equal(first.maps[name], second.maps[name])
-    np.testing.assert_array_equal(first.spreads["occlusion"], second.spreads["occlusion"])
-    assert set(second.spreads) == {"occlusion"}
+    np.testing.assert_array_equal(
+        first.baseline_ranges["occlusion"], second.baseline_ranges["occlusion"]
+    )
+    assert set(second.baseline_ranges) == {"occlusion"}
 
 
-def test_another_class_or_film_is_asked_anew(
+def test_another_class_or_image_is_asked_anew(
     tiny_network: nn.Module, images: Tensor, tmp_path: Path
 ) -> None:
     counting = Counting(tiny_network).eval()
@@ -81,8 +84,8 @@ def test_another_choice_of_a_method_is_another_map(
     tiny_network: nn.Module, images: Tensor, tmp_path: Path
 ) -> None:
     cache = open_map_cache(tmp_path, tiny_network, versions=VERSIONS)
-    known = KnownMap(np.ones((2, 2), np.float32), spread=None)
-    cache.keep(METHODS[0], [images], known)
+    known = CachedMap(np.ones((2, 2), np.float32), baseline_range=None)
+    cache.store(METHODS[0], [images], known)
     other = build_methods(["occlusion"], ExplainConfig(occlusion_stride_share=0.1), side_px=32)[0]
     assert cache.find(METHODS[0], [images]) is not None
     assert cache.find(other, [images]) is None
@@ -92,7 +95,7 @@ def test_maps_of_another_network_are_taken_away(
     tiny_network: nn.Module, images: Tensor, tmp_path: Path
 ) -> None:
     before = open_map_cache(tmp_path, tiny_network, versions=VERSIONS)
-    before.keep(METHODS[0], [images], KnownMap(np.ones((2, 2), np.float32), spread=None))
+    before.store(METHODS[0], [images], CachedMap(np.ones((2, 2), np.float32), baseline_range=None))
     (tmp_path / "notes.txt").write_text("not ours")
     with torch.no_grad():
         tiny_network.head.bias += 1e-6
@@ -106,7 +109,7 @@ def test_a_torn_entry_is_as_good_as_none(
     tiny_network: nn.Module, images: Tensor, tmp_path: Path, kept_share: float
 ) -> None:
     cache = open_map_cache(tmp_path, tiny_network, versions=VERSIONS)
-    cache.keep(METHODS[0], [images], KnownMap(np.ones((2, 2), np.float32), spread=None))
+    cache.store(METHODS[0], [images], CachedMap(np.ones((2, 2), np.float32), baseline_range=None))
     (entry,) = tmp_path.iterdir()
     content = entry.read_bytes()
     entry.write_bytes(content[: int(len(content) * kept_share)])
@@ -117,10 +120,10 @@ def test_stopped_half_way_what_is_finished_stands_and_nothing_half_done(
     tiny_network: nn.Module, images: Tensor, tmp_path: Path
 ) -> None:
     class Stops(Counting):
-        def forward(self, films: Tensor) -> Tensor:
+        def forward(self, inputs: Tensor) -> Tensor:
             if self.calls == limit:
                 raise KeyboardInterrupt
-            return super().forward(films)
+            return super().forward(inputs)
 
     limit = -1
     whole = Stops(tiny_network).eval()
@@ -131,5 +134,24 @@ def test_stopped_half_way_what_is_finished_stands_and_nothing_half_done(
     with pytest.raises(KeyboardInterrupt):
         _explain(stopped, images, cache)
     entries = sorted(path.name for path in (tmp_path / "stopped").iterdir())
-    assert len(entries) == 3  # both maps of the first film, and one of the second
+    assert len(entries) == 3  # both maps of the first image, and one of the second
     assert all(name.endswith(".npz") and not name.startswith(".") for name in entries)
+
+
+def test_versions_temperature_and_shifts_are_part_of_the_network(
+    tiny_network: nn.Module, tmp_path: Path
+) -> None:
+    networks = [
+        (CalibratedNetwork(tiny_network, temperature=temperature, shifts=shifts), versions)
+        for temperature, shifts, versions in (
+            (1.0, (0.0, 0.0, 0.0), VERSIONS),
+            (1.5, (0.0, 0.0, 0.0), VERSIONS),
+            (1.0, (0.0, 0.1, 0.0), VERSIONS),
+            (1.0, (0.0, 0.0, 0.0), {"cxresnet": "2"}),
+        )
+    ]
+    hashes = {
+        open_map_cache(tmp_path, network.eval(), versions=versions).network_hash
+        for network, versions in networks
+    }
+    assert len(hashes) == 4

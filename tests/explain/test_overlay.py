@@ -1,4 +1,4 @@
-"""A colour means the same in two pictures, and the film stays visible."""
+"""A colour means the same in two pictures, and the image stays visible."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from cxresnet.explain.overlay import (
     compute_scale_limit,
     draw_colour_bar,
     draw_overlay,
+    draw_watermark,
     find_outline,
 )
 
@@ -34,32 +35,32 @@ def test_the_limit_is_the_least_round_number_that_nothing_exceeds(
     assert compute_scale_limit(np.array([0.0, largest], np.float32)) == limit
 
 
-def test_where_nothing_argues_the_film_is_as_it_was() -> None:
-    film = np.arange(256, dtype=np.uint8).reshape(16, 16)
-    found = draw_overlay(film, np.zeros((16, 16), np.float32), scale_limit=0.1)
-    np.testing.assert_array_equal(found, np.repeat(film[..., None], 3, axis=2))
+def test_where_nothing_argues_the_image_is_as_it_was() -> None:
+    image = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    found = draw_overlay(image, np.zeros((16, 16), np.float32), scale_limit=0.1)
+    np.testing.assert_array_equal(found, np.repeat(image[..., None], 3, axis=2))
 
 
-def test_by_hand_full_scale_covers_four_fifths_of_the_film() -> None:
-    film = np.full((1, 2), 100, np.uint8)
-    found = draw_overlay(film, np.array([[0.1, -0.1]], np.float32), scale_limit=0.1)
+def test_by_hand_full_scale_covers_four_fifths_of_the_image() -> None:
+    image = np.full((1, 2), 100, np.uint8)
+    found = draw_overlay(image, np.array([[0.1, -0.1]], np.float32), scale_limit=0.1)
     for pixel, colour in zip(found[0], (FOR_RGB, AGAINST_RGB), strict=True):
         np.testing.assert_array_equal(pixel, [round(20 + 0.8 * part) for part in colour])
 
 
-def test_the_same_change_has_the_same_colour_whatever_else_is_on_the_film() -> None:
-    film = np.full((8, 8), 90, np.uint8)
+def test_the_same_change_has_the_same_colour_whatever_else_is_on_the_image() -> None:
+    image = np.full((8, 8), 90, np.uint8)
     quiet, loud = np.zeros((2, 8, 8), np.float32)
     quiet[2, 2] = loud[2, 2] = 0.05
     loud[5:, 5:] = 0.2
-    first = draw_overlay(film, quiet, scale_limit=0.2)
-    second = draw_overlay(film, loud, scale_limit=0.2)
+    first = draw_overlay(image, quiet, scale_limit=0.2)
+    second = draw_overlay(image, loud, scale_limit=0.2)
     np.testing.assert_array_equal(first[2, 2], second[2, 2])
 
 
 def test_half_the_change_has_half_the_colour() -> None:
-    film = np.zeros((1, 2), np.uint8)
-    found = draw_overlay(film, np.array([[0.2, 0.1]], np.float32), scale_limit=0.2)
+    image = np.zeros((1, 2), np.uint8)
+    found = draw_overlay(image, np.array([[0.2, 0.1]], np.float32), scale_limit=0.2)
     np.testing.assert_allclose(found[0, 1], found[0, 0] / 2, atol=1)
 
 
@@ -80,7 +81,7 @@ def test_by_hand_the_outline_is_the_rim_of_the_mask() -> None:
     np.testing.assert_array_equal(find_outline(mask), expected)
 
 
-def test_the_edge_of_the_film_is_no_rim() -> None:
+def test_the_edge_of_the_image_is_no_rim() -> None:
     assert not find_outline(np.full((4, 4), 255, np.uint8)).any()
 
 
@@ -99,10 +100,33 @@ def test_a_few_wild_pixels_do_not_stretch_an_own_scale() -> None:
 
 
 def test_by_hand_a_drawn_map_is_the_sum_over_the_square_around_each_pixel() -> None:
-    film = np.zeros((1, 5, 5), np.float32)
-    film[0, 2, 2], film[0, 0, 0] = 2.0, -1.0
-    drawn = compute_drawn_map(film, patch_px=3)
+    image = np.zeros((1, 5, 5), np.float32)
+    image[0, 2, 2], image[0, 0, 0] = 2.0, -1.0
+    drawn = compute_drawn_map(image, patch_px=3)
     assert drawn[0, 1, 1] == pytest.approx(1.0)
     assert drawn[0, 2, 2] == pytest.approx(2.0)
     assert drawn[0, 4, 4] == 0
-    assert compute_drawn_map(film, patch_px=None) is film
+    assert compute_drawn_map(image, patch_px=None) is image
+
+
+# The words stand across the picture, on dark and on bright, large and small.
+
+
+@pytest.mark.parametrize("grey", [0, 128, 255])
+def test_the_words_can_be_seen_on_every_grey(grey: int) -> None:
+    picture = np.full((192, 192, 3), grey, np.uint8)
+    marked = draw_watermark(picture)
+    assert marked.shape == picture.shape
+    assert (np.abs(marked.astype(int) - grey).max(axis=2) > 100).mean() > 0.01
+    assert (picture == grey).all()
+
+
+def test_no_quarter_of_the_picture_is_without_words() -> None:
+    marked = draw_watermark(np.full((200, 200, 3), 110, np.uint8))
+    changed = (marked != 110).any(axis=2)
+    quarters = changed.reshape(2, 100, 2, 100).mean(axis=(1, 3))
+    assert (quarters > 0.02).all()
+
+
+def test_a_small_picture_is_enlarged_so_that_the_words_can_be_read() -> None:
+    assert draw_watermark(np.zeros((64, 64, 3), np.uint8), min_side_px=192).shape == (192, 192, 3)

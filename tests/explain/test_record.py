@@ -12,7 +12,7 @@ import pytest
 from cxresnet.core.errors import RunFolderError
 from cxresnet.explain.record import (
     Attributions,
-    ExplainedFilm,
+    ExplainedImage,
     ExplanationIndex,
     MethodRecord,
     read_attributions,
@@ -21,7 +21,7 @@ from cxresnet.explain.record import (
 
 
 def build_attributions(count: int = 2) -> Attributions:
-    film = ExplainedFilm(
+    image = ExplainedImage(
         image_id="a/<b>.png",
         patient_id="",
         source="here",
@@ -30,19 +30,19 @@ def build_attributions(count: int = 2) -> Attributions:
         probability=0.75,
         explained_class="covid-19",
         explained_probability=0.75,
-        why="most confident wrong",
+        selection_reason="most confident incorrect",
         lung_area_share=0.4,
         lung_shares={"occlusion": 0.6},
     )
     index = ExplanationIndex(
         scale_limit=0.2,
         class_names=("normal", "covid-19"),
-        methods=(MethodRecord(name="occlusion", title="Occlusion", reading="It says so."),),
-        films=(film,) * count,
+        methods=(MethodRecord(name="occlusion", title="Occlusion", interpretation="It says so."),),
+        images=(image,) * count,
     )
     return Attributions(
         index=index,
-        films=np.arange(count * 64, dtype=np.uint8).reshape(count, 8, 8),
+        images=np.arange(count * 64, dtype=np.uint8).reshape(count, 8, 8),
         lung_masks=np.zeros((count, 8, 8), np.uint8),
         maps={"occlusion": np.linspace(-1, 1, count * 64, dtype=np.float32).reshape(count, 8, 8)},
     )
@@ -53,18 +53,18 @@ def test_what_is_written_is_what_is_read(tmp_path: Path) -> None:
     write_attributions(tmp_path, written)
     read = read_attributions(tmp_path)
     assert read.index == written.index
-    np.testing.assert_array_equal(read.films, written.films)
+    np.testing.assert_array_equal(read.images, written.images)
     np.testing.assert_array_equal(read.lung_masks, written.lung_masks)
     np.testing.assert_array_equal(read.maps["occlusion"], written.maps["occlusion"])
 
 
 def test_what_comes_apart_is_written_too(tmp_path: Path) -> None:
     written = build_attributions()
-    spreads = {"occlusion": np.full(written.films.shape, 0.1, np.float32)}
-    write_attributions(tmp_path, dataclasses.replace(written, spreads=spreads))
+    baseline_ranges = {"occlusion": np.full(written.images.shape, 0.1, np.float32)}
+    write_attributions(tmp_path, dataclasses.replace(written, baseline_ranges=baseline_ranges))
     read = read_attributions(tmp_path)
-    assert set(read.spreads) == {"occlusion"}
-    np.testing.assert_array_equal(read.spreads["occlusion"], spreads["occlusion"])
+    assert set(read.baseline_ranges) == {"occlusion"}
+    np.testing.assert_array_equal(read.baseline_ranges["occlusion"], baseline_ranges["occlusion"])
 
 
 def test_the_index_says_what_it_must_not_be_used_for(tmp_path: Path) -> None:
@@ -75,7 +75,7 @@ def test_the_index_says_what_it_must_not_be_used_for(tmp_path: Path) -> None:
 
 
 def test_where_there_is_nothing_the_way_out_is_named(tmp_path: Path) -> None:
-    with pytest.raises(RunFolderError, match="Make one with 'cxresnet explain RUN'"):
+    with pytest.raises(RunFolderError, match="Make it with 'cxresnet explain RUN'"):
         read_attributions(tmp_path)
 
 
@@ -84,7 +84,15 @@ def test_a_torn_file_is_refused(tmp_path: Path, name: str) -> None:
     write_attributions(tmp_path, build_attributions())
     content = (tmp_path / name).read_bytes()
     (tmp_path / name).write_bytes(content[: len(content) // 2])
-    with pytest.raises(RunFolderError, match="Make it again"):
+    with pytest.raises(RunFolderError, match=r"Make (it|them again) with 'cxresnet explain RUN'"):
+        read_attributions(tmp_path)
+
+
+def test_an_index_of_an_earlier_version_is_refused(tmp_path: Path) -> None:
+    write_attributions(tmp_path, build_attributions())
+    index = json.loads((tmp_path / "index.json").read_text())
+    (tmp_path / "index.json").write_text(json.dumps(index | {"format": 2}))
+    with pytest.raises(RunFolderError, match=r"another version .format 2; this one reads 3"):
         read_attributions(tmp_path)
 
 
@@ -100,6 +108,6 @@ def test_an_index_of_other_maps_is_refused(tmp_path: Path) -> None:
 def test_maps_that_hold_python_objects_are_refused_unread(tmp_path: Path) -> None:
     write_attributions(tmp_path, build_attributions())
     with (tmp_path / "attributions.npz").open("wb") as stream:
-        np.savez(stream, films=np.array([object()]), lung_masks=0, map_occlusion=0)
-    with pytest.raises(RunFolderError, match="Make it again"):
+        np.savez(stream, images=np.array([object()]), lung_masks=0, map_occlusion=0)
+    with pytest.raises(RunFolderError, match=r"Make (it|them again) with 'cxresnet explain RUN'"):
         read_attributions(tmp_path)

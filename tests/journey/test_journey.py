@@ -12,18 +12,19 @@ import pytest
 from cxresnet import DISCLAIMER
 from cxresnet.cli.app import run_command_line
 from cxresnet.core.run_folder import RunFolder
-from cxresnet.data.sources.phantom import parse_phantom_settings, write_phantom_folder
+from cxresnet.data.phantoms.plan import parse_phantom_settings
+from cxresnet.data.sources.phantom import write_phantom_folder
 from cxresnet.evaluate.record import read_evaluation
 
 SMOKE = str(Path(__file__).parents[2] / "configs" / "smoke.toml")
-SOURCE = "phantoms:films_per_class=60"
+SOURCE = "phantoms:images_per_class=60"
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
-    """One whole run on drawn films, that the tests below look at."""
+    """One whole run on drawn images, that the tests below look at."""
     path = tmp_path_factory.mktemp("journey") / "run"
     assert run_command_line(["run", SOURCE, "--out", str(path), "--config", SMOKE]) == 0
     return RunFolder(path)
@@ -47,9 +48,9 @@ def test_every_headline_number_has_its_interval_and_n(run: RunFolder) -> None:
     headline = evaluation.headline
     for estimate in (headline.accuracy, headline.balanced_accuracy, headline.macro_auroc):
         assert estimate.value is not None
-        assert estimate.n == evaluation.films
+        assert estimate.n == evaluation.images
         if estimate.low is None or estimate.high is None:
-            # A network that learned nothing in two epochs may say one class for every film.
+            # A network that learned nothing in two epochs may say one class for every image.
             assert estimate.reason
         else:
             assert estimate.low <= estimate.value <= estimate.high
@@ -78,7 +79,7 @@ def test_the_dataset_holds_and_tells_that_the_test_was_opened(
     assert run_command_line(["verify", str(run.path / "dataset")]) == 0
     shown = capsys.readouterr().out
     assert "no patient" in shown
-    assert "opened" in shown
+    assert "accessed 2 times" in shown
 
 
 def test_each_room_can_be_run_again_alone(run: RunFolder) -> None:
@@ -111,13 +112,13 @@ def test_a_finished_run_that_is_resumed_changes_nothing_and_ends_with_the_headli
     assert path == f"Wrote {run.report}"
 
 
-def test_a_folder_of_films_is_predicted_one_row_a_film_or_why_not(
+def test_a_folder_of_images_is_predicted_one_row_an_image_or_why_not(
     run: RunFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    settings = parse_phantom_settings("films_per_class=2,seed=9")
-    write_phantom_folder(settings, tmp_path / "films")
-    (tmp_path / "films" / "empty.png").write_bytes(b"")
-    words = ["predict", str(tmp_path / "films"), "--run", str(run.path), "--format", "json"]
+    settings = parse_phantom_settings("images_per_class=2,seed=9")
+    write_phantom_folder(settings, tmp_path / "images")
+    (tmp_path / "images" / "empty.png").write_bytes(b"")
+    words = ["predict", str(tmp_path / "images"), "--run", str(run.path), "--format", "json"]
     assert run_command_line(words) == 0
     rows = json.loads(capsys.readouterr().out)
     answered = [row for row in rows if not row["refused"]]
@@ -132,7 +133,7 @@ def test_a_folder_of_films_is_predicted_one_row_a_film_or_why_not(
 def test_predictions_can_be_read_as_csv(
     run: RunFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "note.png").write_text("not a film")
+    (tmp_path / "note.png").write_text("not an image")
     words = ["predict", str(tmp_path / "note.png"), "--run", str(run.path), "--format", "csv"]
     assert run_command_line(words) == 2, "nothing was answered"
     (row,) = csv.DictReader(io.StringIO(capsys.readouterr().out))
@@ -140,10 +141,10 @@ def test_predictions_can_be_read_as_csv(
     assert row["probability_normal"] == ""
 
 
-@pytest.mark.films
-def test_real_films_are_prepared_and_hold(films_root: Path, tmp_path: Path) -> None:
+@pytest.mark.images
+def test_real_images_are_prepared_and_hold(images_root: Path, tmp_path: Path) -> None:
     out = tmp_path / "dataset"
-    source = str(films_root / "kaggle317")
+    source = str(images_root / "kaggle317")
     assert run_command_line(["prepare", source, "--out", str(out), "--config", SMOKE]) == 0
     assert run_command_line(["verify", str(out)]) == 0
     findings = json.loads((out / "findings.json").read_text(encoding="utf-8"))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from cxresnet.metrics.classification import Judged
+from cxresnet.metrics.classification import ClassifiedImages
 
 # One patient a row: true class, hospital, and what each of its images was called.
 _PATIENTS = (
@@ -36,12 +36,12 @@ class UnevenTable:
     shows c    1  0  2    3 images of 2 patients
 
     Attributes:
-        judged: The images, with probability 0.6 for what they are called and 0.3 for the next.
+        evaluated: The images, with probability 0.6 for what they are called and 0.3 for the next.
         patients: Of each image, (images,).
         hospitals: Of each image, "east" or "west", (images,).
     """
 
-    judged: Judged
+    evaluated: ClassifiedImages
     patients: NDArray[np.str_]
     hospitals: NDArray[np.str_]
 
@@ -57,10 +57,10 @@ def uneven() -> UnevenTable:
     probabilities = np.full((len(rows), 3), 0.1)
     probabilities[np.arange(len(rows)), predicted] = 0.6
     probabilities[np.arange(len(rows)), (predicted + 1) % 3] = 0.3
-    judged = Judged(
+    evaluated = ClassifiedImages(
         class_names=("a", "b", "c"),
         truth=truth,
         predicted=predicted,
         probabilities=probabilities,
     )
-    return UnevenTable(judged=judged, patients=patients.astype(str), hospitals=hospitals)
+    return UnevenTable(evaluated=evaluated, patients=patients.astype(str), hospitals=hospitals)

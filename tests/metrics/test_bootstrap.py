@@ -9,15 +9,16 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from cxresnet.metrics import bootstrap
-from cxresnet.metrics.bootstrap import Estimate, compute_estimates
+from cxresnet.metrics.bootstrap import compute_estimates, estimate_mean
 from cxresnet.metrics.calibration import build_calibration_statistics
 from cxresnet.metrics.classification import (
-    Judged,
+    ClassifiedImages,
     build_class_statistics,
     build_headline_statistics,
     build_share,
 )
-from cxresnet.metrics.freedom import LEAST_FREEDOM
+from cxresnet.metrics.degrees_of_freedom import MIN_DEGREES_OF_FREEDOM
+from cxresnet.metrics.estimate import Estimate
 from cxresnet.metrics.statistic import Statistic, build_mean
 
 
@@ -40,34 +41,34 @@ def _estimate_share(
     )["x"]
 
 
-def _name_groups(films: int, per_group: int = 1) -> list[str]:
-    return [f"patient {index // per_group}" for index in range(films)]
+def _name_groups(images: int, per_group: int = 1) -> list[str]:
+    return [f"patient {index // per_group}" for index in range(images)]
 
 
-def _draw_films(patients: int, generator: np.random.Generator, *, ease: float) -> tuple:
-    """Draw patients of two classes, 1 to 6 films each, whose films are alike."""
+def _draw_images(patients: int, generator: np.random.Generator, *, ease: float) -> tuple:
+    """Draw patients of two classes, 1 to 6 images each, whose images are alike."""
     sizes = generator.integers(1, 7, size=patients)
     patient = np.repeat(np.arange(patients), sizes)
     shown = (generator.random(patients) < 0.4)[patient]
     likeness = generator.normal(0, 0.8, size=patients)[patient]
     score = np.where(shown, ease, -ease) + likeness + generator.normal(0, 0.6, size=len(patient))
     second = 1 / (1 + np.exp(-score))
-    judged = Judged(
+    evaluated = ClassifiedImages(
         class_names=("a", "b"),
         truth=shown.astype(np.int64),
         predicted=(score > 0).astype(np.int64),
         probabilities=np.stack([1 - second, second], axis=1),
     )
-    return judged, [str(index) for index in patient]
+    return evaluated, [str(index) for index in patient]
 
 
-def _build_all(judged: Judged) -> list[Statistic]:
-    return [*build_headline_statistics(judged), *build_class_statistics(judged, 1)]
+def _build_all(evaluated: ClassifiedImages) -> list[Statistic]:
+    return [*build_headline_statistics(evaluated), *build_class_statistics(evaluated, 1)]
 
 
 @pytest.mark.parametrize("patients", [8, 40])
-def test_the_interval_of_a_share_of_single_films_is_the_binomial_one(patients: int) -> None:
-    # Three of four right, every film of its own patient: error = sqrt(.75 · .25 / (n - 1)) on the
+def test_the_interval_of_a_share_of_single_images_is_the_binomial_one(patients: int) -> None:
+    # Three of four right, every image of its own patient: error = sqrt(.75 · .25 / (n - 1)) on the
     # plain scale, / (.75 · .25) on the logit scale; t with n - 1 degrees of freedom; odds 3.
     right = np.arange(patients) < 0.75 * patients
     found = _estimate_share(right, _name_groups(patients), resamples=50_000)
@@ -80,7 +81,7 @@ def test_the_interval_of_a_share_of_single_films_is_the_binomial_one(patients: i
     assert (found.n, found.groups) == (patients, patients)
 
 
-def test_copies_of_a_patients_film_do_not_narrow_the_interval() -> None:
+def test_copies_of_a_patients_image_do_not_narrow_the_interval() -> None:
     right = np.arange(40) < 30
     once = _estimate_share(right, _name_groups(40))
     ten_times = _estimate_share(np.repeat(right, 10), _name_groups(400, per_group=10))
@@ -169,7 +170,7 @@ def test_one_patient_who_decides_within_a_stratum_leaves_few_degrees_of_freedom(
         resamples=20_000,
     )
     error = 0.5 * np.sqrt(0.25 * 0.05 * 0.95 / 19)
-    reach = stats.t.ppf(0.975, LEAST_FREEDOM) * error
+    reach = stats.t.ppf(0.975, MIN_DEGREES_OF_FREEDOM) * error
     assert (found.low, found.high) == pytest.approx(
         (values.mean() - reach, values.mean() + reach), abs=0.1 * reach
     )
@@ -199,7 +200,7 @@ def test_a_patient_is_drawn_among_those_of_the_class_that_most_of_its_images_sho
     share = build_share("x", part=right, whole=np.ones(61, dtype=bool), undefined="")
     found = _estimate_one(share, groups=_name_groups(61, 3), strata=labels)
     assert found.low is None
-    assert "the same whichever patients" in found.reason
+    assert "the same in every resample" in found.reason
     assert _estimate_one(share, groups=_name_groups(61, 3)).low is not None
 
 
@@ -223,7 +224,7 @@ def test_the_part_with_the_fewest_even_patients_says_how_surely_the_error_is_kno
     whole = np.ones(49, dtype=bool)
     plain = build_share("x", part=right, whole=whole, undefined="")
     statistic = Statistic(
-        name="x", compute=plain.compute, parts=(whole, few), undefined="", is_share_of_films=True
+        name="x", compute=plain.compute, parts=(whole, few), undefined="", is_share_of_images=True
     )
     found = _estimate_one(statistic, groups=groups)
     generous = _estimate_one(plain, groups=groups)
@@ -255,15 +256,18 @@ def test_an_uneven_table_gives_each_number_its_own_images_and_patients(
     uneven: Any,
 ) -> None:
     found = compute_estimates(
-        build_class_statistics(uneven.judged, 1),
+        build_class_statistics(uneven.evaluated, 1),
         groups=uneven.patients,
-        strata=uneven.judged.truth,
+        strata=uneven.evaluated.truth,
         resamples=200,
         confidence=0.95,
         generator=np.random.default_rng(0),
     )
     # Class b by hand, from the table of `UnevenTable`: images, and patients that have one of them.
-    assert {name.split("/")[0]: (one.n, one.groups) for name, one in found.items()} == {
+    assert {
+        name[0] if isinstance(name, tuple) else name: (one.n, one.groups)
+        for name, one in found.items()
+    } == {
         "sensitivity": (5, 3),
         "specificity": (15, 8),
         "ppv": (6, 5),
@@ -297,7 +301,7 @@ def test_a_number_that_never_varies_has_no_interval() -> None:
     found = _estimate_share(np.array([True, False] * 3), _name_groups(6, 2), resamples=100)
     assert found.value == 0.5
     assert found.low is None
-    assert "the same whichever patients" in found.reason
+    assert "the same in every resample" in found.reason
 
 
 def test_resamples_that_miss_a_class_are_left_out_and_two_patients_tell_little() -> None:
@@ -310,7 +314,7 @@ def test_resamples_that_miss_a_class_are_left_out_and_two_patients_tell_little()
     assert found.high - found.low > 0.9
 
 
-def test_the_same_seed_gives_the_same_interval_and_order_of_films_does_not_matter() -> None:
+def test_the_same_seed_gives_the_same_interval_and_order_of_images_does_not_matter() -> None:
     right, groups = np.arange(40) % 3 > 0, _name_groups(40, 2)
     once = _estimate_share(right, groups, seed=5)
     assert _estimate_share(right, groups, seed=5) == once
@@ -319,7 +323,7 @@ def test_the_same_seed_gives_the_same_interval_and_order_of_films_does_not_matte
     assert _estimate_share(right[order], [groups[index] for index in order], seed=5) == once
 
 
-def test_no_films_give_no_numbers() -> None:
+def test_no_images_give_no_numbers() -> None:
     found = _estimate_share(np.zeros(0, dtype=bool), [], resamples=100)
     assert (found.value, found.n, found.reason) == (None, 0, "nobody")
 
@@ -365,13 +369,13 @@ def test_blocks_of_resamples_do_not_change_the_answer(monkeypatch: pytest.Monkey
 
 
 @pytest.mark.slow
-def test_two_thousand_resamples_of_600_films_and_many_numbers_take_seconds() -> None:
-    judged, groups = _draw_films(180, np.random.default_rng(0), ease=1.0)
+def test_two_thousand_resamples_of_600_images_and_many_numbers_take_seconds() -> None:
+    evaluated, groups = _draw_images(180, np.random.default_rng(0), ease=1.0)
     statistics = [
-        *build_headline_statistics(judged),
-        *build_class_statistics(judged, 0),
-        *build_class_statistics(judged, 1),
-        *build_calibration_statistics(judged.probabilities, judged.truth),
+        *build_headline_statistics(evaluated),
+        *build_class_statistics(evaluated, 0),
+        *build_class_statistics(evaluated, 1),
+        *build_calibration_statistics(evaluated.probabilities, evaluated.truth),
     ]
     started = time.process_time()
     compute_estimates(
@@ -388,7 +392,7 @@ def test_two_thousand_resamples_of_600_films_and_many_numbers_take_seconds() -> 
 @pytest.mark.parametrize(("patients", "ease"), [(60, 0.8), (150, 1.2)])
 def test_ninety_five_of_a_hundred_intervals_hold_the_truth(patients: int, ease: float) -> None:
     generator = np.random.default_rng(7)
-    population, _ = _draw_films(200_000, generator, ease=ease)
+    population, _ = _draw_images(200_000, generator, ease=ease)
     names = [statistic.name for statistic in _build_all(population)]
     truth = np.array(
         [
@@ -399,9 +403,13 @@ def test_ninety_five_of_a_hundred_intervals_hold_the_truth(patients: int, ease: 
     data_sets = 1000
     held = np.zeros(len(names))
     for _ in range(data_sets):
-        judged, groups = _draw_films(patients, generator, ease=ease)
+        evaluated, groups = _draw_images(patients, generator, ease=ease)
         found = compute_estimates(
-            _build_all(judged), groups=groups, resamples=300, confidence=0.95, generator=generator
+            _build_all(evaluated),
+            groups=groups,
+            resamples=300,
+            confidence=0.95,
+            generator=generator,
         )
         held += [
             found[name].low <= value <= found[name].high
@@ -412,3 +420,37 @@ def test_ninety_five_of_a_hundred_intervals_hold_the_truth(patients: int, ease: 
     assert min(covered.values()) >= 0.93 - 0.014, covered
     assert max(covered.values()) <= 0.97 + 0.014, covered
     assert np.mean(list(covered.values())) == pytest.approx(0.95, abs=0.02), covered
+
+
+# The mean over patients: by hand, against SciPy, and where it is not known.
+
+
+def test_the_interval_is_students() -> None:
+    values = np.array([0.1, 0.3, 0.2, 0.4, 0.15])
+    found = estimate_mean(values, scale="difference")
+    low, high = stats.ttest_1samp(values, 0).confidence_interval(0.95)
+    assert (found.value, found.low, found.high) == pytest.approx((values.mean(), low, high))
+    assert (found.n, found.groups) == (5, 5)
+
+
+def test_unknown_values_are_left_out_and_not_counted() -> None:
+    found = estimate_mean([0.2, float("nan"), 0.4], scale="difference")
+    assert (found.value, found.n) == (pytest.approx(0.3), 2)
+
+
+def test_without_a_value_the_reason_is_given() -> None:
+    found = estimate_mean([float("nan")], scale="difference")
+    assert (found.value, found.low, found.n) == (None, None, 0)
+    assert found.reason
+
+
+def test_one_patient_gives_no_interval() -> None:
+    found = estimate_mean([0.5], scale="share")
+    assert (found.value, found.low) == (0.5, None)
+    assert "one image" in found.reason
+
+
+def test_equal_values_give_a_value_and_say_why_there_is_no_interval() -> None:
+    found = estimate_mean([0.5, 0.5, 0.5], scale="difference")
+    assert (found.value, found.low) == (0.5, None)
+    assert "same" in found.reason

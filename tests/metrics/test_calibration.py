@@ -5,7 +5,9 @@ import pytest
 from sklearn.metrics import brier_score_loss, log_loss
 
 from cxresnet.metrics.calibration import (
+    CalibrationNoise,
     build_calibration_statistics,
+    compute_calibration_noise,
     compute_probabilities,
     compute_reliability_bins,
     fit_calibration,
@@ -19,7 +21,7 @@ def _compute(probabilities: np.ndarray, truth: list[int]) -> dict[str, float | N
     return {item.name: compute_value(item) for item in statistics}
 
 
-def test_the_losses_of_three_films_are_those_worked_out_by_hand() -> None:
+def test_the_losses_of_three_images_are_those_worked_out_by_hand() -> None:
     # Confidences .8 right, .8 wrong, .6 right. With 15 bins of 1/15: .8 is the upper end of bin 11,
     # .6 of bin 8. Bin 11: right ½, confidence .8, gap .3; bin 8: gap .4.
     # ECE = (2·.3 + 1·.4) / 3 = 1/3.
@@ -54,7 +56,7 @@ def test_the_losses_of_three_classes_are_those_worked_out_by_hand() -> None:
     )
     assert [item.scale for item in statistics] == ["share", "positive", "positive"]
     bins = compute_reliability_bins(probabilities, truth, bins=10)
-    assert {place: (one.films, one.accuracy) for place, one in enumerate(bins) if one.films} == {
+    assert {place: (one.images, one.accuracy) for place, one in enumerate(bins) if one.images} == {
         4: (3, pytest.approx(1 / 3)),
         6: (1, 1.0),
     }
@@ -121,19 +123,19 @@ def test_certainty_of_the_wrong_class_costs_much_but_not_infinitely() -> None:
     assert loss == pytest.approx(-np.log(1e-12))
 
 
-def test_every_film_is_in_one_bin_also_at_the_edges() -> None:
+def test_every_image_is_in_one_bin_also_at_the_edges() -> None:
     probabilities = np.array([[1.0, 0.0], [0.5, 0.5], [0.6, 0.4], [0.2, 0.8]])
     bins = compute_reliability_bins(probabilities, np.array([0, 0, 1, 1]), bins=10)
-    assert [item.films for item in bins] == [0, 0, 0, 0, 1, 1, 0, 1, 0, 1]
+    assert [item.images for item in bins] == [0, 0, 0, 0, 1, 1, 0, 1, 0, 1]
     assert bins[9].confidence == 1.0
     assert bins[5].accuracy == 0.0
     assert bins[0].accuracy is None
     assert (bins[0].low, bins[9].high) == (0.0, 1.0)
 
 
-def test_no_films_give_empty_bins_and_no_numbers() -> None:
+def test_no_images_give_empty_bins_and_no_numbers() -> None:
     nothing = np.zeros((0, 2))
-    assert sum(item.films for item in compute_reliability_bins(nothing, np.zeros(0, int))) == 0
+    assert sum(item.images for item in compute_reliability_bins(nothing, np.zeros(0, int))) == 0
     assert set(_compute(nothing, []).values()) == {None}
 
 
@@ -156,9 +158,9 @@ def test_the_temperature_and_the_shifts_that_made_the_logits_are_found() -> None
     assert shifts == pytest.approx((0.5, 0.5, -1.0), abs=0.05)
 
 
-@pytest.mark.parametrize(("films", "most"), [(2, 0.70), (20, 0.97), (200, 0.998)])
-def test_a_few_films_that_are_all_right_leave_doubt(films: int, most: float) -> None:
-    truth = np.arange(films) % 2
+@pytest.mark.parametrize(("images", "most"), [(2, 0.70), (20, 0.97), (200, 0.998)])
+def test_a_few_images_that_are_all_right_leave_doubt(images: int, most: float) -> None:
+    truth = np.arange(images) % 2
     logits = 5.0 * np.eye(2)[truth]
     temperature, shifts = fit_calibration(logits, truth)
     assert shifts == pytest.approx((0, 0), abs=1e-3)
@@ -172,24 +174,69 @@ def test_a_class_that_validation_does_not_have_is_not_ruled_out() -> None:
     assert shifts[2] > -5
 
 
-def test_without_films_the_calibration_changes_nothing() -> None:
+def test_without_images_the_calibration_changes_nothing() -> None:
     nothing = fit_calibration(np.zeros((0, 2)), np.zeros(0, dtype=np.int64))
     assert nothing == (1.0, (0.0, 0.0))
 
 
-@pytest.mark.parametrize("films", [2, 20, 200])
-def test_a_few_films_that_are_all_right_do_not_make_the_network_infinitely_sure(films: int) -> None:
+@pytest.mark.parametrize("images", [2, 20, 200])
+def test_a_few_images_that_are_all_right_do_not_make_the_network_infinitely_sure(
+    images: int,
+) -> None:
     # Two classes, n of each, logits (5, 0): the targets are (n + 1) / (n + 2), reached where
     # 5 / T = log(n + 1).
-    truth = np.arange(films) % 2
+    truth = np.arange(images) % 2
     logits = 5.0 * np.eye(2)[truth]
-    assert fit_temperature(logits, truth) == pytest.approx(5 / np.log(films / 2 + 1), rel=1e-3)
+    assert fit_temperature(logits, truth) == pytest.approx(5 / np.log(images / 2 + 1), rel=1e-3)
 
 
-def test_without_films_the_temperature_changes_nothing() -> None:
+def test_without_images_the_temperature_changes_nothing() -> None:
     assert fit_temperature(np.zeros((0, 2)), np.zeros(0, dtype=np.int64)) == 1.0
 
 
 def test_probabilities_sum_to_one_for_huge_logits_too() -> None:
     probabilities = compute_probabilities(np.array([[1000.0, -1000.0, 0.0]]))
     assert probabilities.tolist() == [[1.0, 0.0, 0.0]]
+
+
+def _compute_of_calibration_noise(
+    probabilities: np.ndarray, groups: np.ndarray
+) -> CalibrationNoise:
+    found = compute_calibration_noise(
+        probabilities, groups, resamples=400, generator=np.random.default_rng(0)
+    )
+    assert found is not None
+    return found
+
+
+def _name(images: int, per_patient: int = 1) -> np.ndarray:
+    return np.array([f"patient {number // per_patient}" for number in range(images)])
+
+
+def test_one_bin_of_even_chances_has_the_error_of_a_binomial() -> None:
+    # 100 images at 0.5: mean |share - 0.5| of a binomial is about sqrt(2 / π) · 0.05 = 0.0399.
+    found = _compute_of_calibration_noise(np.full((100, 2), 0.5), _name(100))
+    assert found.mean == pytest.approx(np.sqrt(2 / np.pi) * 0.05, rel=0.1)
+    assert found.high == pytest.approx(1.96 * 0.05, rel=0.15)
+
+
+def test_fewer_images_and_fewer_patients_make_more_noise() -> None:
+    generator = np.random.default_rng(0)
+    second = generator.random(1000)
+    table = np.stack([1 - second, second], axis=1)
+    many, few = (
+        _compute_of_calibration_noise(table, _name(1000)),
+        _compute_of_calibration_noise(table[:100], _name(100)),
+    )
+    assert few.mean > 2 * many.mean
+    assert _compute_of_calibration_noise(table, _name(1000, per_patient=10)).mean > 1.3 * many.mean
+
+
+def test_certainty_has_no_noise_and_no_images_no_answer() -> None:
+    assert _compute_of_calibration_noise(
+        np.tile([1.0, 0.0], (50, 1)), _name(50)
+    ) == CalibrationNoise(0.0, 0.0)
+    nothing = compute_calibration_noise(
+        np.zeros((0, 2)), _name(0), resamples=10, generator=np.random.default_rng(0)
+    )
+    assert nothing is None

@@ -11,9 +11,12 @@ from scipy import stats
 
 from cxresnet.metrics.conformal import (
     build_prediction_sets,
+    build_risk_coverage_statistic,
     compute_expected_coverage,
+    compute_risk_coverage_points,
     fit_set_thresholds,
 )
+from cxresnet.metrics.statistic import compute_value
 
 
 def _as_two_classes(first: list[float]) -> np.ndarray:
@@ -21,14 +24,14 @@ def _as_two_classes(first: list[float]) -> np.ndarray:
     return np.stack([column, 1 - column], axis=1)
 
 
-def test_by_hand_the_one_lowest_of_nine_films_is_given_up_for_ninety_percent() -> None:
+def test_by_hand_the_one_lowest_of_nine_images_is_given_up_for_ninety_percent() -> None:
     # floor((9 + 1) · (1 - 0.9)) = 1: the lowest of the nine is the threshold, and still inside.
     probabilities = _as_two_classes([0.9, 0.2, 0.8, 0.7, 0.6, 0.5, 0.95, 0.85, 0.75])
     thresholds = fit_set_thresholds(probabilities, np.zeros(9, dtype=np.int64), coverage=0.9)
     assert thresholds.tolist() == [0.2, 0.0]
 
 
-def test_a_class_with_too_few_films_to_promise_anything_is_in_every_set() -> None:
+def test_a_class_with_too_few_images_to_promise_anything_is_in_every_set() -> None:
     probabilities = _as_two_classes([0.9] * 8)
     thresholds = fit_set_thresholds(probabilities, np.zeros(8, dtype=np.int64), coverage=0.9)
     sets = build_prediction_sets(np.array([[0.0, 1.0]]), thresholds)
@@ -36,11 +39,11 @@ def test_a_class_with_too_few_films_to_promise_anything_is_in_every_set() -> Non
 
 
 @pytest.mark.parametrize("coverage", [0.8, 0.9, 0.95])
-@pytest.mark.parametrize("films", [30, 57, 200])
-def test_it_is_the_quantile_of_angelopoulos_and_bates(coverage: float, films: int) -> None:
-    generator = np.random.default_rng(films)
-    probabilities = generator.dirichlet(np.ones(3), size=films)
-    truth = np.arange(films) % 3
+@pytest.mark.parametrize("images", [30, 57, 200])
+def test_it_is_the_quantile_of_angelopoulos_and_bates(coverage: float, images: int) -> None:
+    generator = np.random.default_rng(images)
+    probabilities = generator.dirichlet(np.ones(3), size=images)
+    truth = np.arange(images) % 3
     ours = fit_set_thresholds(probabilities, truth, coverage=coverage)
     for index in range(3):
         # Their code, figure 2: scores 1 - p, quantile at ceil((n + 1) coverage) / n. Its exact
@@ -73,15 +76,15 @@ def test_each_class_is_covered_as_asked_over_many_draws() -> None:
     assert covered.mean(axis=0).min() > 0.89
 
 
-@pytest.mark.parametrize("films", [19, 75])
-def test_ninety_five_of_a_hundred_fits_keep_what_is_to_be_expected(films: int) -> None:
+@pytest.mark.parametrize("images", [19, 75])
+def test_ninety_five_of_a_hundred_fits_keep_what_is_to_be_expected(images: int) -> None:
     """Probabilities of the true class are drawn evenly, so a threshold covers 1 - threshold."""
     generator = np.random.default_rng(0)
-    low, high = compute_expected_coverage(films, patients=films, coverage=0.9, confidence=0.95)
-    truth = np.zeros(films, dtype=np.int64)
+    low, high = compute_expected_coverage(images, patients=images, coverage=0.9, confidence=0.95)
+    truth = np.zeros(images, dtype=np.int64)
     covered = np.array(
         [
-            1 - fit_set_thresholds(generator.random((films, 1)), truth, coverage=0.9)[0]
+            1 - fit_set_thresholds(generator.random((images, 1)), truth, coverage=0.9)[0]
             for _ in range(4000)
         ]
     )
@@ -89,7 +92,7 @@ def test_ninety_five_of_a_hundred_fits_keep_what_is_to_be_expected(films: int) -
     assert np.mean(covered > high) == pytest.approx(0.025, abs=0.01)
 
 
-def test_alike_films_of_a_patient_make_a_fit_as_unsure_as_so_many_patients() -> None:
+def test_alike_images_of_a_patient_make_a_fit_as_unsure_as_so_many_patients() -> None:
     generator = np.random.default_rng(0)
     low, high = compute_expected_coverage(75, patients=25, coverage=0.9, confidence=0.95)
     truth = np.zeros(75, dtype=np.int64)
@@ -127,7 +130,9 @@ def test_each_class_of_an_uneven_table_has_its_own_threshold_by_hand(uneven: Any
     # a: .1 (called b) 3 times, .3 (called c) once, .6 8 times → the fifth is .6
     # b: .1 (called c), .3 (called a), .6 3 times              → the second is .3
     # c: .1 (called a), .6 twice                               → the first is .1
-    thresholds = fit_set_thresholds(uneven.judged.probabilities, uneven.judged.truth, coverage=0.6)
+    thresholds = fit_set_thresholds(
+        uneven.evaluated.probabilities, uneven.evaluated.truth, coverage=0.6
+    )
     assert thresholds.tolist() == [0.6, 0.3, 0.1]
 
 
@@ -145,3 +150,49 @@ def test_the_range_of_coverage_is_of_the_confidence_asked_for(confidence: float)
     spread = stats.beta(18, 2)
     assert spread.cdf(low) == pytest.approx((1 - confidence) / 2)
     assert spread.sf(high) == pytest.approx((1 - confidence) / 2)
+
+
+# What is left of the mistakes when only sure answers are given.
+
+
+def test_by_hand_the_mean_of_the_risks() -> None:
+    # From the surest down: right, wrong, right, right: risks 0, 1/2, 1/3, 1/4; their mean 13/48.
+    confidence, wrong = np.array([0.6, 0.9, 0.8, 0.7]), np.array([False, False, True, False])
+    statistic = build_risk_coverage_statistic(confidence, wrong)
+    assert compute_value(statistic) == pytest.approx(13 / 48)
+    points = compute_risk_coverage_points(confidence, wrong)
+    assert points is not None
+    assert points.coverage.tolist() == [0.25, 0.5, 0.75, 1.0]
+    np.testing.assert_allclose(points.risk, [0, 1 / 2, 1 / 3, 1 / 4])
+    assert points.confidence.tolist() == [0.9, 0.8, 0.7, 0.6]
+
+
+def test_images_as_sure_as_each_other_are_answered_together() -> None:
+    confidence, wrong = np.array([0.9, 0.5, 0.5]), np.array([False, True, False])
+    # Coverage 1/3 at risk 0; then both: risk 1/3, which counts for two images.
+    statistic = build_risk_coverage_statistic(confidence, wrong)
+    assert compute_value(statistic) == pytest.approx((0 + 1 / 3 + 1 / 3) / 3)
+
+
+def test_an_image_drawn_twice_counts_as_two_images() -> None:
+    confidence, wrong = np.array([0.9, 0.7, 0.6]), np.array([False, True, False])
+    statistic = build_risk_coverage_statistic(confidence, wrong)
+    drawn = statistic.compute(np.array([[1.0, 2.0, 0.0]]))[0]
+    twice = build_risk_coverage_statistic(confidence[[0, 1, 1]], wrong[[0, 1, 1]])
+    assert drawn == pytest.approx(compute_value(twice))
+
+
+def test_ranking_all_mistakes_last_is_best_and_first_is_worst() -> None:
+    wrong = np.arange(100) < 20
+    best = build_risk_coverage_statistic(np.arange(100.0), wrong)
+    worst = build_risk_coverage_statistic(-np.arange(100.0), wrong)
+    none = build_risk_coverage_statistic(np.zeros(100), wrong)
+    values = [compute_value(each) for each in (best, none, worst)]
+    assert values == sorted(values)  # type: ignore[type-var]
+    assert values[1] == pytest.approx(0.2)
+
+
+def test_without_images_there_is_no_curve() -> None:
+    nothing = np.zeros(0)
+    assert compute_risk_coverage_points(nothing, nothing.astype(bool)) is None
+    assert compute_value(build_risk_coverage_statistic(nothing, nothing.astype(bool))) is None

@@ -1,4 +1,4 @@
-"""Two judges of the same films: McNemar and DeLong, by hand and pair by pair."""
+"""The difference of two numbers that rest on different patients."""
 
 from __future__ import annotations
 
@@ -9,15 +9,37 @@ import pytest
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
-from cxresnet.metrics.paired import compute_delong, compute_mcnemar
+from cxresnet.metrics.classification import ClassifiedImages
+from cxresnet.metrics.estimate import Estimate
+from cxresnet.metrics.paired import (
+    build_pair_statistics,
+    compare_independent,
+    compute_delong,
+    compute_mcnemar,
+)
+from cxresnet.metrics.statistic import compute_value
 
 
-def _alone(films: int) -> np.ndarray:
-    return np.array([str(number) for number in range(films)])
+def _number(value: float, reach: float) -> Estimate:
+    return Estimate(value=value, low=value - reach, high=value + reach, n=200, groups=150)
+
+
+def test_the_interval_of_a_difference_of_two_tests_is_worked_out_by_hand() -> None:
+    # Reaches 3 and 4 make 5.
+    found = compare_independent(_number(0.8, 0.03), _number(0.7, 0.04))
+    assert (found.value, found.low, found.high) == pytest.approx((0.1, 0.05, 0.15))
+    assert (found.n, found.groups) == (400, 150)
+
+
+# Two judges of the same images: McNemar and DeLong, by hand and pair by pair.
+
+
+def _alone(images: int) -> np.ndarray:
+    return np.array([str(number) for number in range(images)])
 
 
 def test_mcnemar_by_hand() -> None:
-    # 1 film that only the first gets right, 5 that only the second does:
+    # 1 image that only the first gets right, 5 that only the second does:
     # 2 · (C(6,0) + C(6,1)) / 2^6 = 14 / 64.
     first = np.array([True] + [False] * 5 + [True] * 7 + [False] * 2)
     second = np.array([False] + [True] * 5 + [True] * 7 + [False] * 2)
@@ -32,7 +54,7 @@ def test_judges_that_never_differ_give_no_reason_to_doubt() -> None:
 
 
 def test_delong_by_hand() -> None:
-    # First: films of the class score 3 and 1, others 2 and 0: three of four pairs in order.
+    # First: images of the class score 3 and 1, others 2 and 0: three of four pairs in order.
     # Second: all four in order, no spread. Placements of the first: 1, 1/2 and 1/2, 1, so both
     # sides give the variance 2/1 · (1/16 + 1/16) / 4 = 1/16; together 1/8.
     positive = np.array([True, True, False, False])
@@ -69,7 +91,7 @@ def test_it_is_delongs_formula_pair_by_pair_with_ties(seed: int) -> None:
     assert found.error == pytest.approx(_compare_pair_by_pair(positive, first, second))
 
 
-def test_films_copied_within_their_patient_make_nothing_surer() -> None:
+def test_images_copied_within_their_patient_make_nothing_surer() -> None:
     generator = np.random.default_rng(3)
     positive = generator.random(40) < 0.5
     first, second = generator.normal(size=(2, 40)) + positive
@@ -123,7 +145,7 @@ def test_a_perfect_judge_against_a_perfectly_wrong_one_has_no_error_to_compare_w
 
 def test_delong_with_groups_on_both_sides_is_obuchowski_by_hand(uneven: Any) -> None:
     """Obuchowski 1997, equation 4: sums over patients, of the class, the others, and of both."""
-    positive = uneven.judged.truth != 0
+    positive = uneven.evaluated.truth != 0
     generator = np.random.default_rng(0)
     first, second = generator.normal(size=(2, len(positive))) + positive
     mixed = uneven.patients.copy()
@@ -154,7 +176,7 @@ def test_delong_with_groups_on_both_sides_is_obuchowski_by_hand(uneven: Any) -> 
 
 
 def test_the_judges_swapped_swap_the_sign_and_nothing_else(uneven: Any) -> None:
-    positive = uneven.judged.truth == 0
+    positive = uneven.evaluated.truth == 0
     first, second = np.random.default_rng(1).normal(size=(2, len(positive))) + positive
     once = compute_delong(positive, first, second, groups=uneven.patients)
     swapped = compute_delong(positive, second, first, groups=uneven.patients)
@@ -177,3 +199,53 @@ def test_one_patient_on_a_side_is_too_few() -> None:
     scores = np.arange(4.0)
     groups = np.array(["a", "a", "b", "c"])
     assert compute_delong(positive, scores, scores, groups=groups) is None
+
+
+# Two classes told from each other, whatever the third does.
+
+
+def _evaluate(truth: list[int], probabilities: list[list[float]]) -> ClassifiedImages:
+    shares = np.array(probabilities)
+    return ClassifiedImages(
+        class_names=("a", "b", "c"),
+        truth=np.array(truth),
+        predicted=shares.argmax(axis=1),
+        probabilities=shares,
+    )
+
+
+def test_a_pair_is_scored_by_the_ratio_of_its_two_probabilities() -> None:
+    # a against b, p(b) / p(a): images of a have 0.5 and 2, images of b have 1 and 4.
+    # Of the four pairs, b lies above a in (1 > 0.5), (4 > 0.5), (4 > 2): 3 of 4.
+    # The image of c, and what goes to c, does not count.
+    evaluated = _evaluate(
+        [0, 0, 1, 1, 2],
+        [[0.6, 0.3, 0.1], [0.2, 0.4, 0.4], [0.1, 0.1, 0.8], [0.2, 0.8, 0.0], [0.9, 0.1, 0.0]],
+    )
+
+    values = {one.name: compute_value(one) for one in build_pair_statistics(evaluated)}
+
+    assert list(values) == ["auroc_a_vs_b", "auroc_a_vs_c", "auroc_b_vs_c"]
+    assert values["auroc_a_vs_b"] == 0.75
+
+
+def test_it_agrees_with_scikit_learn_on_the_images_of_the_pair() -> None:
+    generator = np.random.default_rng(0)
+    truth = generator.integers(0, 3, 60)
+    shares = generator.dirichlet((1, 1, 1), 60)
+    evaluated = _evaluate(truth.tolist(), shares.tolist())
+    both = truth != 1
+
+    expected = roc_auc_score(truth[both] == 2, np.log(shares[both, 2] / shares[both, 0]))
+
+    value = compute_value(build_pair_statistics(evaluated)[1])
+    assert value == pytest.approx(expected, abs=1e-9)
+
+
+def test_without_images_of_one_class_it_is_not_defined() -> None:
+    evaluated = _evaluate([0, 0], [[0.5, 0.5, 0.0], [1.0, 0.0, 0.0]])
+
+    first = build_pair_statistics(evaluated)[0]
+
+    assert compute_value(first) is None
+    assert "no images of a or of b" in first.undefined

@@ -4,9 +4,47 @@ import numpy as np
 import pytest
 
 from cxresnet.metrics.bootstrap import compute_estimates
-from cxresnet.metrics.classification import build_share
+from cxresnet.metrics.classification import ClassifiedImages, build_share
 from cxresnet.metrics.estimate import Estimate
-from cxresnet.metrics.prevalence import compute_likelihood_ratios, compute_predictive_values
+from cxresnet.metrics.prevalence import (
+    build_net_benefit_statistics,
+    compute_benefit_of_all,
+    compute_likelihood_ratios,
+    compute_predictive_values,
+)
+from cxresnet.metrics.statistic import compute_value
+
+
+def _evaluate(second: list[float], truth: list[int]) -> ClassifiedImages:
+    scores = np.array(second)
+    return ClassifiedImages(
+        class_names=("a", "b"),
+        truth=np.array(truth, dtype=np.int64),
+        predicted=(scores > 0.5).astype(np.int64),
+        probabilities=np.stack([1 - scores, scores], axis=1),
+    )
+
+
+def test_net_benefit_is_the_one_worked_out_by_hand() -> None:
+    # 5 images, 2 of class b. From 0.25 on: called .9 (b), .3 (b), .6 (a): 2/5 - 1/5 · 1/3.
+    # From 0.8 on: .9 alone: 1/5.
+    evaluated = _evaluate([0.9, 0.3, 0.6, 0.1, 0.2], [1, 1, 0, 0, 0])
+    statistics = build_net_benefit_statistics(evaluated, 1, thresholds=(0.25, 0.8))
+    assert [compute_value(one) for one in statistics] == pytest.approx([2 / 5 - 1 / 15, 1 / 5])
+
+
+def test_acting_on_all_is_what_certainty_of_everything_gives() -> None:
+    evaluated = _evaluate([1.0] * 10, [1] * 3 + [0] * 7)
+    for threshold in (0.05, 0.3, 0.6):
+        (statistic,) = build_net_benefit_statistics(evaluated, 1, thresholds=(threshold,))
+        expected = compute_benefit_of_all(0.3, threshold)
+        assert compute_value(statistic) == pytest.approx(expected)
+
+
+def test_a_perfect_network_gains_the_share_of_the_class_everywhere() -> None:
+    evaluated = _evaluate([1.0, 1.0, 0.0, 0.0, 0.0], [1, 1, 0, 0, 0])
+    statistics = build_net_benefit_statistics(evaluated, 1, thresholds=(0.01, 0.5, 0.95))
+    assert [compute_value(one) for one in statistics] == pytest.approx([0.4] * 3)
 
 
 def _estimate(value: float | None, low: float | None = None, high: float | None = None) -> Estimate:
@@ -45,7 +83,7 @@ def test_no_false_alarm_gives_a_ppv_of_one_that_may_be_far_lower() -> None:
     assert ppv.low == pytest.approx(odds / (1 + odds))
     ratio = compute_likelihood_ratios(_estimate(0.9, 0.8, 0.95), perfect).positive
     assert ratio.value is None
-    assert ratio.reason.startswith("Infinite: no film")
+    assert ratio.reason.startswith("Infinite: no image")
 
 
 def test_no_miss_gives_an_npv_of_one_that_may_be_lower() -> None:

@@ -9,8 +9,8 @@ from sklearn import metrics as sklearn_metrics
 from cxresnet.metrics.ranking import Auroc, AveragePrecision, compute_roc_points
 
 
-def _ones(films: int) -> np.ndarray:
-    return np.ones((1, films))
+def _ones(images: int) -> np.ndarray:
+    return np.ones((1, images))
 
 
 def test_ties_count_half() -> None:
@@ -31,7 +31,7 @@ def test_the_area_is_not_defined_where_a_side_is_empty() -> None:
     assert np.isnan(AveragePrecision(np.array([False, False]), scores)(_ones(2))[0])
 
 
-def test_a_film_of_weight_zero_is_not_there() -> None:
+def test_an_image_of_weight_zero_is_not_there() -> None:
     positive, scores = np.array([True, False, False]), np.array([0.5, 0.9, 0.1])
     assert Auroc(positive, scores)(np.array([[1.0, 0.0, 1.0]]))[0] == 1.0
 

@@ -33,7 +33,7 @@ def test_its_logits_are_the_mean_of_its_members_logits() -> None:
 
     expected = sum(one(images) for one in members) / 3
     torch.testing.assert_close(together(images), expected)
-    assert together.features(images).shape[1] == 3 * 8
+    assert together.forward_features(images).shape[1] == 3 * 8
 
 
 def test_the_explained_layer_holds_the_last_maps_of_all_members() -> None:
@@ -42,11 +42,11 @@ def test_the_explained_layer_holds_the_last_maps_of_all_members() -> None:
     seen: list[torch.Tensor] = []
     images = torch.randn(1, 1, 32, 32)
 
-    handle = together.explained_layer.register_forward_hook(lambda *given: seen.append(given[2]))
+    handle = together.target_layer.register_forward_hook(lambda *given: seen.append(given[2]))
     together(images)
     handle.remove()
 
-    torch.testing.assert_close(seen[0][:, 8:], members[1].features(images))
+    torch.testing.assert_close(seen[0][:, 8:], members[1].forward_features(images))
 
 
 def test_a_checkpoint_of_several_comes_back_as_several(tmp_path: Path) -> None:

@@ -19,9 +19,9 @@ from cxresnet.model.layers import (
 def test_the_blur_pool_gives_what_is_worked_out_by_hand() -> None:
     # One bright pixel at (1, 1) of 3×3. Outputs sit at (0, 0), (0, 2), (2, 0), (2, 2): each is
     # one step away in both directions, so each sees 1/4 · 1/4 of it.
-    film = torch.zeros(1, 1, 3, 3)
-    film[0, 0, 1, 1] = 16.0
-    assert torch.equal(BlurPool(1)(film), torch.ones(1, 1, 2, 2))
+    image = torch.zeros(1, 1, 3, 3)
+    image[0, 0, 1, 1] = 16.0
+    assert torch.equal(BlurPool(1)(image), torch.ones(1, 1, 2, 2))
 
 
 def test_the_blur_pool_equals_scipy_then_every_second_pixel() -> None:
@@ -83,7 +83,7 @@ def test_squeeze_and_excite_multiplies_each_channel_by_one_number_below_one() ->
     assert 0 < factor.min() < factor.max() < 1
 
 
-def test_stochastic_depth_drops_whole_films_and_keeps_the_mean() -> None:
+def test_stochastic_depth_drops_whole_images_and_keeps_the_mean() -> None:
     torch.manual_seed(0)
     kept = StochasticDepth(0.25)(torch.ones(8000, 2, 1, 1))
     assert kept.unique().tolist() == pytest.approx([0, 4 / 3])

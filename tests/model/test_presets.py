@@ -9,12 +9,7 @@ from pydantic import ValidationError
 from cxresnet.core.config import ModelConfig, read_config
 from cxresnet.core.errors import ConfigError
 from cxresnet.model.architecture import Architecture
-from cxresnet.model.presets import (
-    build_model,
-    complete_config,
-    list_presets,
-    resolve_architecture,
-)
+from cxresnet.model.presets import build_model, complete_config, list_presets, resolve_architecture
 
 NAMES = [preset.name for preset in list_presets()]
 MOST_PARAMETERS = {"nano": 0.7e6, "small": 3e6, "base": 12e6, "mini": 3e6}
@@ -25,7 +20,7 @@ def test_the_default_config_names_a_preset() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_preset_builds_and_learns_from_a_film(name: str) -> None:
+def test_every_preset_builds_and_learns_from_an_image(name: str) -> None:
     network = build_model(ModelConfig(preset=name), class_count=3)
     network(torch.randn(2, 1, 28, 28)).sum().backward()
     assert network.head.weight.grad is not None
@@ -97,7 +92,7 @@ def test_widths_that_do_not_fit_the_depths_of_the_preset_are_refused() -> None:
         {"widths": (0,)},
         {"depths": (0,)},
         {"stem_width": 3},
-        {"block": "dense"},
+        {"block": ""},
         {"dropout": 1.0},
         {"stochastic_depth": -0.1},
         {"norm": "layer"},

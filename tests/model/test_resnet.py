@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from cxresnet.core.config.model import BlockName, StemName
+from cxresnet.core.config.model import StemName
 from cxresnet.core.errors import ConfigError
 from cxresnet.model.architecture import Architecture
 from cxresnet.model.blocks import BasicBlock, BottleneckBlock
@@ -119,13 +119,13 @@ def test_resnet18_computes_what_a_formula_written_out_by_hand_computes() -> None
 @pytest.mark.parametrize("antialias", [False, True])
 @pytest.mark.parametrize("side", [(16, 16), (17, 33), (64, 31)])
 def test_any_side_goes_in_and_the_map_is_as_small_as_stem_and_stages_make_it(
-    stem: StemName, reduction: int, block: BlockName, antialias: bool, side: tuple[int, int]
+    stem: StemName, reduction: int, block: str, antialias: bool, side: tuple[int, int]
 ) -> None:
     architecture = Architecture(
         stem=stem, stem_width=4, block=block, widths=(8, 8), depths=(1, 1), antialias=antialias
     )
     network = CXResNet(architecture, class_count=2).eval()
-    features = network.features(torch.zeros(1, 1, *side))
+    features = network.forward_features(torch.zeros(1, 1, *side))
     expected = tuple(-(-one // (2 * reduction)) for one in side)  # halving rounds up
     assert features.shape == (1, 8, *expected)
 
@@ -158,7 +158,7 @@ def test_there_is_one_logit_a_class(class_count: int) -> None:
     )
 
 
-def test_a_batch_gives_the_same_as_its_films_one_by_one(network: CXResNet) -> None:
+def test_a_batch_gives_the_same_as_its_images_one_by_one(network: CXResNet) -> None:
     network.eval()
     images = torch.randn(5, 1, 40, 40)
     with torch.no_grad():
@@ -181,18 +181,18 @@ def test_the_head_sees_the_mean_of_the_features(network: CXResNet) -> None:
     network.eval()
     images = torch.randn(2, 1, 32, 32)
     with torch.no_grad():
-        expected = network.head(network.features(images).mean(dim=(2, 3)))
+        expected = network.head(network.forward_features(images).mean(dim=(2, 3)))
         assert torch.allclose(network(images), expected, atol=1e-5)
 
 
 def test_the_explained_layer_gives_the_features(network: CXResNet) -> None:
     network.eval()
     seen: list[Tensor] = []
-    handle = network.explained_layer.register_forward_hook(lambda *call: seen.append(call[2]))
+    handle = network.target_layer.register_forward_hook(lambda *call: seen.append(call[2]))
     images = torch.randn(2, 1, 32, 32)
     with torch.no_grad():
         network(images)
-        assert torch.equal(seen[0], network.features(images))
+        assert torch.equal(seen[0], network.forward_features(images))
     handle.remove()
 
 
@@ -224,7 +224,7 @@ def test_no_module_writes_over_its_input(network: CXResNet) -> None:
     network(torch.randn(2, 1, 32, 32))
 
 
-def test_a_gradient_reaches_every_parameter_and_the_film(network: CXResNet) -> None:
+def test_a_gradient_reaches_every_parameter_and_the_image(network: CXResNet) -> None:
     network.train()
     images = torch.randn(16, 1, 32, 32, requires_grad=True)
     functional.cross_entropy(network(images), torch.arange(16) % 3).backward()
@@ -246,21 +246,21 @@ def test_a_fresh_network_learns_which_way_a_line_runs(name: str) -> None:
 
     def draw(count: int) -> tuple[Tensor, Tensor]:
         labels = torch.arange(count) % 2  # 0: an upright line, 1: a level one
-        films = torch.randn(count, 1, 32, 32)
+        images = torch.randn(count, 1, 32, 32)
         places = torch.randint(6, 26, (count,))
-        for film, label, place in zip(films, labels, places, strict=True):
-            line = film[0, place] if label else film[0, :, place]
+        for image, label, place in zip(images, labels, places, strict=True):
+            line = image[0, place] if label else image[0, :, place]
             line += 3
-        return films, labels
+        return images, labels
 
     for _ in range(80):
-        films, labels = draw(32)
+        images, labels = draw(32)
         optimizer.zero_grad()
-        functional.cross_entropy(network(films), labels).backward()
+        functional.cross_entropy(network(images), labels).backward()
         optimizer.step()
-    films, labels = draw(200)
+    images, labels = draw(200)
     with torch.no_grad():
-        accuracy = (network.eval()(films).argmax(dim=1) == labels).float().mean().item()
+        accuracy = (network.eval()(images).argmax(dim=1) == labels).float().mean().item()
     assert accuracy > 0.9
 
 
@@ -285,7 +285,7 @@ def test_later_blocks_are_left_out_more_often() -> None:
 
 
 def _measure_change_by_a_shift(*, antialias: bool) -> float:
-    """Mean change of the features when a noisy film moves by a pixel, as a share of their size."""
+    """Mean change of the features when a noisy image moves by a pixel, as a share of their size."""
     changes = []
     for seed in range(6):
         torch.manual_seed(seed)
@@ -298,10 +298,10 @@ def _measure_change_by_a_shift(*, antialias: bool) -> float:
             antialias=antialias,
         )
         network = _wake(CXResNet(architecture, class_count=2)).eval()
-        films = torch.randn(4, 1, 65, 65)
+        images = torch.randn(4, 1, 65, 65)
         with torch.no_grad():
-            here = network.features(films[..., :-1, :-1])
-            there = network.features(films[..., 1:, 1:])
+            here = network.forward_features(images[..., :-1, :-1])
+            there = network.forward_features(images[..., 1:, 1:])
         changes.append(float((here - there).norm() / here.norm()))
     return sum(changes) / len(changes)
 

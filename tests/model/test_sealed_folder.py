@@ -11,11 +11,7 @@ import pytest
 
 from cxresnet.core.errors import CheckpointError, StorageError
 from cxresnet.model import sealed_folder
-from cxresnet.model.sealed_folder import (
-    find_sealed_folder,
-    read_sealed_folder,
-    write_sealed_folder,
-)
+from cxresnet.model.sealed_folder import find_sealed_folder, read_sealed_folder, write_sealed_folder
 
 FILES = {"weights.safetensors": bytes(range(64)), "record.json": b'{"a": 1}\n', "empty": b""}
 
@@ -126,7 +122,7 @@ def test_a_manifest_of_another_kind_is_refused(folder: Path, text: str) -> None:
 
 
 def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"checkpoint '.*nowhere' is gone.*train again"):
+    with pytest.raises(CheckpointError, match=r"checkpoint '.*nowhere' is missing.*train again"):
         read_sealed_folder(tmp_path / "nowhere")
 
 
@@ -134,7 +130,9 @@ def test_a_folder_of_something_else_is_neither_read_nor_moved_away(tmp_path: Pat
     (tmp_path / "thesis.txt").write_text("years of work")
     with pytest.raises(CheckpointError, match=r"has no MANIFEST\.json"):
         read_sealed_folder(tmp_path)
-    with pytest.raises(CheckpointError, match=r"holds something that is no checkpoint\. Move it"):
+    with pytest.raises(
+        CheckpointError, match=r"holds something that is not a checkpoint\. Move it"
+    ):
         write_sealed_folder(tmp_path, FILES)
     assert (tmp_path / "thesis.txt").read_text() == "years of work"
 
@@ -142,7 +140,7 @@ def test_a_folder_of_something_else_is_neither_read_nor_moved_away(tmp_path: Pat
 def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path: Path) -> None:
     place = tmp_path / "checkpoint"
     place.write_text("a file")
-    with pytest.raises(CheckpointError, match="no checkpoint"):
+    with pytest.raises(CheckpointError, match="not a checkpoint"):
         write_sealed_folder(place, FILES)
 
 
@@ -162,7 +160,7 @@ def test_the_previous_one_is_used_and_said_aloud_when_the_last_is_torn(
     with caplog.at_level(logging.WARNING):
         assert find_sealed_folder(folder).name == "checkpoint.previous"
     assert "new' is cut off: 3 bytes, not 5" in caplog.text
-    assert "Going on with" in caplog.text
+    assert "Continuing with" in caplog.text
     assert "checkpoint.previous" in caplog.text
 
 

@@ -76,12 +76,12 @@ def test_the_window_is_what_gradients_reach(architecture: Architecture) -> None:
             nn.init.ones_(module.weight)
             nn.init.constant_(module.bias, 0.1)
     reached = torch.zeros(97, 97)
-    for _ in range(60):  # a ReLU or a max pool hides some pixels of one film, not of all films
-        film = torch.randn(1, 1, 97, 97, requires_grad=True)
-        features = network.features(film)
+    for _ in range(60):  # a ReLU or a max pool hides some pixels of one image, not of all images
+        image = torch.randn(1, 1, 97, 97, requires_grad=True)
+        features = network.forward_features(image)
         middle = features.shape[-1] // 2
         features[0, :, middle, middle].sum().backward()
-        reached += film.grad[0, 0].abs()
+        reached += image.grad[0, 0].abs()
     rows = [row for row in summarise_model(network, side_px=97) if row.receptive_field_px]
     touched = (reached > 0).any(dim=0).nonzero()
     assert touched.max() - touched.min() + 1 == rows[-1].receptive_field_px

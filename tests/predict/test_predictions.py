@@ -20,9 +20,9 @@ from cxresnet.predict import (
 _TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 
 
-def _build(films: int = 3, *, ids: tuple[str, ...] | None = None) -> Predictions:
+def _build(images: int = 3, *, ids: tuple[str, ...] | None = None) -> Predictions:
     generator = np.random.default_rng(0)
-    names = ids or tuple(f"film {index}" for index in range(films))
+    names = ids or tuple(f"image {index}" for index in range(images))
     return Predictions(
         image_ids=names,
         patient_ids=names,
@@ -69,10 +69,10 @@ def test_what_must_be_known_first_stands_beside_the_table(tmp_path: Path) -> Non
     beside = (tmp_path / "predictions.about.txt").read_text()
     assert DISCLAIMER in beside
     assert "Verdict on the data: RED. It does." in beside
-    assert "of 2 films" in beside
+    assert "for 2 images" in beside
     assert path.read_text().startswith('"image_id"')
     write_predictions(path, _build(2))
-    assert "nobody asked" in (tmp_path / "predictions.about.txt").read_text()
+    assert "not audited" in (tmp_path / "predictions.about.txt").read_text()
 
 
 @settings(deadline=None)  # two files reach the disk in each example
@@ -141,7 +141,7 @@ def test_tables_of_different_classes_are_not_joined() -> None:
 
 
 def test_a_missing_table_says_how_to_make_it(tmp_path: Path) -> None:
-    with pytest.raises(RunFolderError, match=r"is not there\. Make it with 'cxresnet evaluate"):
+    with pytest.raises(RunFolderError, match=r"There is no .*\. Make it with 'cxresnet evaluate"):
         read_predictions(tmp_path / "predictions.csv")
 
 
@@ -149,12 +149,12 @@ def test_a_missing_table_says_how_to_make_it(tmp_path: Path) -> None:
     ("old", "new", "message"),
     [
         ("logit_normal", "logits", "its header"),
-        ('"film 1","film 1",', '"film 1",', "is no table"),
-        (',"normal",', ',"plague",', "'plague' is none of its classes"),
+        ('"image 1","image 1",', '"image 1",', "is not a table"),
+        (',"normal",', ',"plague",', "'plague' is not one of its classes"),
         (',"normal",-', ',"normal",9', "do not belong to its logits"),
         (',"normal",-0.5', ',"normal",nan', "not finite"),
         (',"normal",-', ',"normal",x', "could not convert"),
-        ('"film 0"', '"film 0', "is no table"),
+        ('"image 0"', '"image 0', "is not a table"),
     ],
 )
 def test_an_altered_table_is_refused(tmp_path: Path, old: str, new: str, message: str) -> None:
@@ -170,7 +170,7 @@ def test_an_altered_table_is_refused(tmp_path: Path, old: str, new: str, message
 def test_a_file_that_is_no_table_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "predictions.csv"
     path.write_bytes(content)
-    with pytest.raises(RunFolderError, match="is no table of predictions"):
+    with pytest.raises(RunFolderError, match="is not a table of predictions"):
         read_predictions(path)
 
 
@@ -191,7 +191,7 @@ def test_a_logit_that_is_not_finite_is_refused(value: float) -> None:
 def test_columns_of_different_length_and_unknown_classes_are_refused() -> None:
     good = _build(2)
     fields = {name: getattr(good, name) for name in good.__dataclass_fields__}
-    with pytest.raises(ValueError, match="do not all have 2 films"):
+    with pytest.raises(ValueError, match="do not all have 2 images"):
         Predictions(**{**fields, "sources": ("here",)})
     with pytest.raises(ValueError, match="not among -1 to 2"):
         Predictions(**{**fields, "truth": np.array([0, 3])})

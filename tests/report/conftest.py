@@ -11,53 +11,45 @@ import pytest
 from cxresnet.core.config import DataConfig, ModelConfig
 from cxresnet.core.files import compute_sha256
 from cxresnet.core.finding import Finding, Measure
-from cxresnet.data.dataset_record import DatasetRecord, FilmCounts, write_dataset_record
+from cxresnet.data.dataset.dataset_record import DatasetRecord, ImageCounts, write_dataset_record
 from cxresnet.data.manifest import build_manifest, write_manifest
-from cxresnet.data.preprocess import build_preprocessing
-from cxresnet.evaluate.alarm_record import Alarm
-from cxresnet.evaluate.clinical_records import (
-    BinaryScores,
+from cxresnet.data.prepare.preprocessing import build_preprocessing
+from cxresnet.evaluate.baseline_comparison import Baseline
+from cxresnet.evaluate.calibration import Calibration, CalibrationBin, ClassCalibration
+from cxresnet.evaluate.clinical import (
     ClassThreshold,
     DecisionCurve,
     PredictiveValues,
     PrevalenceCurve,
 )
 from cxresnet.evaluate.external import ExternalTest
-from cxresnet.evaluate.left_out_sources import LeaveOneSourceOut, LeftOutSource
-from cxresnet.evaluate.record import (
-    Baseline,
-    Calibration,
-    CalibrationBin,
-    ClassCalibration,
+from cxresnet.evaluate.leave_sources_out import LeaveOneSourceOut, LeftOutSource
+from cxresnet.evaluate.record import Evaluation, Provenance
+from cxresnet.evaluate.red_flags import RedFlag
+from cxresnet.evaluate.results import (
+    AccessLogEntry,
+    BinaryScores,
     ClassResult,
-    Evaluation,
+    GeneralisationGap,
     Headline,
-    LedgerRow,
-    OperatingPoint,
-    PatientResult,
-    Provenance,
     RocCurve,
-    Slice,
 )
-from cxresnet.evaluate.results import GapScore
+from cxresnet.evaluate.scores import PatientResult
 from cxresnet.evaluate.selective import ClassCoverage, RiskPoint, SelectiveResult
-from cxresnet.explain.record import (
-    Attributions,
-    ExplainedFilm,
-    ExplanationIndex,
-    MethodRecord,
-)
-from cxresnet.explain.trust.record import (
-    Knowledge,
+from cxresnet.evaluate.slices import Slice
+from cxresnet.explain.record import Attributions, ExplainedImage, ExplanationIndex, MethodRecord
+from cxresnet.explain.sanity.record import (
+    AboveChance,
     MethodCard,
+    SanityCard,
+    SanityMeasure,
     TestResult,
-    TrustCard,
-    TrustMeasure,
 )
-from cxresnet.metrics.calibration_noise import CalibrationNoise
+from cxresnet.metrics.calibration import CalibrationNoise
 from cxresnet.metrics.estimate import Estimate
 from cxresnet.model.checkpoint import CheckpointRecord
-from cxresnet.report.sections.films import FilmMaterial
+from cxresnet.predict.decision import OperatingPoint
+from cxresnet.report.artifacts import DatasetArtifacts
 
 HOSTILE = "\"><script>alert(1)</script><img src=x onerror=alert(2)>'{{7*7}}$\\frac$"
 CLASS_NAMES = ("normal", "covid-19", HOSTILE)
@@ -82,7 +74,7 @@ def _build_class(class_name: str) -> ClassResult:
     )
     return ClassResult(
         class_name=class_name,
-        films=40,
+        images=40,
         patients=9,
         sensitivity=estimate,
         specificity=estimate,
@@ -111,7 +103,7 @@ def _build_thresholds() -> tuple[ClassThreshold, ...]:
             aim="sensitivity",
             goal="sensitivity at least 95 %",
             threshold=0.3,
-            chosen_on="100 validation films",
+            chosen_on="100 validation images",
             on_validation=scores,
             reached=scores,
             at_prevalence=_build_predictive_values(0.02) if name == HOSTILE else None,
@@ -150,16 +142,16 @@ def _build_decision_curves() -> tuple[DecisionCurve, ...]:
 def evaluation() -> Evaluation:
     estimate, headline = build_estimate(), _build_headline()
     bins = (
-        CalibrationBin(low=0, high=0.5, films=0, confidence=None, accuracy=None),
-        CalibrationBin(low=0.5, high=1, films=9, confidence=0.8, accuracy=0.7),
+        CalibrationBin(low=0, high=0.5, images=0, confidence=None, accuracy=None),
+        CalibrationBin(low=0.5, high=1, images=9, confidence=0.8, accuracy=0.7),
     )
     return Evaluation(
         name="test",
         class_names=CLASS_NAMES,
-        films=1234,
+        images=1234,
         patients=17,
-        alarms=(
-            Alarm(rule="perfect_score", title=f"Perfect {HOSTILE}", sentence=f"Look: {HOSTILE}."),
+        red_flags=(
+            RedFlag(rule="perfect_score", title=f"Perfect {HOSTILE}", sentence=f"Look: {HOSTILE}."),
         ),
         headline=headline,
         validation=headline,
@@ -175,7 +167,7 @@ def evaluation() -> Evaluation:
             rule="argmax",
             temperature=1.5,
             weights=(1, 1, 1),
-            chosen_on="100 validation films",
+            chosen_on="100 validation images",
             scores={"argmax": 0.8},
         ),
         calibration=Calibration(
@@ -194,23 +186,25 @@ def evaluation() -> Evaluation:
             negative_log_likelihood=estimate,
         ),
         by_patient=(PatientResult(class_name=HOSTILE, patients=3, recall=estimate),),
-        slices=(Slice(factor="view", value=HOSTILE, films=3, patients=2, headline=headline),),
+        slices=(Slice(factor="view", value=HOSTILE, images=3, patients=2, headline=headline),),
         baselines=(
             Baseline(
                 name="source",
                 title="Source alone",
-                sees="The source.",
+                inputs="The source.",
                 headline=headline,
-                lift=Estimate(value=0.1, low=0.02, high=0.2, n=1234, groups=17),
-                lift_auroc=None,
+                balanced_accuracy_difference=Estimate(
+                    value=0.1, low=0.02, high=0.2, n=1234, groups=17
+                ),
+                macro_auroc_difference=None,
             ),
             Baseline(
                 name="file",
                 title="Files",
-                sees="The file.",
+                inputs="The file.",
                 headline=None,
-                lift=None,
-                lift_auroc=None,
+                balanced_accuracy_difference=None,
+                macro_auroc_difference=None,
                 reason="All files are alike.",
             ),
         ),
@@ -227,12 +221,12 @@ def evaluation() -> Evaluation:
             resamples=2000,
             confidence=0.95,
             interval="By bootstrap over patients.",
-            test_views=1,
-            openings=2,
-            ledger=(
-                LedgerRow(
+            test_time_augmentation=1,
+            accesses=2,
+            access_log=(
+                AccessLogEntry(
                     number=1,
-                    opened_utc="2026-01-01T00:00:00+00:00",
+                    accessed_utc="2026-01-01T00:00:00+00:00",
                     reason="evaluate",
                     run=HOSTILE,
                     network="c" * 64,
@@ -240,14 +234,19 @@ def evaluation() -> Evaluation:
                     row_hash="f" * 64,
                 ),
             ),
-            config={"least_sensitivity": 0.95},
+            config={"target_sensitivity": 0.95},
         ),
     )
 
 
-def _build_score(name: str) -> GapScore:
-    gap = Estimate(value=0.1, low=-0.05, high=0.25, n=1234, groups=17)
-    return GapScore(name=name, internal=build_estimate(), external=build_estimate(0.7), gap=gap)
+def _build_score(name: str) -> GeneralisationGap:
+    generalisation_gap = Estimate(value=0.1, low=-0.05, high=0.25, n=1234, groups=17)
+    return GeneralisationGap(
+        name=name,
+        internal=build_estimate(),
+        external=build_estimate(0.7),
+        generalisation_gap=generalisation_gap,
+    )
 
 
 @pytest.fixture
@@ -258,14 +257,20 @@ def selective() -> SelectiveResult:
         class_names=CLASS_NAMES,
         coverage=0.9,
         classes=tuple(
-            ClassCoverage(class_name=name, threshold=0.25, fitted_on=50, covered=estimate)
+            ClassCoverage(
+                class_name=name,
+                threshold=0.25,
+                calibration_images=50,
+                calibration_patients=40,
+                empirical_coverage=estimate,
+            )
             for name in CLASS_NAMES
         ),
-        answered=estimate,
+        decided=estimate,
         empty=estimate,
         several=estimate,
         accuracy=estimate,
-        accuracy_answered=estimate,
+        selective_accuracy=estimate,
         aurc=estimate,
         curve=(
             RiskPoint(coverage=0.5, risk=0.1, confidence=0.9),
@@ -280,13 +285,13 @@ def left_out() -> LeaveOneSourceOut:
     scores = (_build_score("macro_auroc"), _build_score(f"sensitivity/{HOSTILE}"))
     tested = LeftOutSource(
         source=HOSTILE,
-        films=40,
+        images=40,
         patients=20,
         classes=CLASS_NAMES,
         compared=CLASS_NAMES,
         reason="",
-        internal_films=50,
-        external_films=40,
+        internal_images=50,
+        external_images=40,
         scores=scores,
         sentence="So it is.",
     )
@@ -311,11 +316,11 @@ def external() -> ExternalTest:
         name=HOSTILE,
         classes=(HOSTILE,),
         missing_classes=("normal", "covid-19"),
-        internal_films=50,
-        external_films=243,
+        internal_images=50,
+        external_images=243,
         external_patients=71,
         scores=(_build_score(f"sensitivity/{HOSTILE}"),),
-        by_patient=(_build_score(f"patients_found/{HOSTILE}"),),
+        by_patient=(_build_score(f"patient_sensitivity/{HOSTILE}"),),
         sentence=f"It is worse in {HOSTILE}.",
     )
 
@@ -330,7 +335,7 @@ def beside(
 
 @pytest.fixture
 def attributions() -> Attributions:
-    film = ExplainedFilm(
+    image = ExplainedImage(
         image_id=HOSTILE,
         patient_id=HOSTILE,
         source=HOSTILE,
@@ -339,11 +344,11 @@ def attributions() -> Attributions:
         probability=0.75,
         explained_class=HOSTILE,
         explained_probability=0.75,
-        why="most confident wrong",
+        selection_reason="most confident incorrect",
         lung_area_share=0.25,
         lung_shares={"occlusion": 0.6},
     )
-    bare = film.model_copy(
+    bare = image.model_copy(
         update={"lung_area_share": None, "lung_shares": {}, "predicted_class": "normal"}
     )
     masks = np.zeros((2, 16, 16), np.uint8)
@@ -352,10 +357,12 @@ def attributions() -> Attributions:
         index=ExplanationIndex(
             scale_limit=0.2,
             class_names=CLASS_NAMES,
-            methods=(MethodRecord(name="occlusion", title="Occlusion", reading="It says so."),),
-            films=(film, bare),
+            methods=(
+                MethodRecord(name="occlusion", title="Occlusion", interpretation="It says so."),
+            ),
+            images=(image, bare),
         ),
-        films=np.arange(512, dtype=np.uint16).astype(np.uint8).reshape(2, 16, 16),
+        images=np.arange(512, dtype=np.uint16).astype(np.uint8).reshape(2, 16, 16),
         lung_masks=masks,
         maps={"occlusion": np.linspace(-0.2, 0.1, 512, dtype=np.float32).reshape(2, 16, 16)},
     )
@@ -363,7 +370,7 @@ def attributions() -> Attributions:
 
 @pytest.fixture
 def manifest() -> pd.DataFrame:
-    """Twelve films; covid-19 is alone in its source, and the hostile class too."""
+    """Twelve images; covid-19 is alone in its source, and the hostile class too."""
     count = 12
     return pd.DataFrame(
         {
@@ -383,25 +390,28 @@ def manifest() -> pd.DataFrame:
             "file_mode": ["L"] * count,
             "file_bytes": [1000 * (row + 1) for row in range(count)],
             "border_grey": [0.1 * (row % 3) for row in range(count)],
+            "flat_patch_share": [0.05] * count,
+            "bandwidth_share": [1.0] * count,
+            "block_edge_strength": [1.0] * count,
         }
     )
 
 
 @pytest.fixture
-def film_material(manifest: pd.DataFrame) -> FilmMaterial:
+def dataset_artifacts(manifest: pd.DataFrame) -> DatasetArtifacts:
     training = manifest[manifest["split"] == "train"].reset_index(drop=True)
     finding = Finding(
-        question="source_oracle",
+        question="source_confounding",
         title=f"Does {HOSTILE} give it away?",
         verdict="red",
         sentence=f"Yes: {HOSTILE}.",
         measures=(Measure(name=HOSTILE, value=0.5, low=0.4, high=0.6, n=12, note=HOSTILE),),
     )
-    return FilmMaterial(
+    return DatasetArtifacts(
         class_names=CLASS_NAMES,
         manifest=manifest,
         training=training,
-        training_films=np.full((len(training), 16, 16), 90, np.uint8),
+        training_images=np.full((len(training), 16, 16), 90, np.uint8),
         side_px=16,
         rejected=pd.DataFrame(
             {
@@ -433,12 +443,12 @@ def dataset_folder(tmp_path: Path, manifest: pd.DataFrame) -> Path:
     folder = tmp_path / "dataset"
     folder.mkdir()
     count = len(manifest)
-    text = dict.fromkeys(("given_split", "content_sha256", "film_sha256"), [""] * count)
+    text = dict.fromkeys(("given_split", "content_sha256", "pixels_sha256"), [""] * count)
     whole = dict.fromkeys(("fold", "lung_mask_row", "lesion_mask_row"), [-1] * count)
     columns = {str(name): manifest[name] for name in manifest.columns}
     write_manifest(folder / "manifest.csv", build_manifest(columns | text | whole))
-    films = np.random.default_rng(0).integers(0, 256, (count, 32, 32), np.uint8)
-    np.save(folder / "images.npy", films)
+    images = np.random.default_rng(0).integers(0, 256, (count, 32, 32), np.uint8)
+    np.save(folder / "images.npy", images)
     pd.DataFrame({"image_id": [HOSTILE], "code": ["blank"]}).to_csv(
         folder / "rejected.csv", index=False
     )
@@ -447,7 +457,7 @@ def dataset_folder(tmp_path: Path, manifest: pd.DataFrame) -> Path:
         name=HOSTILE,
         source="by hand",
         class_names=CLASS_NAMES,
-        films=FilmCounts(scanned=count + 1, rejected=1, conflicting=0, kept=count),
+        images=ImageCounts(scanned=count + 1, rejected=1, conflicting=0, kept=count),
         counts={},
         patients_unknown_share=0.5,
         preprocessing=build_preprocessing(config),
@@ -455,7 +465,7 @@ def dataset_folder(tmp_path: Path, manifest: pd.DataFrame) -> Path:
         versions={},
         files={"manifest.csv": compute_sha256(folder / "manifest.csv")},
         dataset_hash="d" * 64,
-        notices=(),
+        warnings=(),
         created_utc="2026-01-01T00:00:00Z",
     )
     write_dataset_record(folder, record)
@@ -475,17 +485,17 @@ def checkpoint_record() -> CheckpointRecord:
 
 
 @pytest.fixture
-def trust_card() -> TrustCard:
+def sanity_card() -> SanityCard:
     estimate = Estimate(value=0.83, low=0.7, high=0.9, n=12, groups=12)
     tests = tuple(
         TestResult(
             test=name,
             verdict=verdict,
             sentence=HOSTILE,
-            measures=(TrustMeasure(name="signed", estimate=estimate),) if number else (),
+            measures=(SanityMeasure(name="signed", estimate=estimate),) if number else (),
         )
         for name, verdict, number in (
-            ("weights", "fail", True),
+            ("weight_randomization", "fail", True),
             ("deletion", "pass", True),
             ("insertion", "pass", True),
             ("repeatability", "pass", True),
@@ -493,14 +503,18 @@ def trust_card() -> TrustCard:
             ("pointing", "not tested", False),
         )
     )
-    return TrustCard(
+    return SanityCard(
         content="c",
-        films=12,
+        images=12,
         masks_found=0,
         seed=0,
         versions={},
-        knowledge=Knowledge(
-            passed=True, macro_auroc=estimate, shuffled_best=0.6, copies=19, sentence="It knows."
+        above_chance=AboveChance(
+            passed=True,
+            macro_auroc=estimate,
+            randomized_best=0.6,
+            randomized_models=19,
+            sentence="It knows.",
         ),
-        methods=(MethodCard(name="m", title=HOSTILE, trusted=False, tests=tests, steps=()),),
+        methods=(MethodCard(name="m", title=HOSTILE, passed=False, tests=tests, steps=()),),
     )

@@ -14,26 +14,29 @@ from cxresnet import DISCLAIMER
 from cxresnet.core.config import Config, ModelConfig
 from cxresnet.core.run_folder import RunFolder, claim_run_folder
 from cxresnet.evaluate.external import ExternalTest, write_external
-from cxresnet.evaluate.left_out_sources import LeaveOneSourceOut, write_leave_one_source_out
+from cxresnet.evaluate.leave_sources_out import LeaveOneSourceOut, write_leave_one_source_out
 from cxresnet.evaluate.record import Evaluation, write_evaluation
 from cxresnet.evaluate.selective import SelectiveResult, write_selective
 from cxresnet.explain.record import Attributions, write_attributions
 from cxresnet.model.checkpoint import CheckpointRecord, write_checkpoint
 from cxresnet.model.presets import build_model
+from cxresnet.report.artifacts import read_run_artifacts
 from cxresnet.report.checklists.checklist import AnsweredItem, escape_markdown
-from cxresnet.report.checklists.claim import CLAIM
-from cxresnet.report.checklists.evidence import Answer, Evidence, yes
+from cxresnet.report.checklists.documents import (
+    CLAIM,
+    TRIPOD_AI,
+    fill_checklists,
+    render_model_card,
+    write_checklists,
+)
+from cxresnet.report.checklists.facts_data import Answer, Evidence, yes
 from cxresnet.report.checklists.facts_model import (
+    describe_ensembling,
     describe_initial,
-    describe_joining,
     describe_model,
     describe_selection,
     describe_training,
 )
-from cxresnet.report.checklists.model_card import render_model_card
-from cxresnet.report.checklists.tripod_ai import TRIPOD_AI
-from cxresnet.report.checklists.write import fill_checklists, write_checklists
-from cxresnet.report.material import read_run_material
 
 Beside = tuple[SelectiveResult, LeaveOneSourceOut, ExternalTest]
 
@@ -71,7 +74,7 @@ def finished(
 
 
 def _gather(run: RunFolder) -> Evidence:
-    return Evidence(read_run_material(run), run.path)
+    return Evidence(read_run_artifacts(run), run.path)
 
 
 def _list_items(evidence: Evidence) -> Iterator[AnsweredItem]:
@@ -110,9 +113,9 @@ def test_the_further_a_run_the_more_is_known(
     assert known[0] < known[1] < known[2]
 
 
-def test_several_networks_are_told_as_several(finished: RunFolder) -> None:
+def test_an_ensemble_is_described_as_an_ensemble(finished: RunFolder) -> None:
     evidence = _gather(finished)
-    record = evidence.material.record
+    record = evidence.artifacts.record
     assert record is not None
     several = record.model_copy(
         update={
@@ -120,34 +123,38 @@ def test_several_networks_are_told_as_several(finished: RunFolder) -> None:
             "notes": record.notes | {"seeds": [4, 7]},
         }
     )
-    joined = Evidence(replace(evidence.material, record=several), finished.path)
+    joined = Evidence(replace(evidence.artifacts, record=several), finished.path)
 
     for asked, alone, together in (
-        (describe_joining, "on one network and", "on the mean of the logits of 2 networks and"),
-        (describe_initial, "from seed 0;", "from seeds 4, 7;"),
+        (
+            describe_ensembling,
+            "from one network and",
+            "from the mean of the logits of 2 networks and",
+        ),
+        (describe_initial, "Random, seed 0;", "Random, seeds 4, 7;"),
         (describe_training, "seed 0;", "seeds 4, 7;"),
-        (describe_model, " parameters, one", "2 networks that answer together"),
+        (describe_model, " parameters, one", "an ensemble of 2 networks"),
     ):
         assert alone in asked(evidence).text
         assert together in asked(joined).text
 
 
-def test_films_from_elsewhere_are_named_among_the_aims(finished: RunFolder) -> None:
+def test_images_from_elsewhere_are_named_among_the_aims(finished: RunFolder) -> None:
     evidence = _gather(finished)
-    (external,) = evidence.material.externals
-    alone = Evidence(replace(evidence.material, externals=()), finished.path)
+    (external,) = evidence.artifacts.externals
+    alone = Evidence(replace(evidence.artifacts, externals=()), finished.path)
 
     def aims(asked: Evidence) -> str:
         return next(one for one in CLAIM.fill(asked) if one.item.number == "4").answer.text
 
-    assert f"tested on films from elsewhere ({external.name})" in aims(evidence)
-    assert "elsewhere" not in aims(alone)
+    assert f"tested externally ({external.name})" in aims(evidence)
+    assert "externally" not in aims(alone)
 
 
 def test_the_last_row_of_the_ledger_is_told_to_whoever_keeps_the_list(finished: RunFolder) -> None:
     evidence = _gather(finished)
     item = next(one for one in CLAIM.fill(evidence) if one.item.number == "37")
-    assert "the seal was opened 2 times (the ledger ends in ffff" in item.answer.text
+    assert "the test set was accessed 2 times (last row of the access log: ffff" in item.answer.text
 
 
 def test_a_last_epoch_is_not_called_the_best(finished: RunFolder) -> None:
@@ -172,7 +179,7 @@ def test_a_file_that_is_taken_away_takes_its_yes_with_it(finished: RunFolder) ->
     finished.metrics.unlink()
     after = [one.answer for one in _list_items(evidence)]
     assert all(answer.artefact != "evaluate/metrics.json" for answer in after)
-    assert any(answer.text == "The file that would show it is not there." for answer in after)
+    assert any(answer.text == "The file that would show it is missing." for answer in after)
 
 
 def test_a_yes_without_an_artefact_is_not_believed(empty: RunFolder) -> None:
@@ -181,9 +188,9 @@ def test_a_yes_without_an_artefact_is_not_believed(empty: RunFolder) -> None:
 
 
 def test_patients_in_two_splits_are_a_no(finished: RunFolder) -> None:
-    # The films of the fixture pair patients across its splits.
+    # The images of the fixture pair patients across its splits.
     evidence = _gather(finished)
-    dataset = evidence.material.dataset
+    dataset = evidence.artifacts.dataset
     assert dataset is not None
     torn = dataset.manifest.groupby("group_id")["split"].nunique().max() > 1
     item = next(one for one in CLAIM.fill(evidence) if one.item.number == "20")
@@ -205,25 +212,25 @@ def test_the_files_are_written_and_hostile_names_stay_text(finished: RunFolder) 
 
 def test_a_model_card_of_a_run_without_a_network_knows_nothing_of_it(empty: RunFolder) -> None:
     card = render_model_card(_gather(empty))
-    assert "- **Not known.** There is no trained network." in card
+    assert "- **Not known.** There is no trained model." in card
     assert "- **Not known.** Not evaluated yet." in card
-    assert "Numbers on the sealed test" not in card
+    assert "Scores on the held-out test set" not in card
 
 
 def test_a_model_card_shows_the_gaps_and_says_nothing_twice(finished: RunFolder) -> None:
     evidence = _gather(finished)
     card = render_model_card(evidence)
-    table = card.split("## Numbers elsewhere")[1].split("## Not known")[0]
+    table = card.split("## External test")[1].split("## Not known")[0]
     rows = [line for line in table.splitlines() if line.startswith("| ")][1:]
-    tested = [one for one in evidence.material.left_out.sources if one.scores]
+    tested = [one for one in evidence.artifacts.left_out.sources if one.scores]
     assert len(rows) == len(tested) + 1
     assert rows[0].startswith(f"| {escape_markdown(tested[0].source)}, left out | ")
     assert all(row.count("|") == 7 for row in rows)
-    alone = Evidence(replace(evidence.material, externals=()), finished.path)
-    sentence = escape_markdown(evidence.material.left_out.sentence)
+    alone = Evidence(replace(evidence.artifacts, externals=()), finished.path)
+    sentence = escape_markdown(evidence.artifacts.left_out.sentence)
     assert render_model_card(alone).count(sentence) == 1
-    nowhere = Evidence(replace(evidence.material, externals=(), left_out=None), finished.path)
-    assert "Numbers elsewhere" not in render_model_card(nowhere)
+    nowhere = Evidence(replace(evidence.artifacts, externals=(), left_out=None), finished.path)
+    assert "## External test" not in render_model_card(nowhere)
 
 
 def test_markdown_cells_hold_together() -> None:

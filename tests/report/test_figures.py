@@ -16,11 +16,11 @@ def _draw(axes: Axes) -> None:
 
 
 def test_the_same_drawing_has_the_same_bytes() -> None:
-    assert draw_svg("one", _draw, words="w").svg == draw_svg("one", _draw, words="w").svg
+    assert draw_svg("one", _draw, alt_text="w").svg == draw_svg("one", _draw, alt_text="w").svg
 
 
 def test_every_colour_is_a_variable_of_the_page() -> None:
-    svg = draw_svg("one", _draw, words="w").svg
+    svg = draw_svg("one", _draw, alt_text="w").svg
     assert not any(stand_in in svg for stand_in in (INK, FAINT, GRID, *SERIES))
     assert "var(--series-2)" in svg
     assert "var(--line)" in svg
@@ -28,19 +28,19 @@ def test_every_colour_is_a_variable_of_the_page() -> None:
 
 
 def test_text_stays_text_and_is_escaped() -> None:
-    svg = draw_svg("one", _draw, words="w").svg
+    svg = draw_svg("one", _draw, alt_text="w").svg
     assert "three &lt; four &amp; five</text>" in svg
     assert "font-family" not in svg
 
 
 def test_nothing_is_fetched_run_or_styled_beyond_the_figure() -> None:
-    svg = draw_svg("one", _draw, words="w").svg
+    svg = draw_svg("one", _draw, alt_text="w").svg
     for word in ("http", "<script", "<style", "<metadata", "<?xml", "<!--"):
         assert word not in svg
 
 
 def test_two_figures_in_one_page_share_no_id() -> None:
-    first, second = (draw_svg(name, _draw, words="w").svg for name in ("one", "two"))
+    first, second = (draw_svg(name, _draw, alt_text="w").svg for name in ("one", "two"))
     ids = [set(re.findall(r' id="([^"]+)"', svg)) for svg in (first, second)]
     assert ids[0]
     assert not ids[0] & ids[1]

@@ -10,24 +10,15 @@ import pytest
 
 from cxresnet import DISCLAIMER
 from cxresnet.evaluate.external import ExternalTest
-from cxresnet.evaluate.left_out_sources import LeaveOneSourceOut
+from cxresnet.evaluate.leave_sources_out import LeaveOneSourceOut
 from cxresnet.evaluate.record import Evaluation
 from cxresnet.evaluate.selective import SelectiveResult
 from cxresnet.explain.record import Attributions
-from cxresnet.explain.trust.record import TrustCard
-from cxresnet.report.notices import find_film_notices, find_test_notices
-from cxresnet.report.page import render_page
-from cxresnet.report.sections.answers import build_answers_section
-from cxresnet.report.sections.elsewhere import build_elsewhere_section
-from cxresnet.report.sections.evaluation import build_evaluation_section
-from cxresnet.report.sections.explanation import build_explanation_section
-from cxresnet.report.sections.films import FilmMaterial, build_films_section
-from cxresnet.report.sections.gallery import build_gallery_section
-from cxresnet.report.sections.probabilities import build_probabilities_section
-from cxresnet.report.sections.reproduction import build_reproduction_section
-from cxresnet.report.sections.summary import build_headline_cards, find_best_baseline
-from cxresnet.report.sections.training import build_training_section
-from cxresnet.report.sections.trust import build_trust_section
+from cxresnet.explain.sanity.record import SanityCard
+from cxresnet.model.checkpoint import CheckpointRecord
+from cxresnet.report.artifacts import DatasetArtifacts, RunArtifacts
+from cxresnet.report.registry import list_sections
+from cxresnet.report.report import render_report
 
 HOSTILE = "\"><script>alert(1)</script><img src=x onerror=alert(2)>'{{7*7}}$\\frac$"
 VOID = {"meta", "img", "br", "input", "hr", "link", "use", "path"}
@@ -66,48 +57,29 @@ Beside = tuple[SelectiveResult, LeaveOneSourceOut, ExternalTest]
 
 @pytest.fixture
 def html(
-    film_material: FilmMaterial,
-    manifest: pd.DataFrame,
+    dataset_artifacts: DatasetArtifacts,
     history: pd.DataFrame,
     evaluation: Evaluation,
     attributions: Attributions,
-    trust_card: TrustCard,
+    sanity_card: SanityCard,
+    checkpoint_record: CheckpointRecord,
     beside: Beside,
 ) -> str:
-    sections = [
-        build_films_section(film_material),
-        build_training_section(
-            history,
-            chosen_epoch=1,
-            settings={HOSTILE: HOSTILE},
-            environment={"processor": HOSTILE},
-        ),
-        build_evaluation_section(evaluation),
-        build_probabilities_section(evaluation),
-        build_elsewhere_section(beside[1], (beside[2],)),
-        build_answers_section(beside[0]),
-        build_explanation_section(attributions),
-        build_trust_section(trust_card),
-        build_gallery_section(attributions),
-        build_reproduction_section(
-            dataset_hash="d" * 64,
-            versions={"torch": HOSTILE},
-            provenance=evaluation.provenance,
-            config={"train": {"seed": 0, "name": HOSTILE}},
-        ),
-    ]
-    return render_page(
-        "page.html.j2",
-        title=HOSTILE,
-        lead=HOSTILE,
-        sections=sections,
-        notices=(*find_film_notices(manifest), *find_test_notices(evaluation)),
+    artifacts = RunArtifacts(
+        name=HOSTILE,
+        dataset_artifacts=dataset_artifacts,
+        record=checkpoint_record,
+        history=history,
+        config={"train": {"seed": 0, "name": HOSTILE, HOSTILE: HOSTILE}},
+        environment={"processor": HOSTILE},
         evaluation=evaluation,
-        alarms=evaluation.alarms,
-        cards=build_headline_cards(evaluation),
-        best=find_best_baseline(evaluation),
-        class_names=("normal", HOSTILE),
+        selective=beside[0],
+        left_out=beside[1],
+        externals=(beside[2],),
+        attributions=attributions,
+        sanity=sanity_card,
     )
+    return render_report(artifacts)
 
 
 @pytest.fixture
@@ -183,35 +155,19 @@ def test_what_is_too_good_to_be_true_stands_before_everything_else(html: str) ->
     assert "Look: &#34;&gt;&lt;script&gt;" in html
 
 
-def test_without_films_in_words_the_maps_say_how_a_film_is_read(html: str) -> None:
+def test_without_text_summaries_the_maps_say_how_an_image_is_read(html: str) -> None:
     assert html.count("A chest X-ray is a shadow picture") == 1
 
 
 def test_no_share_or_score_stands_without_its_interval(html: str) -> None:
     cards = html[html.index('class="cards"') : html.index('class="key"')]
-    assert cards.count("1\u202f234 films, 17 patients") == 4
+    assert cards.count("1\u202f234 images, 17 patients") == 4
     assert cards.count("70.0–90.0") + cards.count("0.700–0.900") >= 4
 
 
 def test_a_run_of_which_nothing_is_done_says_what_is_missing() -> None:
-    sections = [
-        build_films_section(None),
-        build_training_section(None, chosen_epoch=None, settings={}, environment={}),
-        build_evaluation_section(None),
-        build_explanation_section(None),
-        build_reproduction_section(dataset_hash="", versions={}, provenance=None, config={}),
-    ]
-    html = render_page(
-        "page.html.j2",
-        title="new",
-        lead="",
-        sections=sections,
-        notices=(),
-        evaluation=None,
-        alarms=(),
-        cards=(),
-        best=None,
-        class_names=(),
-    )
-    assert html.count('class="missing"') == 5
+    html = render_report(RunArtifacts(name="new"))
+    # The first screen and every section that a run always has, except for how to reproduce it.
+    always = [spec for spec in list_sections() if spec.missing]
+    assert html.count('class="missing"') == 1 + len(always) == 11
     assert DISCLAIMER in html

@@ -1,4 +1,4 @@
-"""A report can be made from a run at any point, and stays small."""
+"""The page about the images alone."""
 
 from __future__ import annotations
 
@@ -10,17 +10,63 @@ import pytest
 
 from cxresnet import DISCLAIMER
 from cxresnet.core.config import ModelConfig
-from cxresnet.core.finding import Finding, write_findings
+from cxresnet.core.errors import DatasetError
+from cxresnet.core.finding import Finding, Measure, write_findings
 from cxresnet.core.run_folder import RunFolder, claim_run_folder
 from cxresnet.evaluate.external import ExternalTest, write_external
-from cxresnet.evaluate.left_out_sources import LeaveOneSourceOut, write_leave_one_source_out
+from cxresnet.evaluate.leave_sources_out import LeaveOneSourceOut, write_leave_one_source_out
 from cxresnet.evaluate.record import Evaluation, write_evaluation
 from cxresnet.evaluate.selective import SelectiveResult, write_selective
 from cxresnet.explain.record import Attributions, write_attributions
-from cxresnet.explain.trust.record import TrustCard, write_trust_card
+from cxresnet.explain.sanity.record import SanityCard, write_sanity_card
 from cxresnet.model.checkpoint import CheckpointRecord, write_checkpoint
 from cxresnet.model.presets import build_model
-from cxresnet.report.report import run_report
+from cxresnet.report.report import run_report, write_data_report
+
+
+def test_it_counts_shows_and_warns(dataset_folder: Path, tmp_path: Path) -> None:
+    path = write_data_report(dataset_folder, tmp_path / "data.html")
+    html = path.read_text()
+    for text in (
+        "Class covid-19 has sources of its own",
+        "Unknown patients",
+        "Images by class and split",
+        "The files before preprocessing",
+        "Near-duplicates",
+        "blank",
+        DISCLAIMER,
+    ):
+        assert text in html
+    assert "<script" not in html
+
+
+def test_the_findings_of_the_dataset_stand_at_the_top_with_evidence(
+    dataset_folder: Path, tmp_path: Path
+) -> None:
+    finding = Finding(
+        question="source_confounding",
+        title="Can the source predict the class?",
+        verdict="red",
+        sentence="It does.",
+        measures=(Measure(name="Cramér's V", value=0.875, n=12),),
+    )
+    write_findings(dataset_folder, (finding,))
+    html = write_data_report(dataset_folder, tmp_path / "data.html").read_text()
+    assert html.index("Can the source predict the class?") < html.index("Images by class and split")
+    assert "0.875" in html
+
+
+def test_the_test_split_stays_sealed(dataset_folder: Path, tmp_path: Path) -> None:
+    write_data_report(dataset_folder, tmp_path / "data.html")
+    assert not (dataset_folder / "test_openings.csv").exists()
+
+
+def test_what_is_no_dataset_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="cxresnet prepare"):
+        write_data_report(tmp_path, tmp_path / "data.html")
+
+
+# A report can be made from a run at any point, and stays small.
 
 
 @pytest.fixture
@@ -35,12 +81,12 @@ def _train(run: RunFolder, history: pd.DataFrame, record: CheckpointRecord) -> N
     (run.train / "environment.json").write_text(json.dumps({"python": "3.11"}))
 
 
-def test_of_a_run_that_is_only_claimed_the_films_are_shown(run: RunFolder) -> None:
+def test_of_a_run_that_is_only_claimed_the_images_are_shown(run: RunFolder) -> None:
     path = run_report(run)
     html = path.read_text()
     assert path == run.report
     assert html.count('class="missing"') == 10
-    assert "Films by class and split" in html
+    assert "Images by class and split" in html
     assert DISCLAIMER in html
 
 
@@ -50,37 +96,34 @@ def test_of_a_finished_run_nothing_is_missing(
     checkpoint_record: CheckpointRecord,
     evaluation: Evaluation,
     attributions: Attributions,
-    trust_card: TrustCard,
+    sanity_card: SanityCard,
     beside: tuple[SelectiveResult, LeaveOneSourceOut, ExternalTest],
 ) -> None:
     _train(run, history, checkpoint_record)
     write_evaluation(run.metrics, evaluation)
     write_attributions(run.explain, attributions)
-    write_trust_card(run.explain, trust_card)
+    write_sanity_card(run.explain, sanity_card)
     selective, left_out, external = beside
     write_selective(run.evaluate / "selective.json", selective)
     write_leave_one_source_out(run.evaluate / "leave_one_source_out.json", left_out)
     write_external(run.path / "evaluate-clinic" / "external.json", external)
-    finding = Finding(question="border_only", title="Border?", verdict="amber", sentence="Partly.")
-    write_findings(run.audit, (finding,))
     html = run_report(run).read_text()
     assert 'class="missing"' not in html
     for anchor in (
-        "films",
+        "data",
         "architecture",
         "training",
         "test",
-        "elsewhere",
-        "answers",
+        "external",
+        "abstention",
         "explanation",
-        "trust",
+        "sanity",
         "gallery",
-        "audit",
+        "appendix",
         "checklists",
     ):
         assert f'<section id="{anchor}"' in html
-    assert "Validation films chose epoch 1" in html
-    assert '<li class="notice amber"><strong>Border?</strong>' in html
+    assert "Validation images chose epoch 1" in html
     assert "<script" not in html
     assert len(html) < 5_000_000
 
@@ -99,17 +142,17 @@ def test_a_damaged_part_is_said_in_red_and_the_rest_is_shown(
     run.metrics.write_text(run.metrics.read_text()[:500])
     html = run_report(run).read_text()
     assert "The test of this run cannot be read" in html
-    assert "Films by class and split" in html
+    assert "Images by class and split" in html
     assert str(tmp_path) not in html
 
 
 def test_a_dataset_that_is_gone_is_missing_not_damaged(run: RunFolder, tmp_path: Path) -> None:
-    (tmp_path / "dataset").rename(tmp_path / "elsewhere")
+    (tmp_path / "dataset").rename(tmp_path / "external")
     html = run_report(run).read_text()
     assert "is not there any more" in html
     assert "cannot be read" not in html
 
 
-def test_the_test_split_stays_sealed(run: RunFolder, dataset_folder: Path) -> None:
+def test_the_test_split_stays_sealed_of_report(run: RunFolder, dataset_folder: Path) -> None:
     run_report(run)
     assert not (dataset_folder / "test_openings.csv").exists()

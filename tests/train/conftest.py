@@ -14,15 +14,15 @@ import pytest
 
 from cxresnet.core.config import Config, ModelConfig, TrainConfig
 from cxresnet.core.run_folder import RunFolder
-from cxresnet.data.dataset import FilmSet
-from cxresnet.data.preprocess import Preprocessing
+from cxresnet.data.dataset.dataset import ImageSet
+from cxresnet.data.prepare.preprocessing import Preprocessing
 
 SIDE_PX = 16
 UNEVEN_CLASSES = ("left", "middle", "right")
 PREPROCESSING = Preprocessing(
     side_px=SIDE_PX,
     common_side_px=SIDE_PX,
-    fit="crop",
+    resize_mode="crop",
     low_percentile=1,
     high_percentile=99,
     border_cut=0,
@@ -35,7 +35,7 @@ PREPROCESSING = Preprocessing(
 class SquaresDataset:
     """What `run_train` asks of a `PreparedDataset`."""
 
-    films: FilmSet
+    images: ImageSet
     class_names: tuple[str, ...] = ("left", "right")
     dataset_hash: str = "squares"
     preprocessing: Preprocessing = PREPROCESSING
@@ -43,34 +43,34 @@ class SquaresDataset:
 
     @property
     def manifest(self) -> pd.DataFrame:
-        return self.films.manifest
+        return self.images.manifest
 
-    def select(self, split: str) -> FilmSet:
-        return self._take((self.films.manifest["split"] == split).to_numpy())
+    def select(self, split: str) -> ImageSet:
+        return self._take((self.images.manifest["split"] == split).to_numpy())
 
-    def select_fold(self, fold: int, role: str) -> FilmSet:
-        folds = self.films.manifest["fold"].to_numpy()
+    def select_fold(self, fold: int, role: str) -> ImageSet:
+        folds = self.images.manifest["fold"].to_numpy()
         return self._take(folds == fold if role == "val" else (folds != fold) & (folds >= 0))
 
-    def _take(self, chosen: np.ndarray) -> FilmSet:
-        return FilmSet(
-            films=self.films.films[chosen],
-            labels=self.films.labels[chosen],
-            manifest=self.films.manifest[chosen].reset_index(drop=True),
+    def _take(self, chosen: np.ndarray) -> ImageSet:
+        return ImageSet(
+            images=self.images.images[chosen],
+            labels=self.images.labels[chosen],
+            manifest=self.images.manifest[chosen].reset_index(drop=True),
         )
 
 
-def build_squares(*, films: int = 72, seed: int = 0) -> SquaresDataset:
+def build_squares(*, images: int = 72, seed: int = 0) -> SquaresDataset:
     generator = np.random.default_rng(seed)
-    labels = generator.integers(0, 2, films)
-    pictures = generator.integers(0, 120, (films, SIDE_PX, SIDE_PX)).astype(np.uint8)
+    labels = generator.integers(0, 2, images)
+    pictures = generator.integers(0, 120, (images, SIDE_PX, SIDE_PX)).astype(np.uint8)
     for picture, label in zip(pictures, labels, strict=True):
         left = 2 if label == 0 else 10
         picture[5:11, left : left + 4] = 220
-    numbers = np.arange(films)
+    numbers = np.arange(images)
     manifest = pd.DataFrame(
         {
-            "image_id": [f"film-{number:03}" for number in numbers],
+            "image_id": [f"image-{number:03}" for number in numbers],
             "class_name": np.where(labels == 0, "left", "right"),
             "patient_id": [f"patient-{number:03}" for number in numbers],
             "source": np.where(numbers % 4 == 0, "east", "west"),
@@ -79,7 +79,7 @@ def build_squares(*, films: int = 72, seed: int = 0) -> SquaresDataset:
             "group_id": [f"group-{number:03}" for number in numbers],
         }
     )
-    return SquaresDataset(FilmSet(films=pictures, labels=labels, manifest=manifest))
+    return SquaresDataset(ImageSet(images=pictures, labels=labels, manifest=manifest))
 
 
 def build_uneven(*, seed: int = 0) -> SquaresDataset:
@@ -114,8 +114,8 @@ def build_uneven(*, seed: int = 0) -> SquaresDataset:
             "group_id": patients,
         }
     )
-    films = FilmSet(films=pictures, labels=labels, manifest=manifest)
-    return SquaresDataset(films, class_names=UNEVEN_CLASSES, dataset_hash="uneven")
+    images = ImageSet(images=pictures, labels=labels, manifest=manifest)
+    return SquaresDataset(images, class_names=UNEVEN_CLASSES, dataset_hash="uneven")
 
 
 def build_tiny_config(**train: object) -> Config:

@@ -35,7 +35,7 @@ def test_two_processes_come_to_the_validation_of_one(tmp_path: Path) -> None:
     together = train(tmp_path / "together", devices=2)
 
     assert alone["val_macro_auroc"] > 0.85  # it learned, so that there is something to compare
-    # The same films in each step; only the order of sums differs.
+    # The same images in each step; only the order of sums differs.
     assert together == pytest.approx(alone, abs=1e-3)
     history = (tmp_path / "together" / "train" / "history.csv").read_text()
     assert len(history.splitlines()) == 15

@@ -30,14 +30,14 @@ BuildConfig = Callable[..., Config]
 def test_a_network_that_can_learn_the_squares_does(
     squares: Any, tiny_config: BuildConfig, run: RunFolder
 ) -> None:
-    config = tiny_config(epochs=12, learning_rate=0.02, average_decay=0.8)
+    config = tiny_config(epochs=12, learning_rate=0.02, ema_decay=0.8)
 
     result = run_train(squares, config=config, run=run)
 
     assert result.metrics["val_macro_auroc"] > 0.9
     assert 1 <= result.best_epoch <= result.epochs == 12
-    assert f"validation chose epoch {result.best_epoch}" in result.describe()
-    assert "n=24 films" in result.describe()
+    assert f"validation selected epoch {result.best_epoch}" in result.describe()
+    assert "n=24 images" in result.describe()
 
 
 def test_the_checkpoint_answers_as_validation_did(
@@ -47,7 +47,7 @@ def test_the_checkpoint_answers_as_validation_did(
     predictor = load_predictor(run.checkpoint)
     val = squares.select("val")
 
-    logits = torch.from_numpy(predictor.predict_films(val.films))
+    logits = torch.from_numpy(predictor.predict_images(val.images))
     loss = torch.nn.functional.cross_entropy(logits, torch.from_numpy(val.labels))
 
     assert float(loss) == pytest.approx(result.metrics["val_loss"], abs=1e-5)
@@ -123,7 +123,7 @@ def test_a_new_training_in_the_same_folder_leaves_nothing_of_the_old_one(
     assert not list(run.train.glob("*.previous"))
 
 
-def test_a_loss_that_is_no_number_names_epoch_batch_and_films(
+def test_a_loss_that_is_no_number_names_epoch_batch_and_images(
     squares: Any, tiny_config: BuildConfig, run: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     original = TrainingModule.training_step
@@ -136,7 +136,7 @@ def test_a_loss_that_is_no_number_names_epoch_batch_and_films(
 
     monkeypatch.setattr(TrainingModule, "training_step", poison)
     with pytest.raises(
-        TrainingError, match=r"epoch 2, batch 3, films 'film-\d+', .* learning rate"
+        TrainingError, match=r"epoch 2, batch 3, images 'image-\d+', .* learning rate"
     ):
         run_train(squares, config=tiny_config(), run=run)
 
@@ -151,7 +151,7 @@ def test_running_out_of_memory_proposes_half_the_batch(
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried 10 bytes")
 
     monkeypatch.setattr(TrainingModule, "training_step", refuse)
-    with pytest.raises(TrainingError, match=r"batches of 8 films.*--set train\.batch_size=4"):
+    with pytest.raises(TrainingError, match=r"batches of 8 images.*--set train\.batch_size=4"):
         run_train(squares, config=tiny_config(), run=run)
 
 
@@ -206,9 +206,40 @@ def test_last_keeps_the_last_epoch_whatever_validation_says(
     squares: Any, tiny_config: Callable[..., Config], run: RunFolder
 ) -> None:
     # A learning rate that ruins the network at once: the first epoch is better than the last.
-    config = tiny_config(epochs=3, monitor="last", learning_rate=3.0, average_decay=0.0)
+    config = tiny_config(epochs=3, monitor="last", learning_rate=3.0, ema_decay=0.0)
 
     result = run_train(squares, config=config, run=run)
 
     assert result.best_epoch == 3
-    assert "the config asks for the last, epoch 3" in result.describe()
+    assert "the config takes the last, epoch 3" in result.describe()
+
+
+def test_the_seed_draws_the_first_weights(
+    squares: Any, tiny_config: BuildConfig, tmp_path: Path
+) -> None:
+    # One epoch that hardly moves: what differs was drawn before it.
+    heads = []
+    for seed in (0, 1):
+        run = RunFolder(tmp_path / str(seed))
+        config = tiny_config(epochs=1, learning_rate=1e-9, ema_decay=0, seed=seed)
+        run_train(squares, config=config, run=run)
+        heads.append(load_predictor(run.checkpoint).model.state_dict()["head.weight"])
+
+    assert float((heads[0] - heads[1]).abs().max()) > 0.01
+
+
+def test_a_round_that_takes_the_last_epoch_learns_from_all_other_folds_and_says_so(
+    uneven: Any, tiny_config: BuildConfig, run: RunFolder
+) -> None:
+    config = tiny_config(epochs=1, monitor="last", seed=3)
+
+    result = run_train(uneven, config=config, run=run, fold=1)
+
+    is_held_out = (uneven.manifest["fold"] == 1).to_numpy()
+    record = load_predictor(run.checkpoint).record
+    assert record.class_names == ("left", "middle", "right")
+    assert record.dataset_hash == "uneven"
+    assert record.notes["train_images"] == (~is_held_out).sum()
+    assert record.notes["val_images"] == result.val_images == is_held_out.sum()
+    assert record.notes["data_verdict"] == uneven.verdict
+    assert record.notes["train"]["seed"] == 3  # type: ignore[index, call-overload]

@@ -1,4 +1,4 @@
-"""How a training is wired: chance of each epoch, schedule, average, class weights."""
+"""The moving average of the weights, by hand and against PyTorch's own."""
 
 from __future__ import annotations
 
@@ -10,13 +10,118 @@ import numpy as np
 import pytest
 import torch
 from lightning.pytorch import Callback, Trainer
+from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from cxresnet.core.config import Config
-from cxresnet.data.loaders import scale_films
-from cxresnet.train.material import gather_material
-from cxresnet.train.module import TrainingModule
-from cxresnet.train.surroundings import quiet_lightning, reproducible
-from cxresnet.train.validation import judge_logits
+from cxresnet.train.engine import quiet_lightning, reproducible
+from cxresnet.train.inputs import gather_training_inputs
+from cxresnet.train.loaders import normalise_tensor
+from cxresnet.train.module import TrainingModule, WeightAverage, compute_validation_metrics
+
+
+def build_network(value: float) -> nn.Linear:
+    network = nn.Linear(1, 1)
+    with torch.no_grad():
+        for weight in network.parameters():
+            weight.fill_(value)
+    return network
+
+
+def test_the_first_steps_by_hand() -> None:
+    # Kept in the first step: (1 + 0) / (10 + 0) = 0.1; in the second: 2 / 11.
+    average = WeightAverage(build_network(0.0), decay=0.99)
+
+    average.update(build_network(1.0))
+    after_one = float(average.network.weight)
+    average.update(build_network(1.0))
+
+    assert after_one == pytest.approx(0.9)
+    assert float(average.network.weight) == pytest.approx(1 - 0.1 * 2 / 11)
+
+
+def test_a_long_run_is_pytorch_s_average_and_counts_are_copied() -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2))
+    ours = WeightAverage(network, decay=0.05)  # below (1 + 0) / (10 + 0): never short
+    theirs = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(0.05), use_buffers=True)
+    theirs.update_parameters(network)  # its first update only copies
+    for _ in range(5):
+        with torch.no_grad():
+            network[0].weight.add_(torch.randn_like(network[0].weight))
+        network(torch.randn(4, 1, 8, 8))
+        ours.update(network)
+        theirs.update_parameters(network)
+
+    expected = theirs.module.state_dict()
+    for name, mean in ours.network.state_dict().items():
+        if mean.is_floating_point():
+            torch.testing.assert_close(mean, expected[name], msg=name)
+    assert int(ours.network[1].num_batches_tracked) == 5
+
+
+def test_the_network_learns_nothing_of_its_average() -> None:
+    network = build_network(2.0)
+    average = WeightAverage(network, decay=0.9)
+
+    average.update(build_network(5.0))
+
+    assert network.weight.item() == 2.0
+    assert not any(weight.requires_grad for weight in average.parameters())
+
+
+def test_the_plain_mean_by_hand_forgets_what_was_before() -> None:
+    average = WeightAverage(build_network(7.0), decay=0.9)
+    average.update(build_network(9.0))
+
+    for value in (1.0, 2.0, 6.0):
+        average.update(build_network(value), evenly=True)
+
+    assert float(average.network.weight) == pytest.approx(3.0)
+
+
+def test_the_mean_begins_anew_however_many_steps_were_taken_before() -> None:
+    average = WeightAverage(build_network(0.0), decay=0.5)
+    for _ in range(30):
+        average.update(build_network(8.0))
+    assert float(average.network.weight) == pytest.approx(8.0)
+
+    average.update(build_network(2.0), evenly=True)
+
+    assert float(average.network.weight) == pytest.approx(2.0)
+    assert (int(average.steps), int(average.even_steps)) == (30, 1)
+
+
+def test_steps_counted_are_part_of_the_state_so_that_a_resumed_average_goes_on() -> None:
+    first = WeightAverage(build_network(0.0), decay=0.99)
+    for value in (1.0, 2.0):
+        first.update(build_network(value))
+    restored = WeightAverage(build_network(5.0), decay=0.99)
+
+    restored.load_state_dict(first.state_dict())
+    for average in (first, restored):
+        average.update(build_network(3.0))
+        average.update(build_network(4.0), evenly=True)
+        average.update(build_network(6.0), evenly=True)
+
+    assert float(first.network.weight) == pytest.approx(5.0)
+    assert float(restored.network.weight) == float(first.network.weight)
+
+
+def test_running_statistics_of_norms_are_averaged_too() -> None:
+    # Kept in the first step: 0.1.
+    network = nn.BatchNorm1d(1)
+    average = WeightAverage(network, decay=0.99)
+    with torch.no_grad():
+        network.running_mean.fill_(10.0)
+
+    average.update(network)
+
+    assert float(average.network.running_mean) == pytest.approx(9.0)
+
+
+# How a training is wired: chance of each epoch, schedule, average, class weights.
+
 
 BuildConfig = Callable[..., Config]
 UNCHANGED = {
@@ -47,7 +152,7 @@ class Recorder(Callback):  # type: ignore[misc]  # mypy does not follow Lightnin
 def _fit(dataset: Any, config: Config) -> tuple[TrainingModule, Recorder]:
     recorder = Recorder()
     with quiet_lightning(), reproducible(0):
-        module = TrainingModule(gather_material(dataset), config=config)
+        module = TrainingModule(gather_training_inputs(dataset), config=config)
         Trainer(
             max_epochs=config.train.epochs,
             accelerator="cpu",
@@ -67,7 +172,7 @@ class Stepper:
 
     def __init__(self, dataset: Any, config: Config) -> None:
         torch.manual_seed(0)
-        self.module = TrainingModule(gather_material(dataset), config=config)
+        self.module = TrainingModule(gather_training_inputs(dataset), config=config)
         self.trainer = SimpleNamespace(current_epoch=0, global_rank=0, world_size=1)
         self.module.trainer = self.trainer
         self.batch = next(iter(self.module.train_dataloader()))
@@ -136,7 +241,7 @@ def test_stochastic_weight_averaging_levels_the_rate_and_takes_the_plain_mean_of
 ) -> None:
     # A third of 3 epochs of 6 steps: the last 6 steps stay at a tenth, and only they are averaged.
     config = tiny_config(
-        epochs=3, learning_rate=0.01, warmup_epochs=0, average_decay=0, swa_share=1 / 3
+        epochs=3, learning_rate=0.01, warmup_epochs=0, ema_decay=0, swa_share=1 / 3
     )
 
     module, recorder = _fit(squares, config)
@@ -144,20 +249,20 @@ def test_stochastic_weight_averaging_levels_the_rate_and_takes_the_plain_mean_of
     falling = 0.1 + 0.9 * 0.5 * (1 + np.cos(np.pi * np.arange(12) / 12))
     assert recorder.rates == pytest.approx([*(0.01 * falling), *[0.001] * 6])
     assert module.average is not None
-    judged = module.judged_network.state_dict()
+    evaluated = module.evaluated_network.state_dict()
     for name in ("head.weight", "head.bias"):
         mean = torch.stack([weights[name] for weights in recorder.weights[-6:]]).mean(dim=0)
-        torch.testing.assert_close(judged[name], mean)
-        assert not torch.equal(judged[name], recorder.weights[-1][name])
+        torch.testing.assert_close(evaluated[name], mean)
+        assert not torch.equal(evaluated[name], recorder.weights[-1][name])
 
 
 def test_the_moving_average_is_what_validation_judges(
     squares: Any, tiny_config: BuildConfig
 ) -> None:
-    module, recorder = _fit(squares, tiny_config(epochs=2, learning_rate=0.02, average_decay=0.9))
+    module, recorder = _fit(squares, tiny_config(epochs=2, learning_rate=0.02, ema_decay=0.9))
 
     assert module.average is not None
-    assert module.judged_network is module.average.network
+    assert module.evaluated_network is module.average.network
     expected = torch.zeros_like(recorder.weights[0]["head.weight"])
     kept = [min(0.9, (1 + step) / (10 + step)) for step in range(12)]
     for share, weights in zip(kept, recorder.weights, strict=True):
@@ -165,7 +270,7 @@ def test_the_moving_average_is_what_validation_judges(
     # What the average began with has by now a weight of the product of all shares.
     assert np.prod(kept) < 1e-5
     torch.testing.assert_close(
-        module.judged_network.state_dict()["head.weight"], expected, atol=1e-5, rtol=1e-5
+        module.evaluated_network.state_dict()["head.weight"], expected, atol=1e-5, rtol=1e-5
     )
     assert module.epoch_metrics["val_loss"] == pytest.approx(
         _compute_val_loss(module, module.average.network, squares), abs=1e-5
@@ -177,19 +282,19 @@ def test_the_moving_average_is_what_validation_judges(
 def test_without_an_average_the_network_itself_is_judged(
     squares: Any, tiny_config: BuildConfig
 ) -> None:
-    material = gather_material(squares)
-    config = tiny_config(average_decay=0, swa_share=0)
+    material = gather_training_inputs(squares)
+    config = tiny_config(ema_decay=0, swa_share=0)
     module = TrainingModule(material, config=config)
     assert module.average is None
-    assert module.judged_network is module.network
+    assert module.evaluated_network is module.network
 
 
 def _compute_val_loss(module: TrainingModule, network: torch.nn.Module, dataset: Any) -> float:
-    val = gather_material(dataset).val
-    images = scale_films(torch.from_numpy(val.films)[:, None], dataset.preprocessing)
+    val = gather_training_inputs(dataset).val
+    images = normalise_tensor(torch.from_numpy(val.images)[:, None], dataset.preprocessing)
     with torch.no_grad():
         logits = network.eval()(images)
-    metrics = judge_logits(
+    metrics = compute_validation_metrics(
         logits,
         np.asarray(val.labels),
         class_names=dataset.class_names,
@@ -203,11 +308,11 @@ def test_class_weights_are_those_of_the_training_images(
 ) -> None:
     # Training images: 32 left, 8 middle, 4 right, of 44; validation has 2, 3 and 4 of them.
     # Full: 1/32, 1/8, 1/4 times 44 / 3.
-    material = gather_material(uneven)
+    material = gather_training_inputs(uneven)
     assert np.bincount(material.train.labels).tolist() == [32, 8, 4]
     assert np.bincount(material.val.labels).tolist() == [2, 3, 4]
 
-    module = TrainingModule(material, config=tiny_config(class_weights="full"))
+    module = TrainingModule(material, config=tiny_config(class_weights="balanced"))
 
     expected = torch.tensor([44 / 96, 44 / 24, 44 / 12])
     torch.testing.assert_close(module.class_weights, expected)
@@ -219,10 +324,10 @@ def test_class_weights_count_in_training_and_in_validation(
     plain = {"augment": UNCHANGED, "label_smoothing": 0, "mixup": 0, "cutmix": 0}
     losses = [
         Stepper(uneven, tiny_config(class_weights=kind, **plain)).step()[1]
-        for kind in ("none", "full")
+        for kind in ("none", "balanced")
     ]
     assert losses[0] != pytest.approx(losses[1], rel=1e-3)
 
-    module, _ = _fit(uneven, tiny_config(epochs=1, class_weights="full"))
-    weighted = _compute_val_loss(module, module.judged_network, uneven)
+    module, _ = _fit(uneven, tiny_config(epochs=1, class_weights="balanced"))
+    weighted = _compute_val_loss(module, module.evaluated_network, uneven)
     assert module.epoch_metrics["val_loss"] == pytest.approx(weighted, abs=1e-5)

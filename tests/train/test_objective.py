@@ -1,4 +1,4 @@
-"""The loss by hand, against PyTorch's own, and what blending does to films and targets."""
+"""The loss by hand, against PyTorch's own, and what blending does to images and targets."""
 
 from __future__ import annotations
 
@@ -9,19 +9,23 @@ import pytest
 import torch
 from torch.nn import functional
 
+from cxresnet.core.config import ModelConfig, TrainConfig
+from cxresnet.model.presets import build_model
 from cxresnet.train.objective import (
-    blend_films,
+    blend_images,
+    build_optimizer,
+    build_schedule,
     compute_class_weights,
     compute_loss,
-    soften_labels,
+    smooth_labels,
 )
 
 
 def test_class_weights_by_hand() -> None:
-    # 3 films of class 0 and 1 of class 1: in full 1/3 and 1, times 4 / (1 + 1) = 2.
+    # 3 images of class 0 and 1 of class 1: in full 1/3 and 1, times 4 / (1 + 1) = 2.
     labels = np.array([0, 0, 0, 1])
 
-    weights = compute_class_weights(labels, class_count=2, kind="full")
+    weights = compute_class_weights(labels, class_count=2, kind="balanced")
 
     torch.testing.assert_close(weights, torch.tensor([2 / 3, 2.0]))
 
@@ -30,13 +34,15 @@ def test_class_weights_of_roots_by_hand() -> None:
     # 9, 4 and 1 images: 1/3, 1/2 and 1, times 14 / (9/3 + 4/2 + 1) = 7/3.
     labels = np.repeat([0, 1, 2], [9, 4, 1])
 
-    weights = compute_class_weights(labels, class_count=3, kind="root")
+    weights = compute_class_weights(labels, class_count=3, kind="sqrt")
 
     torch.testing.assert_close(weights, torch.tensor([7 / 9, 7 / 6, 7 / 3]))
 
 
-@pytest.mark.parametrize("kind", ["none", "root", "full"])
-def test_class_weights_have_mean_one_over_the_films_and_an_absent_class_has_none(kind: str) -> None:
+@pytest.mark.parametrize("kind", ["none", "sqrt", "balanced"])
+def test_class_weights_have_mean_one_over_the_images_and_an_absent_class_has_none(
+    kind: str,
+) -> None:
     labels = np.array([0] * 7 + [2] * 3)
 
     weights = compute_class_weights(labels, class_count=4, kind=kind)  # type: ignore[arg-type]
@@ -46,9 +52,9 @@ def test_class_weights_have_mean_one_over_the_films_and_an_absent_class_has_none
 
 
 def test_the_loss_by_hand() -> None:
-    # Both classes equally likely: ln 2 for each film, weighted 1 and 3, mean 2 ln 2.
+    # Both classes equally likely: ln 2 for each image, weighted 1 and 3, mean 2 ln 2.
     logits = torch.zeros(2, 2)
-    targets = soften_labels(torch.tensor([0, 1]), class_count=2, smoothing=0)
+    targets = smooth_labels(torch.tensor([0, 1]), class_count=2, smoothing=0)
 
     loss = compute_loss(logits, targets, torch.tensor([1.0, 3.0]))
 
@@ -60,18 +66,18 @@ def test_the_loss_is_pytorch_s_where_no_class_weighs_more() -> None:
     logits = torch.randn(9, 4, generator=generator)
     labels = torch.randint(4, (9,), generator=generator)
 
-    loss = compute_loss(logits, soften_labels(labels, class_count=4, smoothing=0.1), torch.ones(4))
+    loss = compute_loss(logits, smooth_labels(labels, class_count=4, smoothing=0.1), torch.ones(4))
 
     torch.testing.assert_close(loss, functional.cross_entropy(logits, labels, label_smoothing=0.1))
 
 
 def blend(*, mixup: float = 0, cutmix: float = 0) -> tuple[torch.Tensor, torch.Tensor]:
-    # Film 0 is all 0 and of class 0, film 1 all 1 and of class 1: a film's mean is its target.
-    films = torch.tensor([0.0, 1.0])[:, None, None, None].expand(2, 1, 8, 8)
+    # Image 0 is all 0 and of class 0, image 1 all 1 and of class 1: an image's mean is its target.
+    images = torch.tensor([0.0, 1.0])[:, None, None, None].expand(2, 1, 8, 8)
     targets = torch.eye(2)
     for seed in range(20):
-        blended = blend_films(
-            films,
+        blended = blend_images(
+            images,
             targets,
             mixup=mixup,
             cutmix=cutmix,
@@ -83,25 +89,25 @@ def blend(*, mixup: float = 0, cutmix: float = 0) -> tuple[torch.Tensor, torch.T
 
 
 @pytest.mark.parametrize("kind", ["mixup", "cutmix"])
-def test_targets_are_blended_as_the_films_are(kind: str) -> None:
-    films, targets = blend(**{kind: 1.0})
+def test_targets_are_blended_as_the_images_are(kind: str) -> None:
+    images, targets = blend(**{kind: 1.0})
 
-    torch.testing.assert_close(films.mean(dim=(1, 2, 3)), targets[:, 1])
+    torch.testing.assert_close(images.mean(dim=(1, 2, 3)), targets[:, 1])
     torch.testing.assert_close(targets.sum(dim=1), torch.ones(2))
 
 
-def test_cutmix_lays_over_a_rectangle_and_leaves_every_pixel_one_film_s() -> None:
-    films, _ = blend(cutmix=1.0)
+def test_cutmix_lays_over_a_rectangle_and_leaves_every_pixel_one_image_s() -> None:
+    images, _ = blend(cutmix=1.0)
 
-    assert set(films.flatten().tolist()) <= {0.0, 1.0}
+    assert set(images.flatten().tolist()) <= {0.0, 1.0}
 
 
-def test_without_blending_films_and_targets_are_handed_through() -> None:
-    films, targets = torch.rand(3, 1, 4, 4), torch.eye(3)
+def test_without_blending_images_and_targets_are_handed_through() -> None:
+    images, targets = torch.rand(3, 1, 4, 4), torch.eye(3)
 
-    same = blend_films(films, targets, mixup=0, cutmix=0, generator=torch.Generator())
+    same = blend_images(images, targets, mixup=0, cutmix=0, generator=torch.Generator())
 
-    assert same == (films, targets)
+    assert same == (images, targets)
 
 
 IMAGES = 5
@@ -115,7 +121,7 @@ def blend_many(
     pixels = torch.arange(HEIGHT * WIDTH, dtype=torch.float64).reshape(1, 1, HEIGHT, WIDTH)
     images = 100.0 * torch.arange(IMAGES)[:, None, None, None] + pixels
     return [
-        blend_films(
+        blend_images(
             images,
             torch.eye(IMAGES, dtype=torch.float64),
             mixup=mixup,
@@ -222,3 +228,56 @@ def test_with_both_each_batch_takes_one_of_them_with_its_own_parameter() -> None
     # Beta(50, 50) stays near 1/2; Beta(0.2, 0.2) goes to the ends.
     assert np.std(shares[False]) < 0.08
     assert np.std(shares[True]) > 0.25
+
+
+# What decays, and how the learning rate runs.
+
+
+def test_norms_and_biases_do_not_decay_and_everything_is_learned() -> None:
+    network = build_model(ModelConfig(preset="nano"), class_count=3)
+    names = {id(weight): name for name, weight in network.named_parameters()}
+
+    decaying, free = build_optimizer(network, TrainConfig(weight_decay=0.1)).param_groups
+
+    assert (decaying["weight_decay"], free["weight_decay"]) == (0.1, 0)
+    assert all(weight.ndim > 1 for weight in decaying["params"])
+    assert all(weight.ndim <= 1 for weight in free["params"])
+    assert {id(weight) for weight in [*decaying["params"], *free["params"]]} == set(names)
+
+
+def test_the_learning_rate_climbs_then_falls_to_zero() -> None:
+    share = build_schedule(warmup_steps=10, total_steps=100)
+    shares = [share(step) for step in range(101)]
+
+    assert shares.index(max(shares)) == 10
+    assert shares[:11] == sorted(shares[:11])
+    assert shares[10:] == sorted(shares[10:], reverse=True)
+    assert shares[10] == 1
+    assert shares[100] == pytest.approx(0)
+
+
+def test_a_training_shorter_than_its_climb_still_learns() -> None:
+    share = build_schedule(warmup_steps=10, total_steps=5)
+
+    assert all(0 < share(step) < 1 for step in range(5))
+
+
+def test_decay_moves_weights_without_a_gradient_towards_zero() -> None:
+    network = torch.nn.Linear(2, 2)
+    before = network.weight.detach().clone()
+    optimizer = build_optimizer(network, TrainConfig(weight_decay=0.5, learning_rate=0.1))
+    for weight in network.parameters():
+        weight.grad = torch.zeros_like(weight)
+
+    optimizer.step()
+
+    # One step of decoupled decay: times 1 - 0.1 × 0.5.
+    torch.testing.assert_close(network.weight.detach(), before * 0.95)
+
+
+def test_the_end_of_a_training_whose_weights_are_averaged_is_level() -> None:
+    share = build_schedule(warmup_steps=2, total_steps=20, level_steps=6)
+
+    assert share(2) == 1
+    assert share(13) > 0.1
+    assert [share(step) for step in range(14, 20)] == pytest.approx([0.1] * 6)

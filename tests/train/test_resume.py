@@ -15,8 +15,8 @@ import pytest
 from cxresnet.core.config import Config
 from cxresnet.core.errors import CheckpointError
 from cxresnet.core.run_folder import RunFolder
+from cxresnet.train.checkpointing import Interruption
 from cxresnet.train.fit import run_train
-from cxresnet.train.interruption import Interruption
 from cxresnet.train.module import TrainingModule
 
 BuildConfig = Callable[..., Config]
@@ -104,7 +104,7 @@ def test_resuming_where_nothing_was_saved_begins_and_says_so(
         result = run_train(squares, config=tiny_config(epochs=1), run=run, resume=True)
 
     assert result.epochs == 1
-    assert "no state to go on from" in caplog.text
+    assert "no state to resume from" in caplog.text
 
 
 def test_a_changed_config_is_refused_with_the_difference(
@@ -118,10 +118,10 @@ def test_a_changed_config_is_refused_with_the_difference(
 
 def test_a_second_ctrl_c_stops_at_once() -> None:
     interruption = Interruption()
-    interruption.ask(signal.SIGINT)
+    interruption.handle_signal(signal.SIGINT)
 
     with pytest.raises(KeyboardInterrupt):
-        interruption.ask(signal.SIGINT)
+        interruption.handle_signal(signal.SIGINT)
 
 
 def test_a_state_is_saved_within_an_epoch_when_it_is_time(

@@ -14,6 +14,7 @@ from cxresnet.core.config import Config
 from cxresnet.core.errors import ConfigError
 from cxresnet.core.run_folder import RunFolder
 from cxresnet.model.checkpoint import read_model
+from cxresnet.train.module import TrainingModule
 from cxresnet.train.seeds import run_seeds
 
 
@@ -46,6 +47,30 @@ def test_the_networks_of_all_seeds_answer_together(
     assert written["spread"]["val_accuracy"]["mean"] == pytest.approx(np.mean(values))
     assert "±" in result.describe()
     assert (run.train / "config.json").is_file()
+
+
+@pytest.mark.slow
+def test_seeds_that_are_done_stay_as_they_are_where_a_training_goes_on(
+    uneven: Any,
+    tiny_config: Callable[..., Config],
+    run: RunFolder,
+    read_history: Callable[[RunFolder], list[dict[str, str]]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    first = run_seeds(uneven, config=tiny_config(epochs=1), run=run, seeds=(4, 2))
+    folders = [RunFolder(run.train / "rounds" / f"seed-{seed}") for seed in (4, 2)]
+    seconds = [float(read_history(folder)[0]["seconds"]) for folder in folders]
+    assert float(read_history(run)[0]["seconds"]) == pytest.approx(sum(seconds), rel=1e-4)
+    monkeypatch.setattr(TrainingModule, "training_step", lambda *_: 1 / 0)
+
+    again = run_seeds(uneven, config=tiny_config(epochs=1), run=run, seeds=(4, 2), resume=True)
+
+    assert again.trainings == first.trainings
+    assert again.spread == first.spread
+    record = read_model(run.checkpoint)[1]
+    assert record.notes["seeds"] == [4, 2]
+    assert record.metrics == {}  # those of one member would be taken for those of all
+    assert (run.train / "environment.json").is_file()
 
 
 @pytest.mark.parametrize("seeds", [(), (1,), (1, 1)])

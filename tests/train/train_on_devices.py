@@ -20,7 +20,7 @@ if __name__ == "__main__":
         epochs=14,
         mixup=0.0,
         learning_rate=0.02,
-        average_decay=0.8,
+        ema_decay=0.8,
     )
     quiet = config.train.augment.model_copy(
         update={"rotation_degrees": 0, "scale_share": 0, "shift_share": 0}

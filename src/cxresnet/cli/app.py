@@ -1,9 +1,10 @@
-"""The command `cxresnet`: finds the command, shows errors as one sentence, sets the exit code."""
+"""The command `cxresnet`: runs a command, shows an error as one sentence, sets the exit code."""
 
 from __future__ import annotations
 
 import logging
 import os
+import re
 import sys
 import traceback
 from collections.abc import Sequence
@@ -14,49 +15,38 @@ from typer.exceptions import TyperException
 
 from cxresnet import DISCLAIMER, __version__
 from cxresnet.cli import terminal
-from cxresnet.cli.compare import compare
-from cxresnet.cli.evaluate import evaluate
-from cxresnet.cli.explain import explain
-from cxresnet.cli.lungs import lungs
-from cxresnet.cli.model import model
-from cxresnet.cli.predict import predict
-from cxresnet.cli.prepare import merge, prepare
-from cxresnet.cli.report import report
-from cxresnet.cli.run import run
-from cxresnet.cli.train import train
-from cxresnet.cli.verify import verify
+from cxresnet.cli.commands import find_commands
+from cxresnet.cli.options import RENAMED_OPTIONS
 from cxresnet.core.errors import CXResnetError
 from cxresnet.core.progress import reporting_to
-
-__all__ = ["app", "main", "run_command_line"]
 
 _EXIT_USAGE = 2
 _EXIT_FAULT = 70
 _EXIT_INTERRUPTED = 130
-_STOPPED = "Stopped by Ctrl-C. What was finished stands; the same command with --resume goes on."
+_STOPPED = (
+    "Stopped by Ctrl-C. Finished steps are kept; repeat the command with --resume to continue."
+)
 
 
-def _say_what_it_is_not(_result: object, **_options: object) -> None:
+def _print_disclaimer(_result: object, **_options: object) -> None:
     if not terminal.reporter.quiet:
         terminal.error_console.print(DISCLAIMER, style="bold")
 
 
 app = typer.Typer(
-    result_callback=_say_what_it_is_not,
+    result_callback=_print_disclaimer,
     name="cxresnet",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog=f"{DISCLAIMER} Start with: cxresnet run phantoms --out runs/first",
 )
-for _command in (
-    run, prepare, merge, verify, train, evaluate, compare, explain, report, predict, lungs, model,
-):  # fmt: skip
-    app.command()(_command)
+for _command in find_commands():
+    app.command(_command.name)(_command.function)
 
 
-def _show_version(asked: bool) -> None:  # noqa: FBT001  Typer hands the flag over by place
-    if asked:
+def _show_version(requested: bool) -> None:  # noqa: FBT001  Typer passes the flag by position
+    if requested:
         terminal.say(f"cxresnet {__version__}")
         raise typer.Exit
 
@@ -65,14 +55,20 @@ def _show_version(asked: bool) -> None:  # noqa: FBT001  Typer hands the flag ov
 def start(
     *,
     version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Say which.")
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
     ] = False,
     verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", help="Say more; show where an unexpected error rose.")
+        bool,
+        typer.Option(
+            "--verbose", "-v", help="Show more messages, and the traceback of an unexpected error."
+        ),
     ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Errors and results only.")] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Show only results and errors.")
+    ] = False,
 ) -> None:
-    """Classify chest X-rays as normal, pneumonia or COVID-19, and say whether to believe it.
+    """Classify chest X-rays as normal, pneumonia or COVID-19, and test how far to trust the result.
 
     Research and teaching only, not a medical device.
     """
@@ -83,13 +79,14 @@ def start(
 
 
 def run_command_line(arguments: Sequence[str]) -> int:
-    """Run one command; returns the exit code and never lets a traceback through to a user.
+    """Run one command and return its exit code; the user never sees a traceback.
 
     Args:
         arguments: The words after `cxresnet`.
 
     Returns:
-        0; 2 for what the user can mend; 3 for storage; 130 after Ctrl-C; 70 for our own faults.
+        0; 2 for a mistake that the user can correct; 3 for a storage error; 130 after Ctrl-C; 70
+        for a bug.
     """
     try:
         with reporting_to(terminal.reporter):
@@ -103,14 +100,14 @@ def run_command_line(arguments: Sequence[str]) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except Exception as error:  # noqa: BLE001  the last line of defence: no traceback for users
+    except Exception as error:  # noqa: BLE001  last resort: users see no traceback
         return _fail_unexpectedly(error)
 
 
 def _run_app(arguments: Sequence[str]) -> int:
     code = app(args=list(arguments), prog_name="cxresnet", standalone_mode=False)
     if code == _EXIT_INTERRUPTED:
-        # Typer turns Ctrl-C inside a command into this code, without a word.
+        # Typer turns Ctrl-C inside a command into this code without any message.
         raise KeyboardInterrupt
     return code if isinstance(code, int) else 0
 
@@ -123,10 +120,13 @@ def _fail(message: str, code: int) -> int:
 
 def _fail_at_usage(message: str) -> int:
     if not message:
-        # `cxresnet` alone: the help was shown.
+        # `cxresnet` without a command: the help was shown.
         return _EXIT_USAGE
+    renamed = re.match(r"No such option: (--[\w-]+)", message)
+    if renamed is not None and renamed[1] in RENAMED_OPTIONS:
+        message = f"The option {renamed[1]} is now {RENAMED_OPTIONS[renamed[1]]}"
     sentence = message if message.endswith(("?", ".")) else f"{message}."
-    return _fail(f"{sentence} 'cxresnet --help' tells what there is.", _EXIT_USAGE)
+    return _fail(f"{sentence} See 'cxresnet --help'.", _EXIT_USAGE)
 
 
 def _fail_unexpectedly(error: Exception) -> int:
@@ -134,8 +134,8 @@ def _fail_unexpectedly(error: Exception) -> int:
         traceback.print_exception(error)
     reason = f"{type(error).__name__}: {error}".rstrip(": ")
     return _fail(
-        f"An error that we did not foresee ({reason}). "
-        "Please report it with the output of the same command after 'cxresnet --verbose'.",
+        f"Unexpected error ({reason}). This is a bug; please report it with the output of the same "
+        "command after 'cxresnet --verbose'.",
         _EXIT_FAULT,
     )
 
@@ -143,9 +143,9 @@ def _fail_unexpectedly(error: Exception) -> int:
 def main() -> None:
     """Entry point of the command `cxresnet`.
 
-    Threads that wait for each other sleep instead of spinning: on a machine that has other work to
-    do, spinning made an epoch seven times slower, and on an idle one it gains nothing. Must be said
-    before torch is imported.
+    Threads that wait for each other sleep instead of spinning: on a busy machine spinning made an
+    epoch seven times slower, and on an idle one it gains nothing. This must be set before torch is
+    imported.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     sys.exit(run_command_line(sys.argv[1:]))

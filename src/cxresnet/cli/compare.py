@@ -11,29 +11,29 @@ from rich.box import SIMPLE
 from rich.table import Table
 from rich.text import Text
 
+from cxresnet.cli.commands import command
 from cxresnet.cli.options import ConfigOption, SetOption
 from cxresnet.cli.terminal import console, say, say_unfolded, warn
 from cxresnet.core.config import read_config
 from cxresnet.core.run_folder import open_run_folder
 
 if TYPE_CHECKING:
-    from cxresnet.evaluate.comparison_record import Comparison
+    from cxresnet.evaluate.comparison import Comparison
     from cxresnet.metrics.estimate import Estimate
 
-__all__ = ["compare"]
 
-
+@command(order=55)
 def compare(
-    first: Annotated[Path, typer.Argument(metavar="A", help="A run that was evaluated.")],
+    first: Annotated[Path, typer.Argument(metavar="A", help="An evaluated run.")],
     second: Annotated[
-        Path, typer.Argument(metavar="B", help="Another one, evaluated on the same films.")
+        Path, typer.Argument(metavar="B", help="Another run, evaluated on the same images.")
     ],
     *,
-    json_: Annotated[bool, typer.Option("--json", help="Everything, for programs.")] = False,
+    json_: Annotated[bool, typer.Option("--json", help="Print the whole result as JSON.")] = False,
     config: ConfigOption = None,
     set_: SetOption = None,
 ) -> None:
-    """Compare two runs on the same films: is one better, or is it luck?"""
+    """Compare two runs on the same images (paired bootstrap over patients)."""
     from cxresnet.evaluate.comparison import compare_runs
 
     settings = read_config(config, settings=set_ or ())
@@ -43,14 +43,14 @@ def compare(
         return
     console.print(_build_table(found))
     say(
-        f"Films that only {found.first} gets right: {found.only_first_right}; only {found.second}: "
-        f"{found.only_second_right} (McNemar, exact, films as if independent: "
-        f"p = {found.mcnemar_p_value:.3g})."
+        f"Images that only {found.first} classifies correctly: {found.only_first_correct}; only "
+        f"{found.second}: {found.only_second_correct} (exact McNemar test, which treats images as "
+        f"independent: p = {found.mcnemar_p_value:.3g})."
     )
     for test in found.auroc_tests:
         p_value = "–" if test.p_value is None else f"{test.p_value:.3g}"
         say(
-            f"AUROC of {test.class_name} (DeLong, patients as clusters): difference "
+            f"AUROC of {test.class_name} (DeLong test, patients as clusters): difference "
             f"{test.difference:+.3f}, p = {p_value}."
         )
     say(found.verdict)
@@ -59,23 +59,21 @@ def compare(
 
 
 def _build_table(found: Comparison) -> Table:
-    title = Text(f"{found.films} films of {found.patients} patients, judged by both")
+    title = Text(f"{found.images} images of {found.patients} patients, evaluated by both")
     table = Table(title=title, box=SIMPLE, title_justify="left", title_style="bold")
     table.add_column("")
     for name in (found.first, found.second, "difference"):
         table.add_column(Text(name), justify="right")
     for score in found.scores:
         cells = [_format(one) for one in (score.first, score.second)]
-        name = score.name.replace("_", " ").replace("/", " of ", 1)
-        table.add_row(Text(name), *cells, _format(score.difference, sign="+"))
+        table.add_row(Text(score.title), *cells, _format(score.difference, signed=True))
     return table
 
 
-def _format(estimate: Estimate, *, sign: str = "") -> str:
-    """Format a number with its interval below it: side by side they do not fit 80 columns."""
-    if estimate.value is None:
-        return "–"
-    value = f"{estimate.value:{sign}.3f}"
-    if estimate.low is None or estimate.high is None:
-        return f"{value}\nno interval"
-    return f"{value}\n{estimate.low:{sign}.3f} to {estimate.high:{sign}.3f}"
+def _format(estimate: Estimate, *, signed: bool = False) -> str:
+    """Format a score with its interval below it: side by side they do not fit 80 columns."""
+    from cxresnet.metrics.estimate import format_estimate
+
+    if estimate.value is not None and estimate.low is None:
+        return f"{format_estimate(estimate, signed=signed)}\nno interval"
+    return format_estimate(estimate, signed=signed).replace(" (", "\n(", 1)

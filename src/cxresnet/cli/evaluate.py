@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,33 +11,157 @@ from rich.box import SIMPLE
 from rich.table import Table
 from rich.text import Text
 
-from cxresnet.cli.leave_one_source_out import leave_sources_out
+from cxresnet.api import stages
+from cxresnet.cli.commands import command
 from cxresnet.cli.options import ConfigOption, ResumeOption, RunArgument, SetOption
-from cxresnet.cli.prevalence import PrevalenceOption, add_prevalences, describe_prevalences
-from cxresnet.cli.terminal import console, say, say_wrote, sound_alarm, warn
-from cxresnet.core.config import EvaluateConfig, read_config
+from cxresnet.cli.terminal import console, print_red_flag, say, say_wrote, warn
+from cxresnet.core.config import Config, EvaluateConfig, read_config, read_written_config
 from cxresnet.core.errors import ConfigError
 from cxresnet.core.run_folder import RunFolder, open_run_folder
 
+# `cxresnet evaluate RUN --leave-one-source-out`: train and evaluate a network for each source.
+
+
+if TYPE_CHECKING:
+    from cxresnet.evaluate.leave_sources_out import LeaveOneSourceOut
+
+
+def leave_sources_out(run: RunFolder, *, config: EvaluateConfig, resume: bool) -> None:
+    """Train one network for each source that can be tested, and evaluate it on that source.
+
+    Neither package imports the other: `train` writes a checkpoint for each source, and `evaluate`
+    reads them.
+    """
+    from cxresnet.data.dataset.dataset import open_dataset
+    from cxresnet.evaluate.leave_sources_out import (
+        LEAVE_ONE_SOURCE_OUT_NAME,
+        evaluate_left_out_sources,
+    )
+    from cxresnet.train.leave_sources_out import train_source_folds
+
+    trained_with = read_written_config(run.train / "config.json")
+    dataset = open_dataset(run.read_dataset_path())
+    source_folds = train_source_folds(dataset, config=trained_with, run=run, resume=resume)
+    found = evaluate_left_out_sources(run, dataset, source_folds, config=config)
+    if any(one.scores for one in found.sources):
+        console.print(_build_sources_table(found))
+    for one in found.sources:
+        if one.reason:
+            say(f"{one.source}: {one.reason}")
+    say(found.sentence)
+    say_wrote(run.evaluate / LEAVE_ONE_SOURCE_OUT_NAME)
+
+
+def _build_sources_table(found: LeaveOneSourceOut) -> Table:
+    from cxresnet.metrics.estimate import format_estimate
+
+    table = Table(
+        title="Each source, evaluated with a network that was trained without it",
+        box=SIMPLE,
+        title_justify="left",
+        title_style="bold",
+    )
+    for column in ("source left out", "images", "", "internal", "external", "generalisation gap"):
+        table.add_column(column, justify="left" if column in {"", "source left out"} else "right")
+    rows = [(one.source, str(one.external_images), one.scores) for one in found.sources]
+    for name, images, scores in [*rows, ("mean", "", found.mean)]:
+        for score in scores:
+            if not score.is_of_one_class:
+                cells = [
+                    format_estimate(score.internal),
+                    format_estimate(score.external),
+                    format_estimate(score.generalisation_gap, signed=True),
+                ]
+                table.add_row(Text(name), images, score.title, *cells)
+    return table
+
+
+# `--prevalence covid=0.02`: predictive values at the prevalence of the place of use.
+
+
 if TYPE_CHECKING:
     from cxresnet.evaluate.record import Evaluation
-    from cxresnet.metrics.bootstrap import Estimate
-
-__all__ = ["describe_headline", "evaluate", "evaluate_network"]
+    from cxresnet.metrics.estimate import Estimate
 
 
+PrevalenceOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--prevalence",
+        help="Prevalence of a class where the network would be used, for PPV and NPV there: "
+        "covid=0.02 or covid=2%. May be repeated.",
+    ),
+]
+
+
+def add_prevalences(config: EvaluateConfig, given: Sequence[str] | None) -> EvaluateConfig:
+    """Add the prevalences of the command line to a config.
+
+    Args:
+        config: Its own prevalences stay, unless the command line names the same class.
+        given: Pairs "class=share"; several may stand in one text, with commas between.
+
+    Raises:
+        ConfigError: A text is not such a pair, or its share is not between 0 and 1.
+
+    >>> add_prevalences(EvaluateConfig(), ["covid=2%,pneumonia=0.1"]).prevalence
+    {'covid': 0.02, 'pneumonia': 0.1}
+    """
+    pairs = [pair.strip() for text in given or () for pair in text.split(",") if pair.strip()]
+    shares = dict(_parse(pair) for pair in pairs)
+    return config.model_copy(update={"prevalence": {**config.prevalence, **shares}})
+
+
+def _parse(pair: str) -> tuple[str, float]:
+    name, equals, text = pair.partition("=")
+    number = text.strip()
+    try:
+        share = float(number.removesuffix("%")) / (100 if number.endswith("%") else 1)
+    except ValueError:
+        share = 0.0
+    if not name.strip() or not equals or not 0 < share < 1:
+        raise ConfigError(
+            f"--prevalence '{pair}' is not of the form class=share with a share above 0 and below "
+            "1. Write for example --prevalence covid=0.02."
+        )
+    return name.strip(), share
+
+
+def describe_prevalences(evaluation: Evaluation) -> Iterator[str]:
+    """Describe the predictive values at each prevalence that was given, one line each."""
+    for values in evaluation.at_prevalence:
+        yield (
+            f"At a prevalence of {values.prevalence:.2%} of {values.class_name}: "
+            f"PPV {_format(values.ppv)}, NPV {_format(values.npv)}."
+        )
+
+
+def _format_or_dash(estimate: Estimate) -> str:
+    from cxresnet.metrics.estimate import format_estimate
+
+    if estimate.value is None:
+        return f"unknown ({estimate.reason.rstrip('.').lower()})"
+    return format_estimate(estimate)
+
+
+if TYPE_CHECKING:
+    from cxresnet.evaluate.record import Evaluation
+    from cxresnet.metrics.estimate import Estimate
+
+
+@command(order=50)
 def evaluate(
     run: RunArgument,
     *,
     data: Annotated[
         Path | None,
-        typer.Option("--data", "--dataset", help="Another prepared dataset: films from elsewhere."),
+        typer.Option("--data", "--dataset", help="Another prepared dataset, as an external test."),
     ] = None,
     leave_one_source_out: Annotated[
         bool,
         typer.Option(
             "--leave-one-source-out",
-            help="Train once more for each source, without it, and judge it by that network.",
+            help="For each source, train without it, and evaluate that network on it.",
         ),
     ] = False,
     resume: ResumeOption = False,
@@ -44,15 +169,15 @@ def evaluate(
     config: ConfigOption = None,
     set_: SetOption = None,
 ) -> None:
-    """Test the network on the sealed films; every number with its n and interval."""
+    """Evaluate the network on the held-out test set, every score with its n and interval."""
     settings = add_prevalences(read_config(config, settings=set_ or ()).evaluate, prevalence)
     if not leave_one_source_out:
         evaluate_network(open_run_folder(run), config=settings, data=data)
         return
     if data is not None:
         raise ConfigError(
-            "--leave-one-source-out is about the run's own films. "
-            "Leave out --data, or call evaluate twice."
+            "--leave-one-source-out uses the run's own images. "
+            "Leave out --data, or run evaluate twice."
         )
     leave_sources_out(open_run_folder(run), config=settings, resume=resume)
 
@@ -61,55 +186,54 @@ def evaluate_network(
     run: RunFolder, *, config: EvaluateConfig, data: Path | None = None
 ) -> Evaluation:
     """Evaluate, and show the headline numbers."""
-    from cxresnet.evaluate.evaluation import run_evaluate
-
-    evaluation = run_evaluate(run, config=config, dataset=data)
+    evaluation = stages.evaluate(run.path, data=data, config=Config(evaluate=config))
     show_headline(evaluation)
     folder = run.evaluate if data is None else run.path / f"evaluate-{evaluation.name}"
-    show_honesty(folder)
+    show_reliability(folder)
     say_wrote(folder / run.metrics.name)
     say_wrote(folder / run.predictions.name)
     return evaluation
 
 
 def describe_headline(evaluation: Evaluation) -> str:
-    """Describe the headline in one line, each number with its interval."""
+    """Describe the headline in one line, each score with its interval."""
+    from cxresnet.metrics.estimate import format_estimate
+
     headline = evaluation.headline
     named = (
         ("balanced accuracy", headline.balanced_accuracy),
         ("accuracy", headline.accuracy),
         ("macro AUROC", headline.macro_auroc),
     )
-    shown = []
-    for name, estimate in named:
-        value, low, high, _ = _format(estimate)
-        shown.append(f"{name} {value} ({low} to {high})")
+    shown = ", ".join(f"{name} {format_estimate(one)}" for name, one in named)
     line = (
-        f"{evaluation.name}: {', '.join(shown)}; "
-        f"n = {evaluation.films} films of {evaluation.patients} patients."
+        f"{evaluation.name}: {shown}; "
+        f"n = {evaluation.images} images of {evaluation.patients} patients."
     )
     return f"{line} {describe_best_baseline(evaluation)}".rstrip()
 
 
 def describe_best_baseline(evaluation: Evaluation) -> str:
-    """Say how far the network is above the best rule without lungs; "" where none was tried."""
-    best = next((one for one in evaluation.baselines if one.name == evaluation.best_baseline), None)
-    if best is None or best.lift is None or best.lift.value is None:
+    """Describe the difference from the best shortcut baseline; "" where none was tried."""
+    from cxresnet.metrics.estimate import format_estimate
+
+    best = evaluation.find_best_baseline()
+    difference = best.balanced_accuracy_difference if best else None
+    if best is None or difference is None or difference.value is None:
         return ""
-    value, low, high, _ = _format(best.lift)
     return (
-        f"Balanced accuracy less that of the best rule without lungs ({best.title}): {value} "
-        f"({low} to {high})."
+        f"Balanced accuracy minus that of the best shortcut baseline ({best.title}): "
+        f"{format_estimate(difference, signed=True)}."
     )
 
 
 def show_headline(evaluation: Evaluation) -> None:
-    """Print the headline numbers with their intervals."""
-    for alarm in evaluation.alarms:
-        sound_alarm(alarm.title, alarm.sentence)
+    """Print the headline scores with their intervals."""
+    for red_flag in evaluation.red_flags:
+        print_red_flag(red_flag.title, red_flag.sentence)
     console.print(_build_table(evaluation))
-    if above := describe_best_baseline(evaluation):
-        say(above)
+    if difference := describe_best_baseline(evaluation):
+        say(difference)
     for line in describe_prevalences(evaluation):
         say(line)
     if evaluation.data_verdict:
@@ -120,20 +244,14 @@ def show_headline(evaluation: Evaluation) -> None:
         say(evaluation.worst_slice.sentence)
 
 
-def show_honesty(folder: Path) -> None:
-    """Say when the network may answer, and how much worse it is on films from elsewhere."""
+def show_reliability(folder: Path) -> None:
+    """Show accuracy with abstention, and the generalisation gap to external images."""
     from cxresnet.evaluate.external import EXTERNAL_NAME, read_external
     from cxresnet.evaluate.selective import SELECTIVE_NAME, read_selective
 
     selective = read_selective(folder / SELECTIVE_NAME)
-    answered, _, _, films = _format(selective.answered)
-    right, low, high, _ = _format(selective.accuracy_answered)
-    say(
-        f"Allowed to say 'cannot tell' (sets that hold the true class of {selective.coverage:.0%} "
-        f"of each class's films), it names a class for {answered} of {films} films and is right "
-        f"for {right} ({low} to {high}) of these."
-    )
-    for note in selective.doubts:
+    say(selective.describe())
+    for note in selective.caveats:
         warn(note)
     if (folder / EXTERNAL_NAME).is_file():
         say(read_external(folder / EXTERNAL_NAME).sentence)
@@ -142,8 +260,8 @@ def show_honesty(folder: Path) -> None:
 def _build_table(evaluation: Evaluation) -> Table:
     percent = round(evaluation.provenance.confidence * 100)
     title = (
-        f"{evaluation.name}: {evaluation.films} films of {evaluation.patients} patients "
-        f"[{percent} % intervals over patients]"
+        f"{evaluation.name}: {evaluation.images} images of {evaluation.patients} patients "
+        f"[{percent} % intervals, bootstrap over patients]"
     )
     table = Table(title=title, box=SIMPLE, title_justify="left", title_style="bold")
     for column in ("", "value", "low", "high", "n"):
@@ -159,7 +277,7 @@ def _build_table(evaluation: Evaluation) -> Table:
 
 
 def _list_blocks(evaluation: Evaluation) -> list[tuple[str, dict[str, Estimate]]]:
-    """List what the table shows: blocks with their heading, or none, and numbers by name."""
+    """List the blocks of the table, each with a heading or none, and scores by name."""
     ours = evaluation.headline
     headline = {
         "Accuracy": ours.accuracy,
@@ -183,7 +301,7 @@ def _list_blocks(evaluation: Evaluation) -> list[tuple[str, dict[str, Estimate]]
         for baseline in evaluation.baselines
         if baseline.headline is not None
     }
-    return [("", headline), *classes, ("Balanced accuracy of rules without lungs", baselines)]
+    return [("", headline), *classes, ("Balanced accuracy of shortcut baselines", baselines)]
 
 
 def _format(estimate: Estimate) -> tuple[str, str, str, str]:

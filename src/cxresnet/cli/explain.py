@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
+from cxresnet.cli.commands import command
 from cxresnet.cli.options import ConfigOption, RunArgument, SetOption
 from cxresnet.cli.terminal import say, say_wrote
 from cxresnet.core.config import ExplainConfig, read_config
@@ -13,17 +14,16 @@ from cxresnet.core.config.explain import MethodName
 from cxresnet.core.run_folder import RunFolder, open_run_folder
 
 if TYPE_CHECKING:
-    from cxresnet.explain.stage import Asked
-    from cxresnet.explain.trust.record import TrustCard
+    from cxresnet.explain.run import ExplainOutputs
+    from cxresnet.explain.sanity.record import SanityCard
 
-__all__ = ["explain", "explain_network"]
 
 MethodsOption = Annotated[
     str | None,
     typer.Option(
         "--methods",
         metavar="NAME,…",
-        help=f"Which maps, with commas between: {', '.join(get_args(MethodName))}.",
+        help=f"Attribution methods, separated by commas: {', '.join(get_args(MethodName))}.",
     ),
 ]
 ClassOption = Annotated[
@@ -31,45 +31,57 @@ ClassOption = Annotated[
     typer.Option(
         "--class",
         metavar="CLASS",
-        help="Explain the probability of this class, whatever the network says.",
+        help="Explain the probability of this class, whatever the prediction.",
     ),
 ]
-FilmOption = Annotated[
+ImageOption = Annotated[
     list[str] | None,
-    typer.Option("--film", metavar="IMAGE_ID", help="A film of the test. May be repeated."),
+    typer.Option("--image", metavar="IMAGE_ID", help="An image of the test set. May be repeated."),
 ]
 
 
+@command(order=60)
 def explain(  # noqa: PLR0913  each is a flag of the command
     run: RunArgument,
     *,
     methods: MethodsOption = None,
     class_: ClassOption = None,
-    film: FilmOption = None,
+    image: ImageOption = None,
     config: ConfigOption = None,
     set_: SetOption = None,
-    trust: Annotated[
-        bool, typer.Option("--trust/--no-trust", help="Test what the maps are worth, too.")
+    sanity_checks: Annotated[
+        bool,
+        typer.Option(
+            "--sanity-checks/--no-sanity-checks",
+            help="Also test whether the maps can be trusted for this network.",
+        ),
     ] = True,
-    trust_only: Annotated[
-        bool, typer.Option("--trust-only", help="Make only the trust card, and mark the maps.")
+    sanity_checks_only: Annotated[
+        bool,
+        typer.Option(
+            "--sanity-checks-only", help="Run only the sanity checks, and mark existing maps."
+        ),
     ] = False,
 ) -> None:
-    """Show where in the film the answer comes from, and whether the maps can be trusted.
+    """Show which parts of an image a prediction depends on, and whether the maps can be trusted.
 
-    Without --class and --film the films that the report shows are explained; with one of them the
-    maps go to RUN/explain/asked, and the report stays as it is.
+    Without --class and --image, the images of the report are explained. With one of them, the maps
+    are written to RUN/explain/requested, and the report does not change.
     """
     chosen = [] if methods is None else [f"explain.methods={_list_names(methods)}"]
     settings = read_config(config, settings=[*(set_ or ()), *chosen]).explain
     folder = open_run_folder(run)
-    if class_ is None and not film:
-        asked: Asked = "trust" if trust_only else "all" if trust else "maps"
-        explain_network(folder, config=settings, asked=asked)
+    if class_ is None and not image:
+        outputs: ExplainOutputs = (
+            "sanity" if sanity_checks_only else "all" if sanity_checks else "maps"
+        )
+        explain_network(folder, config=settings, outputs=outputs)
         return
-    from cxresnet.explain.asked import run_explain_asked
+    from cxresnet.explain.run import run_explain_requested
 
-    result = run_explain_asked(folder, config=settings, image_ids=film or (), class_name=class_)
+    result = run_explain_requested(
+        folder, config=settings, image_ids=image or (), class_name=class_
+    )
     say_wrote(result.path)
 
 
@@ -78,21 +90,23 @@ def _list_names(text: str) -> str:
     return "[" + ", ".join(f'"{name}"' for name in names) + "]"
 
 
-def explain_network(run: RunFolder, *, config: ExplainConfig, asked: Asked = "all") -> None:
-    """Explain, and say which methods passed and where the pictures are."""
-    from cxresnet.explain.stage import run_explain
+def explain_network(
+    run: RunFolder, *, config: ExplainConfig, outputs: ExplainOutputs = "all"
+) -> None:
+    """Explain a run, and show which methods passed and where the figures are."""
+    from cxresnet.explain.run import run_explain
 
-    result = run_explain(run, config=config, asked=asked)
+    result = run_explain(run, config=config, outputs=outputs)
     if result.card is not None:
         say(describe_card(result.card))
     say_wrote(run.explain)
 
 
-def describe_card(card: TrustCard) -> str:
-    """Say in a line which methods passed the trust card."""
-    trusted = [method.title for method in card.methods if method.trusted]
-    failed = [method.title for method in card.methods if not method.trusted]
+def describe_card(card: SanityCard) -> str:
+    """Describe in one line which methods passed the sanity checks."""
+    passed = [method.title for method in card.methods if method.passed]
+    failed = [method.title for method in card.methods if not method.passed]
     return (
-        f"Trust card on {card.films} films: passed {', '.join(trusted) or 'none'}; "
+        f"Sanity checks on {card.images} images: passed by {', '.join(passed) or 'no method'}; "
         f"not trustworthy for this model: {', '.join(failed) or 'none'}."
     )

@@ -7,28 +7,28 @@ from typing import Annotated
 
 import typer
 
+from cxresnet.cli.commands import command
 from cxresnet.cli.predict import list_files
 from cxresnet.cli.terminal import say, say_wrote
 from cxresnet.core.progress import track
 
-__all__ = ["lungs"]
 
-
+@command(order=85)
 def lungs(
     paths: Annotated[
-        list[Path], typer.Argument(metavar="PATH...", help="Films, or folders of films.")
+        list[Path], typer.Argument(metavar="PATH...", help="Images, or folders of images.")
     ],
     *,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for masks and contours.")],
 ) -> None:
-    """Find the lungs on films: a mask and a contour each, or why they were refused."""
-    from cxresnet.predict.lung_files import find_lungs_in_files, write_lung_pictures
+    """Segment the lungs on images: a mask and a contour for each, or why it was refused."""
+    from cxresnet.predict.lungs import find_lungs_in_files, write_lung_pictures
 
     files = list(list_files(paths))
-    answers = list(track(find_lungs_in_files(files), "Finding lungs", total=len(files)))
-    table = write_lung_pictures(out, answers)
-    refused = [answer for answer in answers if answer.reason]
-    say(f"Lungs found on {len(answers) - len(refused)} of {len(answers)} films")
-    for answer in refused:
-        say(f"{answer.path}: {answer.reason}")
+    results = list(track(find_lungs_in_files(files), "Segmenting lungs", total=len(files)))
+    table = write_lung_pictures(out, results)
+    refused = [result for result in results if result.reason]
+    say(f"Lungs segmented on {len(results) - len(refused)} of {len(results)} images")
+    for result in refused:
+        say(f"{result.path}: {result.reason}")
     say_wrote(table)

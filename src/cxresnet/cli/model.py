@@ -9,6 +9,7 @@ import typer
 from rich.box import SIMPLE
 from rich.table import Table
 
+from cxresnet.cli.commands import command
 from cxresnet.cli.options import SetOption
 from cxresnet.cli.terminal import console, say, say_wrote
 from cxresnet.core.classes import DEFAULT_CLASS_NAMES
@@ -19,24 +20,23 @@ if TYPE_CHECKING:
     from cxresnet.model.presets import Preset
     from cxresnet.model.summary import LayerRow
 
-__all__ = ["model"]
 
-
+@command(order=90)
 def model(
     preset: Annotated[
-        str | None, typer.Argument(help="A named network; without it, all of them are listed.")
+        str | None, typer.Argument(help="A preset; without it, all presets are listed.")
     ] = None,
     *,
     side: Annotated[
-        int | None, typer.Option("--side", help="Side of the film in pixels.", min=16, max=4096)
+        int | None, typer.Option("--side", help="Side of the image in pixels.", min=16, max=4096)
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Where the picture (SVG) is written.")
+        Path | None, typer.Option("--out", "-o", help="Where to write the picture (SVG).")
     ] = None,
     set_: SetOption = None,
 ) -> None:
-    """Show a network: a table of its layers, and its architecture as a picture."""
-    from cxresnet.model.picture import draw_architecture
+    """Show a network: a table of its layers and a picture of its architecture."""
+    from cxresnet.model.diagram import draw_architecture
     from cxresnet.model.presets import build_model, list_presets
     from cxresnet.model.summary import summarise_model
 
@@ -78,7 +78,7 @@ def _build_table(rows: list[LayerRow], title: str) -> Table:
     table.add_column("output", **right)
     table.add_column("parameters", footer=f"{totals.parameters:,}", **right)
     table.add_column("multiply-adds", footer=_show_millions(totals.multiply_adds), **right)
-    table.add_column("sees px", **right)
+    table.add_column("field px", **right)
     for row in rows:
         window = "all" if row.receptive_field_px is None else str(row.receptive_field_px)
         shape = " × ".join(str(length) for length in row.output_shape)

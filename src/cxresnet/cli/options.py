@@ -1,4 +1,4 @@
-"""The options that several commands share, each with its help, once."""
+"""Options that several commands share, each defined once with its help."""
 
 from __future__ import annotations
 
@@ -7,63 +7,48 @@ from typing import Annotated
 
 import typer
 
-__all__ = [
-    "ClassesOption",
-    "ColumnsOption",
-    "ConfigOption",
-    "DatasetArgument",
-    "ForceOption",
-    "LabelPatternOption",
-    "LabelsOption",
-    "ManifestOption",
-    "OutsideOption",
-    "RecipeOption",
-    "ResumeOption",
-    "RunArgument",
-    "SetOption",
-    "SourceArgument",
-]
-
 SourceArgument = Annotated[
     list[str],
     typer.Argument(
         metavar="SOURCE...",
-        help="A folder of class folders, a table (CSV, TSV, Parquet, xlsx), a zip or tar archive, "
-        "a DICOM folder, a MedMNIST .npz, kaggle:OWNER/SLUG, or phantoms. Several are joined.",
+        help="A folder with one folder per class, a table (CSV, TSV, Parquet, xlsx), a zip or tar "
+        "archive, a DICOM folder, a MedMNIST .npz, kaggle:OWNER/SLUG, or phantoms (synthetic "
+        "images). Several sources are joined.",
         show_default=False,
     ),
 ]
 DatasetArgument = Annotated[
-    Path, typer.Argument(metavar="DATASET", help="A folder that 'prepare' wrote.")
+    Path, typer.Argument(metavar="DATASET", help="A dataset folder, as written by 'prepare'.")
 ]
 RunArgument = Annotated[
-    Path, typer.Argument(metavar="RUN", help="A folder that 'run' or 'train' wrote.")
+    Path, typer.Argument(metavar="RUN", help="A run folder, as written by 'run' or 'train'.")
 ]
 ConfigOption = Annotated[
-    Path | None, typer.Option("--config", "-c", help="A TOML file; the ready ones lie in configs/.")
+    Path | None, typer.Option("--config", "-c", help="A TOML file; see configs/ for examples.")
 ]
 SetOption = Annotated[
     list[str] | None,
-    typer.Option("--set", "-s", help="Change one value: section.key=value. May be repeated."),
+    typer.Option(
+        "--set", "-s", help="Override one config value: section.key=value. May be repeated."
+    ),
 ]
-ForceOption = Annotated[bool, typer.Option("--force", help="Write over what is there.")]
-ResumeOption = Annotated[
-    bool, typer.Option("--resume", help="Go on where an interrupted run stopped.")
-]
+ForceOption = Annotated[bool, typer.Option("--force", help="Overwrite existing output.")]
+ResumeOption = Annotated[bool, typer.Option("--resume", help="Resume an interrupted run.")]
 ClassesOption = Annotated[
     str | None,
     typer.Option(
         "--classes",
-        help="Which folders or labels mean which class: covid=Covid-19,pneumonia=viral+bacterial; "
-        "ignore=FOLDER leaves one out.",
+        help="Map folders or labels to classes, as in covid=Covid-19, with commas between; "
+        "'+' joins several, and ignore=FOLDER excludes one.",
     ),
 ]
 ColumnsOption = Annotated[
     str | None,
     typer.Option(
         "--columns",
-        help="Headings of a table where the guess is wrong: path=Image Index,class=Finding,"
-        "patient=Patient ID; also source, view, age, sex, split, mask.",
+        help="Name the columns of a table where they are not recognised, as in "
+        "'path=Image Index', with commas between; also class, patient, source, view, age, sex, "
+        "split, mask.",
     ),
 ]
 LabelPatternOption = Annotated[
@@ -71,30 +56,44 @@ LabelPatternOption = Annotated[
     typer.Option(
         "--label-pattern",
         metavar="CLASS=REGEX",
-        help="Which labels of a table mean which class, as a regular expression: "
-        "'pneumonia=pneumon|consolidat'; 'ignore=REGEX' leaves some out. May be repeated.",
+        help="Map the labels of a table to a class with a regular expression, as in "
+        "'pneumonia=consolid'; 'ignore=REGEX' excludes labels. May be repeated.",
     ),
 ]
 LabelsOption = Annotated[
     Path | None,
-    typer.Option("--labels", help="A table that says which DICOM film shows what."),
+    typer.Option("--labels", help="A table with the label of each DICOM image."),
 ]
 ManifestOption = Annotated[
     bool | None,
     typer.Option(
         "--manifest/--no-manifest",
-        help="Take patients, sources, views and masks from a manifest.csv beside the films.",
+        help="Read patients, sources, views and masks from a manifest.csv beside the images.",
     ),
 ]
-OutsideOption = Annotated[
+ExternalTestOption = Annotated[
     bool,
     typer.Option(
-        "--outside",
-        help="Films from elsewhere, to judge a trained network on: all go to the sealed test, and "
-        "one class is enough.",
+        "--external-test",
+        help="Prepare an external test set: all images go to the held-out test set, and one "
+        "class is enough.",
     ),
 ]
-RecipeOption = Annotated[
+DatasetPresetOption = Annotated[
     str | None,
-    typer.Option("--recipe", help="The known layout of a public set, by name; 'none' for none."),
+    typer.Option(
+        "--dataset-preset",
+        help="Read a public dataset by its known layout, named here; 'none' disables this.",
+    ),
 ]
+
+RENAMED_OPTIONS = {
+    "--outside": "--external-test",
+    "--recipe": "--dataset-preset",
+    "--copies": "--recheck-duplicates",
+    "--film": "--image",  # earlier name
+    "--trust": "--sanity-checks",
+    "--no-trust": "--no-sanity-checks",
+    "--trust-only": "--sanity-checks-only",
+}
+"""Options of version 0.1, and what they are called since."""

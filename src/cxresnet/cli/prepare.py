@@ -1,82 +1,74 @@
-"""`cxresnet prepare`, and `cxresnet merge` for what several machines prepared."""
+"""`cxresnet prepare`, and `cxresnet merge` for the shares of several machines."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cxresnet.api import stages
+from cxresnet.cli.commands import command
 from cxresnet.cli.options import (
-    ClassesOption,
-    ColumnsOption,
     ConfigOption,
+    ExternalTestOption,
     ForceOption,
-    LabelPatternOption,
-    LabelsOption,
-    ManifestOption,
-    OutsideOption,
-    RecipeOption,
     SetOption,
     SourceArgument,
 )
-from cxresnet.cli.source import SourceFlags, open_films
+from cxresnet.cli.source import SourceFlags, open_source_from_flags, take_source_flags
 from cxresnet.cli.terminal import say, say_wrote, show_finding, warn
-from cxresnet.core.config import DataConfig, read_config
+from cxresnet.core.config import Config, DataConfig, read_config
 from cxresnet.core.errors import ConfigError
+from cxresnet.core.finding import Finding, read_findings
 
 if TYPE_CHECKING:
-    from cxresnet.data.prepare import PrepareResult
+    from cxresnet.data.prepare.prepare import PrepareResult
     from cxresnet.data.sources.source import AbstractSource
 
-__all__ = ["merge", "prepare", "prepare_films"]
 
 _OutOption = Annotated[Path, typer.Option("--out", "-o", help="Folder for the dataset.")]
 
 
+@command(order=20)
+@take_source_flags
 def prepare(  # noqa: PLR0913  each is a flag of the command
     source: SourceArgument,
     *,
     out: _OutOption,
     config: ConfigOption = None,
     set_: SetOption = None,
-    classes: ClassesOption = None,
-    columns: ColumnsOption = None,
-    label_pattern: LabelPatternOption = None,
-    labels: LabelsOption = None,
-    manifest: ManifestOption = None,
-    recipe: RecipeOption = None,
-    outside: OutsideOption = False,
+    source_flags: SourceFlags,
+    external_test: ExternalTestOption = False,
     shard: Annotated[
         str | None,
-        typer.Option("--shard", help="Decode only share I of N, as I/N; 'merge' joins them."),
+        typer.Option("--shard", help="Decode only shard I of N, as I/N; 'merge' combines them."),
     ] = None,
     force: ForceOption = False,
 ) -> None:
-    """Turn films into a dataset: decoded once, split by patient, the test split sealed."""
-    settings = read_config(config, settings=[*(set_ or ()), *(["data.outside=true"] * outside)])
-    flags = SourceFlags(
-        classes=classes,
-        columns=columns,
-        patterns=label_pattern,
-        labels=labels,
-        manifest=manifest,
-        recipe=recipe,
+    """Turn images into a dataset: decode, split by patient and hold out a test set."""
+    settings = read_config(
+        config, settings=[*(set_ or ()), *(["data.external_test=true"] * external_test)]
     )
-    films = open_films(source, settings.source, flags, outside=settings.data.outside)
+    opened = open_source_from_flags(
+        source, settings.source, source_flags, external_test=settings.data.external_test
+    )
     if shard is None:
-        prepare_films(films, config=settings.data, out=out, force=force)
+        prepare_dataset(opened, config=settings.data, out=out, force=force)
         return
-    from cxresnet.data.shards import run_prepare_shard
+    from cxresnet.data.prepare.shards import run_prepare_shard
 
     share = _parse_shard(shard)
-    say_wrote(run_prepare_shard(films, config=settings.data, out=out, shard=share, force=force))
+    say_wrote(run_prepare_shard(opened, config=settings.data, out=out, shard=share, force=force))
 
 
+@command(order=25)
 def merge(
     shares: Annotated[
-        list[Path], typer.Argument(metavar="SHARE...", help="What 'prepare --shard I/N' wrote.")
+        list[Path],
+        typer.Argument(metavar="SHARE...", help="Folders that 'prepare --shard I/N' wrote."),
     ],
     *,
     out: _OutOption,
@@ -84,31 +76,30 @@ def merge(
     set_: SetOption = None,
     force: ForceOption = False,
 ) -> None:
-    """Merge what several machines prepared into one dataset."""
-    from cxresnet.data.shards import merge_shards
+    """Merge the shards that several machines prepared into one dataset."""
+    from cxresnet.data.prepare.shards import merge_shards
 
     settings = read_config(config, settings=set_ or ())
-    _show(merge_shards(shares, config=settings.data, out=out, force=force))
+    result = merge_shards(shares, config=settings.data, out=out, force=force)
+    _show(result, stages.audit_dataset(result.path))
 
 
-def prepare_films(films: AbstractSource, *, config: DataConfig, out: Path, force: bool) -> None:
-    """Prepare, say what came of it, ask the data what they betray, and write the data report."""
-    from cxresnet.data.prepare import run_prepare
+def prepare_dataset(opened: AbstractSource, *, config: DataConfig, out: Path, force: bool) -> None:
+    """Prepare and audit a dataset, and show the counts and the findings."""
+    from cxresnet.data.prepare.prepare import PrepareResult
 
-    _show(run_prepare(films, config=config, out=out, force=force))
+    dataset = stages.prepare(opened, out=out, config=Config(data=config), force=force)
+    _show(PrepareResult(dataset.path, dataset.record), read_findings(dataset.path))
 
 
-def _show(result: PrepareResult) -> None:
-    from cxresnet.audit.data_audit import run_data_audit
-    from cxresnet.report.data_report import write_data_report
-
-    for notice in result.notices:
-        warn(notice)
+def _show(result: PrepareResult, findings: Sequence[Finding]) -> None:
+    for warning in result.warnings:
+        warn(warning)
     say(result.describe())
     say_wrote(result.path)
-    for finding in run_data_audit(result.path):
+    for finding in findings:
         show_finding(finding)
-    say_wrote(write_data_report(result.path, result.path / "data_report.html"))
+    say_wrote(result.path / stages.DATA_REPORT_NAME)
 
 
 def _parse_shard(text: str) -> tuple[int, int]:

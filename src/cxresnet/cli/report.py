@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from cxresnet.cli.commands import command
 from cxresnet.cli.options import RunArgument
 from cxresnet.cli.terminal import say_wrote
 from cxresnet.core.run_folder import RunFolder, open_run_folder
 
-__all__ = ["report", "write_report"]
 
-
+@command(order=70)
 def report(run: RunArgument) -> None:
-    """Write everything that is known of a run into one page that opens from disk."""
+    """Write the report of a run: one self-contained HTML page."""
     write_report(open_run_folder(run))
 
 

@@ -1,12 +1,22 @@
-"""What the user said about the source: the config's section, and the flags over it."""
+"""The flags about the source, declared once for all commands that read images."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+import functools
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, get_type_hints
 
+from cxresnet.api.stages import open_configured_source
+from cxresnet.cli.options import (
+    ClassesOption,
+    ColumnsOption,
+    DatasetPresetOption,
+    LabelPatternOption,
+    LabelsOption,
+    ManifestOption,
+)
 from cxresnet.core.classes import parse_class_table
 from cxresnet.core.config import SourceConfig
 from cxresnet.core.errors import ConfigError
@@ -14,77 +24,87 @@ from cxresnet.core.errors import ConfigError
 if TYPE_CHECKING:
     from cxresnet.data.sources.source import AbstractSource
 
-__all__ = ["SourceFlags", "open_films"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class SourceFlags:
-    """The flags about the source, as typed; None: not given, so the config's section stands.
+    """The options about the source as typed; None where not given: the config decides.
 
     Attributes:
         classes: As of `parse_class_table`.
         columns: As of `parse_columns`.
-        patterns: Of the form CLASS=REGEX, one each.
-        labels: A table of labels for DICOM films.
-        manifest: Whether to use a `manifest.csv` beside the films.
-        recipe: Name of a known set.
+        label_pattern: Of the form CLASS=REGEX, one each.
+        labels: A table of labels for DICOM images.
+        manifest: Whether to use a `manifest.csv` beside the images.
+        dataset_preset: Name of a public dataset.
     """
 
-    classes: str | None = None
-    columns: str | None = None
-    patterns: Sequence[str] | None = None
-    labels: Path | None = None
-    manifest: bool | None = None
-    recipe: str | None = None
+    classes: ClassesOption = None
+    columns: ColumnsOption = None
+    label_pattern: LabelPatternOption = None
+    labels: LabelsOption = None
+    manifest: ManifestOption = None
+    dataset_preset: DatasetPresetOption = None
 
 
-def open_films(
-    source: Sequence[str], config: SourceConfig, flags: SourceFlags, *, outside: bool = False
+def take_source_flags(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the flags of `SourceFlags` in place of its parameter `source_flags`."""
+    hints = get_type_hints(SourceFlags, include_extras=True)
+    names = [field.name for field in fields(SourceFlags)]
+    kind = inspect.Parameter.KEYWORD_ONLY
+    options = [
+        inspect.Parameter(name, kind, default=None, annotation=hints[name]) for name in names
+    ]
+
+    @functools.wraps(command)
+    def run_command(*arguments: Any, **given: Any) -> None:
+        source_flags = SourceFlags(**{name: given.pop(name, None) for name in names})
+        command(*arguments, source_flags=source_flags, **given)
+
+    signature = inspect.signature(command, eval_str=True)
+    parameters: list[inspect.Parameter] = []
+    for parameter in signature.parameters.values():
+        parameters += options if parameter.name == "source_flags" else [parameter]
+    run_command.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    run_command.__annotations__ = {one.name: one.annotation for one in parameters}
+    return run_command
+
+
+def open_source_from_flags(
+    source: Sequence[str], config: SourceConfig, flags: SourceFlags, *, external_test: bool = False
 ) -> AbstractSource:
-    """Open what the user named as SOURCE, with the flags over the config's section.
+    """Open the images that the user named, with the flags taking precedence over the config.
 
     Args:
         source: Names of one or several sources.
         config: The section.
         flags: A flag that was not given changes nothing.
-        outside: Networks trained elsewhere are judged on the films: one class is enough.
+        external_test: The images are an external test set: one class is enough.
 
     Raises:
-        ConfigError: A flag is not of the form it should be.
-        SourceError: There is nothing of that name, or it is of no kind that is read.
+        ConfigError: A flag is malformed.
+        SourceError: There is nothing of that name, or its kind cannot be read.
     """
-    from cxresnet.data.sources.open import SourceOptions, open_source
-    from cxresnet.data.sources.table import TableReading
-
-    said = config.model_copy(update=_read_flags(flags, config))
-    reading = TableReading(columns=said.columns, patterns=said.patterns, separator=said.separator)
-    options = SourceOptions(
-        class_table=said.classes or None,
-        use_manifest=said.manifest,
-        recipe=said.recipe or None,
-        labels=Path(said.labels) if said.labels else None,
-        outside=outside,
-        reading=reading,
-    )
-    return open_source(source, options)
+    settings = config.model_copy(update=_read_flags(flags, config))
+    return open_configured_source(source, settings, external_test=external_test)
 
 
 def _read_flags(flags: SourceFlags, config: SourceConfig) -> dict[str, Any]:
-    from cxresnet.data.sources.columns import parse_columns
+    from cxresnet.data.sources.table_file import parse_columns
 
     changes: dict[str, Any] = {}
     if flags.classes is not None:
         changes["classes"] = {**config.classes, **parse_class_table(flags.classes)}
     if flags.columns is not None:
         changes["columns"] = {**config.columns, **parse_columns(flags.columns)}
-    if flags.patterns:
-        changes["patterns"] = {**config.patterns, **dict(map(_parse_pattern, flags.patterns))}
+    if flags.label_pattern:
+        patterns = dict(map(_parse_pattern, flags.label_pattern))
+        changes["patterns"] = {**config.patterns, **patterns}
     if flags.labels is not None:
         changes["labels"] = str(flags.labels)
     if flags.manifest is not None:
         changes["manifest"] = flags.manifest
-    if flags.recipe is not None:
-        changes["recipe"] = flags.recipe
+    if flags.dataset_preset is not None:
+        changes["dataset_preset"] = flags.dataset_preset
     return changes
 
 

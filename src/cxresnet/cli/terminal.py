@@ -1,4 +1,4 @@
-"""What a person sees on the terminal: lines, tables, bars. The only place that prints."""
+"""Output on the terminal: lines, tables and progress bars. Nothing else prints."""
 
 from __future__ import annotations
 
@@ -23,58 +23,44 @@ from rich.text import Text
 
 from cxresnet.core.finding import Finding
 
-__all__ = [
-    "TerminalReporter",
-    "console",
-    "error_console",
-    "reporter",
-    "say",
-    "say_unfolded",
-    "say_wrote",
-    "show_finding",
-    "show_log_lines",
-    "sound_alarm",
-    "warn",
-]
-
 console = Console(highlight=False, soft_wrap=True)
-"""Results: what a script may want to read."""
+"""For results, which a script may want to read."""
 
 error_console = Console(stderr=True, highlight=False, soft_wrap=True)
-"""Everything else: progress, warnings, errors."""
+"""For everything else: progress, warnings and errors."""
 
 _SHORT_SECONDS = 2.0
 
 
 def say(text: str) -> None:
-    """Print a sentence of results, folded between words on a terminal; markup is not interpreted.
+    """Print a sentence of results without interpreting markup.
 
-    What does not go to a terminal stays one line: `grep` and a log want it whole.
+    A terminal gets it folded between words. Elsewhere it stays one line, for `grep` and logs.
     """
     console.print(text, markup=False, soft_wrap=not console.is_terminal)
 
 
 def say_unfolded(text: str) -> None:
-    """Print results that a program or a clipboard takes: JSON, CSV, paths."""
+    """Print results for a program or a clipboard in one piece: JSON, CSV, paths."""
     console.print(text, markup=False)
 
 
 def say_wrote(path: Path) -> None:
-    """Say where something was written."""
+    """Print the path of something that was written."""
     say_unfolded(f"Wrote {path}")
 
 
 def warn(text: str) -> None:
     """Print a sentence that the user should notice."""
-    _shout(f"Note: {text}", style="yellow")
+    _print_emphasised(f"Note: {text}", style="yellow")
 
 
-def sound_alarm(title: str, sentence: str) -> None:
-    """Print one reason not to believe a number."""
-    _shout(f"ALARM: {title}. {sentence}", style="bold red")
+def print_red_flag(title: str, sentence: str) -> None:
+    """Print one reason to doubt a result."""
+    _print_emphasised(f"RED FLAG: {title}. {sentence}", style="bold red")
 
 
-def _shout(text: str, *, style: str) -> None:
+def _print_emphasised(text: str, *, style: str) -> None:
     folded = error_console.is_terminal
     error_console.print(text, markup=False, style=style, soft_wrap=not folded)
 
@@ -107,7 +93,7 @@ def show_log_lines(level: int) -> None:
 
 @dataclass
 class _Step:
-    """A step that runs."""
+    """A running step."""
 
     description: str
     task: TaskID | None
@@ -117,10 +103,10 @@ class _Step:
 
 @dataclass
 class TerminalReporter:
-    """Draws a bar a step on a terminal; elsewhere one line for each step that took a while.
+    """Draws one bar per step on a terminal; elsewhere prints one line per step that took long.
 
     Attributes:
-        quiet: Draws nothing.
+        quiet: Whether to draw nothing.
     """
 
     quiet: bool = False
@@ -139,14 +125,14 @@ class TerminalReporter:
         return step
 
     def advance(self, handle: object, count: int) -> None:
-        """Say that `count` more items are done."""
+        """Report that `count` more items are done."""
         if isinstance(handle, _Step):
             handle.count += count
             if self._progress is not None and handle.task is not None:
                 self._progress.advance(handle.task, count)
 
     def finish(self, handle: object) -> None:
-        """End a step; the display is taken down with the last open one."""
+        """End a step; the last one to end removes the display."""
         self._open = max(0, self._open - 1)
         if self._progress is not None and self._open == 0:
             self._progress.stop()
@@ -158,7 +144,7 @@ class TerminalReporter:
             error_console.print(line, markup=False)
 
     def close(self) -> None:
-        """Take the display down, whatever is still open: an error is about to be shown."""
+        """Remove the display, also with open steps, so that an error can be shown."""
         if self._progress is not None:
             self._progress.stop()
             self._progress = None

@@ -6,30 +6,33 @@ from typing import Annotated
 
 import typer
 
+from cxresnet.cli.commands import command
 from cxresnet.cli.options import DatasetArgument
 from cxresnet.cli.terminal import say
 from cxresnet.core.errors import DatasetError
 
-__all__ = ["verify"]
 
-
+@command(order=30)
 def verify(
     dataset: DatasetArgument,
     *,
-    copies: Annotated[
-        bool, typer.Option("--copies", help="Also look for copies anew, trusting no cluster.")
+    recheck_duplicates: Annotated[
+        bool,
+        typer.Option(
+            "--recheck-duplicates", help="Also search for near-duplicates again (takes longer)."
+        ),
     ] = False,
 ) -> None:
-    """Prove from disk that nothing leaks and nothing was altered."""
-    from cxresnet.data.verify import verify_dataset
+    """Check that no patient or near-duplicate is in two splits and no file was altered."""
+    from cxresnet.data.dataset.verify import verify_dataset
 
-    verification = verify_dataset(dataset, find_copies_again=copies)
+    verification = verify_dataset(dataset, recheck_near_duplicates=recheck_duplicates)
     for proof in verification.proofs:
-        say(f"proved: {proof}")
+        say(f"verified: {proof}")
     for problem in verification.problems:
-        say(f"BROKEN: {problem}")
+        say(f"PROBLEM: {problem}")
     if verification.problems:
         raise DatasetError(
-            f"'{dataset}' does not hold: {len(verification.problems)} problems, named above. "
+            f"'{dataset}' failed verification: {len(verification.problems)} problems, see above. "
             "Prepare it again with 'cxresnet prepare SOURCE --out DATASET --force'."
         )

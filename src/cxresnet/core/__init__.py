@@ -1,1 +1,1 @@
-"""What every room stands on: config, classes, errors, files. No pictures, networks or web."""
+"""The base of all packages: config, classes, errors, files. No images, networks or web."""

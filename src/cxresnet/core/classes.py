@@ -1,4 +1,4 @@
-"""The classes, their order, and which folder names and labels mean them. Stands here once."""
+"""The classes, their order, and which folder names and labels mean them."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from cxresnet.core.errors import ClassMapError, ConfigError
-
-__all__ = ["DEFAULT_CLASS_NAMES", "ClassMap", "build_class_map", "parse_class_table"]
 
 DEFAULT_CLASS_NAMES: tuple[str, ...] = ("normal", "pneumonia", "covid-19")
 """Order of every logit, table and plot, unless the data bring other classes."""
@@ -31,7 +29,7 @@ _SYNONYMS: dict[str, tuple[str, ...]] = {
 }
 
 
-def _fold(text: str) -> str:
+def _normalise_label(text: str) -> str:
     """Keep letters and digits, in lower case: "Viral Pneumonia" → "viralpneumonia"."""
     return re.sub(r"[^0-9a-z]+", "", text.casefold())
 
@@ -42,18 +40,18 @@ class ClassMap:
 
     Attributes:
         class_names: The classes in order.
-        meanings: From folded label to class name; "" means: leave these films out.
+        meanings: From folded label to class name; "" means: leave these images out.
     """
 
     class_names: tuple[str, ...]
     meanings: Mapping[str, str] = field(repr=False)
 
     def find(self, label: str) -> str | None:
-        """Find the class of a label or folder name; None if nobody claims it, "" if left out."""
-        return self.meanings.get(_fold(label))
+        """Find the class of a label or folder name; None if no class has it, "" if left out."""
+        return self.meanings.get(_normalise_label(label))
 
     def require(self, label: str) -> str:
-        """Find the class of a label, or say what was probably meant.
+        """Find the class of a label, or suggest what was probably meant.
 
         Raises:
             ClassMapError: No class claims the label.
@@ -70,7 +68,7 @@ class ClassMap:
         guess = self.suggest(names[0]) or self.class_names[0]
         return (
             f"No class claims the label or folder {shown}.{self.hint(names[0])} "
-            f"Say what it is, for example --classes {guess}={names[0]}, "
+            f"Name its class, for example --classes {guess}={names[0]}, "
             f"or leave it out with --classes ignore={names[0]}."
         )
 
@@ -81,7 +79,9 @@ class ClassMap:
 
     def suggest(self, label: str) -> str | None:
         """Name the class whose spelling is nearest to a label, if any is near."""
-        close = difflib.get_close_matches(_fold(label), list(self.meanings), n=1, cutoff=0.6)
+        close = difflib.get_close_matches(
+            _normalise_label(label), list(self.meanings), n=1, cutoff=0.6
+        )
         return self.meanings[close[0]] or None if close else None
 
 
@@ -119,7 +119,7 @@ def build_class_map(
     *,
     class_names: Sequence[str] = DEFAULT_CLASS_NAMES,
 ) -> ClassMap:
-    """Build the map from labels to classes: what the user says comes before what we know.
+    """Build the map from labels to classes; the user's table comes before the built-in one.
 
     Args:
         table: From class to its labels, as of `parse_class_table`. A class that is a known synonym
@@ -135,36 +135,40 @@ def build_class_map(
     names = list(class_names)
     meanings: dict[str, str] = {}
     for name in names:
-        meanings[_fold(name)] = name
+        meanings[_normalise_label(name)] = name
         meanings.update(dict.fromkeys(_SYNONYMS.get(name, ()), name))
     for given, labels in (table or {}).items():
-        target = "" if _fold(given) in {"ignore", "skip"} else meanings.get(_fold(given), given)
+        target = (
+            ""
+            if _normalise_label(given) in {"ignore", "skip"}
+            else meanings.get(_normalise_label(given), given)
+        )
         if target and target not in names:
-            _refuse_slip(target, meanings)
+            _refuse_typo(target, meanings)
             names.append(target)
-            meanings[_fold(target)] = target
-        meanings.update({_fold(label): target for label in labels})
+            meanings[_normalise_label(target)] = target
+        meanings.update({_normalise_label(label): target for label in labels})
     return ClassMap(class_names=tuple(names), meanings=meanings)
 
 
-def _refuse_slip(name: str, meanings: Mapping[str, str]) -> None:
+def _refuse_typo(name: str, meanings: Mapping[str, str]) -> None:
     """Refuse a new class whose name is a known one mistyped: it would train as a class of its own.
 
     Raises:
         ClassMapError: Says which class was probably meant.
     """
     for known, meaning in meanings.items():
-        if meaning and _is_one_slip(_fold(name), known):
+        if meaning and _is_one_edit_away(_normalise_label(name), known):
             raise ClassMapError(
                 f"There is no class '{name}'. Did you mean '{meaning}'? "
-                "If it is a class of its own, give it a name that is less like."
+                "If it is a class of its own, give it a more different name."
             )
 
 
-def _is_one_slip(given: str, known: str) -> bool:
+def _is_one_edit_away(given: str, known: str) -> bool:
     """Say whether one letter is wrong, missing, too many, or changed places with the next.
 
-    >>> [_is_one_slip(word, "normal") for word in ("nomal", "nromal", "normals", "abnormal")]
+    >>> [_is_one_edit_away(word, "normal") for word in ("nomal", "nromal", "normals", "abnormal")]
     [True, True, True, False]
     """
     if given == known or abs(len(given) - len(known)) > 1 or len(known) < 5:

@@ -1,47 +1,28 @@
 """Every error a user can cause, as one tree.
 
-CXResnetError                 one clear sentence with the way out
+CXResnetError                 one clear sentence that says what to do
 ├── ConfigError               the config, a flag or a preset is wrong
-├── SourceError               the films or the table cannot be used as they are
-│   ├── EmptySourceError      no film found
-│   ├── ClassMapError         a folder or label that no class claims, or too few classes
+├── SourceError               the images or the table cannot be used as they are
+│   ├── EmptySourceError      no image found
+│   ├── ClassMapError         a folder or label without a class, or too few classes
 │   └── UnsafePathError       a path that leaves its folder
-├── FilmError                 one film cannot be used; `code` says why (see rejected.csv)
-├── SplitError                the films cannot be split as asked
+├── ImageError                one image cannot be used; `code` gives the reason (see rejected.csv)
+├── SplitError                the images cannot be split as configured
 ├── DatasetError              a prepared dataset is missing, incomplete or altered
-├── SealedTestError           somebody reached for the test split
+├── HeldOutTestError          the test set was accessed without permission
 ├── RunFolderError            the output folder cannot be used
 ├── StorageError              disk full, read-only, not permitted
 ├── CheckpointError           weights are missing, torn, altered or of another kind
-├── TrainingError             training cannot go on (not a number, out of memory)
-├── ModelModeError            a network in the wrong mode was handed over
+├── TrainingError             training cannot continue (not a number, out of memory)
+├── ModelModeError            a network is in the wrong mode
 └── MissingExtraError         an optional dependency is not installed
 """
 
 from __future__ import annotations
 
-__all__ = [
-    "CXResnetError",
-    "CheckpointError",
-    "ClassMapError",
-    "ConfigError",
-    "DatasetError",
-    "EmptySourceError",
-    "FilmError",
-    "MissingExtraError",
-    "ModelModeError",
-    "RunFolderError",
-    "SealedTestError",
-    "SourceError",
-    "SplitError",
-    "StorageError",
-    "TrainingError",
-    "UnsafePathError",
-]
-
 
 class CXResnetError(Exception):
-    """Something a user can mend; the message says what, and the way out.
+    """Something a user can fix; the message says what, and how.
 
     The command line prints the message alone and exits with `exit_code`.
     """
@@ -54,11 +35,11 @@ class ConfigError(CXResnetError):
 
 
 class SourceError(CXResnetError):
-    """The films or the table cannot be used as they are."""
+    """The images or the table cannot be used as they are."""
 
 
 class EmptySourceError(SourceError):
-    """No film was found."""
+    """No image was found."""
 
 
 class ClassMapError(SourceError):
@@ -69,8 +50,8 @@ class UnsafePathError(SourceError):
     """A path in a table or archive that leaves its folder."""
 
 
-class FilmError(CXResnetError):
-    """One film cannot be used; the others go on.
+class ImageError(CXResnetError):
+    """One image cannot be used; the others can.
 
     Attributes:
         code: One short word for `rejected.csv`, for example "truncated" or "not-an-image".
@@ -80,20 +61,20 @@ class FilmError(CXResnetError):
         super().__init__(message)
         self.code = code
 
-    def __reduce__(self) -> tuple[type[FilmError], tuple[str, str]]:
+    def __reduce__(self) -> tuple[type[ImageError], tuple[str, str]]:
         """Survive the way back from a worker process, code included."""
         return (type(self), (self.code, str(self)))
 
 
 class SplitError(CXResnetError):
-    """The films cannot be split as asked."""
+    """The images cannot be split as configured."""
 
 
 class DatasetError(CXResnetError):
     """A prepared dataset is missing, incomplete or altered."""
 
 
-class SealedTestError(CXResnetError):
+class HeldOutTestError(CXResnetError):
     """Somebody reached for the test split outside of `evaluate`."""
 
 
@@ -112,7 +93,7 @@ class CheckpointError(CXResnetError):
 
 
 class TrainingError(CXResnetError):
-    """Training cannot go on."""
+    """Training cannot continue."""
 
 
 class ModelModeError(CXResnetError):

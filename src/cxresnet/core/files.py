@@ -1,6 +1,6 @@
-"""Files are written whole or not at all.
+"""Atomic writing and locks: a file is written completely or not at all.
 
-A file is written under a temporary name beside its place, flushed to the disk, then renamed.
+It is written under a temporary name in the same folder, flushed to the disk, then renamed.
 """
 
 from __future__ import annotations
@@ -10,22 +10,13 @@ import errno
 import hashlib
 import json
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from cxresnet.core.errors import StorageError
-
-__all__ = [
-    "compute_sha256",
-    "explain_storage_errors",
-    "read_json",
-    "write_bytes",
-    "write_json",
-    "write_text",
-    "written_whole",
-]
+from cxresnet.core.errors import RunFolderError, StorageError
 
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
 _NOT_ALLOWED = {errno.EROFS, errno.EACCES, errno.EPERM}
@@ -57,7 +48,7 @@ def explain_storage_errors(path: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def written_whole(path: Path) -> Iterator[IO[bytes]]:
+def atomic_write(path: Path) -> Iterator[IO[bytes]]:
     """Open a file that appears under its name only when all of it is on the disk.
 
     Args:
@@ -87,7 +78,7 @@ def written_whole(path: Path) -> Iterator[IO[bytes]]:
 
 def write_bytes(path: Path, content: bytes) -> Path:
     """Write bytes whole or not at all; returns the path."""
-    with written_whole(path) as stream:
+    with atomic_write(path) as stream:
         stream.write(content)
     return path
 
@@ -112,3 +103,72 @@ def compute_sha256(path: Path) -> str:
     """Compute the SHA-256 of a file, as 64 hexadecimal digits."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+# Locks: one process at a time. The system releases a lock when its holder dies, in any way.
+
+
+if sys.platform != "win32":
+    import fcntl
+
+
+_NOT_SUPPORTED = {errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL}
+
+
+@contextlib.contextmanager
+def locked(path: Path, *, what: str) -> Iterator[None]:
+    """Hold a lock file while something is written.
+
+    A file that a killed process left behind holds nobody up: the lock is on the open file, not in
+    its being there. File systems without locks are written without one.
+
+    Args:
+        path: The lock file; made, and taken away at the end.
+        what: What is being written, for the message.
+
+    Raises:
+        RunFolderError: Another process holds it.
+        StorageError: The file cannot be made.
+    """
+    if sys.platform == "win32":  # has no such lock; two at a time are not told apart
+        yield
+        return
+    with explain_storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = _open_current(path, what=what)
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        os.close(handle)
+
+
+def _open_current(path: Path, *, what: str) -> int:
+    """Open and lock the file that lies at a path, even if its last holder just took it away."""
+    while True:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            _take(handle, what=what)
+            if path.exists() and os.path.samestat(os.fstat(handle), path.stat()):
+                os.ftruncate(handle, 0)
+                os.pwrite(handle, str(os.getpid()).encode("ascii"), 0)
+                return handle
+        except BaseException:
+            os.close(handle)
+            raise
+        os.close(handle)
+
+
+def _take(handle: int, *, what: str) -> None:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        holder = os.pread(handle, 20, 0).decode("ascii", errors="replace")
+        who = f" (process {holder})" if holder.isdigit() else ""
+        raise RunFolderError(
+            f"Another command{who} is writing {what} at this moment. Wait until it is done, or "
+            "give another --out."
+        ) from error
+    except OSError as error:
+        if error.errno not in _NOT_SUPPORTED:
+            raise

@@ -1,4 +1,4 @@
-"""A finding: one question asked of the data or the network, and its answer in a traffic light."""
+"""A finding: the result of one check of the data or the network, as a traffic light."""
 
 from __future__ import annotations
 
@@ -10,17 +10,6 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from cxresnet.core.errors import DatasetError
 from cxresnet.core.files import read_json, write_json
-
-__all__ = [
-    "FINDINGS_NAME",
-    "Finding",
-    "Measure",
-    "Verdict",
-    "choose_worst",
-    "describe_stamp",
-    "read_findings",
-    "write_findings",
-]
 
 Verdict = Literal["green", "amber", "red"]
 
@@ -38,7 +27,7 @@ class Measure(BaseModel):
         value: The number; None where it cannot be had.
         low: Lower end of its interval, where it has one.
         high: Upper end.
-        n: How many films it rests on.
+        n: How many images it rests on.
         note: A few words, for example what chance would give.
     """
 
@@ -56,7 +45,7 @@ class Finding(BaseModel):
     """The answer to one question.
 
     Attributes:
-        question: Stable short name, as its file in `audit/`: "source_oracle".
+        question: Stable short name, for example "source_confounding".
         title: The question, for people.
         verdict: Traffic light.
         sentence: The answer in one sentence.
@@ -100,7 +89,7 @@ def write_findings(folder: Path, findings: Sequence[Finding]) -> Path:
 
 
 def read_findings(folder: Path) -> tuple[Finding, ...]:
-    """Read the findings of a dataset or run; none where nobody has asked yet.
+    """Read the findings of a dataset or run; none if it was not audited yet.
 
     Raises:
         DatasetError: The file is there but cannot be read.
@@ -111,4 +100,6 @@ def read_findings(folder: Path) -> tuple[Finding, ...]:
     try:
         return tuple(Finding.model_validate(item) for item in read_json(path))
     except (ValueError, ValidationError) as error:
-        raise DatasetError(f"'{path}' is damaged; ask again with 'cxresnet prepare'.") from error
+        raise DatasetError(
+            f"'{path}' is damaged; audit the data again with 'cxresnet prepare'."
+        ) from error

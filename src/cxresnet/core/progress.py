@@ -1,4 +1,4 @@
-"""Progress without printing: library code says how far it is, the command line draws the bar."""
+"""Progress without printing: library code reports it, and the command line draws the bar."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import contextlib
 from collections.abc import Iterable, Iterator, Sized
 from contextvars import ContextVar
 from typing import Protocol, TypeVar
-
-__all__ = ["Reporter", "reporting_to", "track"]
 
 Item = TypeVar("Item")
 
@@ -39,11 +37,11 @@ def reporting_to(reporter: Reporter) -> Iterator[None]:
 
 
 def track(items: Iterable[Item], description: str, *, total: int | None = None) -> Iterator[Item]:
-    """Pass items through, and say how many are done.
+    """Pass items through, and report how many are done.
 
     Args:
         items: Anything iterable.
-        description: A few words for the bar, for example "Decoding films".
+        description: A few words for the bar, for example "Decoding images".
         total: How many there will be; taken from `len(items)` where that works.
 
     Yields:

@@ -1,4 +1,4 @@
-"""The one folder of a run: every path in it has its name here, and only here."""
+"""The folder of a run: the name of every path in it is defined here, and only here."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from pathlib import Path
 
 from cxresnet.core.errors import RunFolderError
 from cxresnet.core.files import explain_storage_errors, read_json, write_json
-
-__all__ = ["RunFolder", "claim_run_folder", "open_run_folder"]
 
 _MARK = "run.json"
 
@@ -70,11 +68,6 @@ class RunFolder:
         return self.path / "explain"
 
     @property
-    def audit(self) -> Path:
-        """`findings.json` and its evidence."""
-        return self.path / "audit"
-
-    @property
     def report(self) -> Path:
         """The one self-contained page."""
         return self.path / "report.html"
@@ -84,7 +77,7 @@ class RunFolder:
         """Model card and reporting checklists, as Markdown."""
         return self.path / "report"
 
-    def get_source_round(self, number: int) -> Path:
+    def get_source_fold(self, number: int) -> Path:
         """Get the folder of the training without the source of this number, 0 and up."""
         return self.path / "leave-one-source-out" / f"round-{number:02d}"
 
@@ -97,8 +90,8 @@ class RunFolder:
         dataset = (self.path / str(read_json(self.mark)["dataset"])).resolve()
         if not dataset.is_dir():
             raise RunFolderError(
-                f"The dataset of the run '{self.path}' is gone: '{dataset}'. "
-                "Put it back, or prepare and train again."
+                f"The dataset of the run '{self.path}' is missing: '{dataset}'. "
+                "Restore it, or prepare and train again."
             )
         return dataset
 
@@ -120,8 +113,8 @@ def claim_run_folder(path: Path, *, dataset: Path, force: bool = False) -> RunFo
         raise RunFolderError(f"'{path}' is a file. Give a folder with --out.")
     if folder.train.exists() and not force:
         raise RunFolderError(
-            f"'{path}' already holds a run. Give another --out, go on with --resume, "
-            "or write over it with --force."
+            f"'{path}' already holds a run. Give another --out, continue it with --resume, "
+            "or overwrite it with --force."
         )
     with explain_storage_errors(path):
         path.mkdir(parents=True, exist_ok=True)
@@ -139,7 +132,7 @@ def open_run_folder(path: Path) -> RunFolder:
     folder = RunFolder(path)
     if not folder.mark.is_file():
         raise RunFolderError(
-            f"'{path}' is no run: it has no {_MARK}. "
+            f"'{path}' is not a run: it has no {_MARK}. "
             "Make one with 'cxresnet run SOURCE --out DIR' or 'cxresnet train DATASET --out DIR'."
         )
     return folder

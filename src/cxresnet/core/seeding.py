@@ -1,12 +1,10 @@
-"""Seeds: one integer in the config, one independent stream a purpose."""
+"""Seeds: one integer in the config, one independent random stream for each purpose."""
 
 from __future__ import annotations
 
 import hashlib
 
 import numpy as np
-
-__all__ = ["build_generator", "derive_seed"]
 
 
 def derive_seed(seed: int, *purpose: object) -> int:

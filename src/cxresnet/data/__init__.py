@@ -1,1 +1,1 @@
-"""Data: films as people have them become a dataset that nothing leaks out of."""
+"""Data: from images as they come to a dataset whose splits share no patient."""

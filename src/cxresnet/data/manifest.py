@@ -1,12 +1,12 @@
-"""The manifest: one row an image, between the world and everything that learns or judges.
-
-Row i of the manifest is row i of `images.npy`. See `safe_csv.py` for how texts are written.
-"""
+"""Image records of the sources, tables that are safe to open, and the manifest of a dataset."""
 
 from __future__ import annotations
 
+import csv
 import hashlib
-from collections.abc import Iterable, Mapping
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +14,91 @@ import numpy as np
 import pandas as pd
 
 from cxresnet.core.errors import DatasetError
-from cxresnet.data.safe_csv import make_printable, read_safe_csv, write_safe_csv
+from cxresnet.core.files import write_text
 
-__all__ = [
-    "MANIFEST_COLUMNS",
-    "SPLIT_NAMES",
-    "build_manifest",
-    "compute_row_hashes",
-    "read_manifest",
-    "write_manifest",
-]
+
+@dataclass(frozen=True, kw_only=True)
+class ImageRecord:
+    """One image as its source describes it. An empty string means "not recorded".
+
+    Attributes:
+        image_id: Unique in the source; by default the path of the file relative to its root.
+        location: What the source needs to read the image: a relative path, a member, a row number.
+        class_name: One of the class map's names.
+        source: Where the image comes from: a hospital, a collection, a set of phantoms.
+        patient_id: Whose image it is; "" if it is not recorded.
+        given_split: "train", "val" or "test" as published with the images.
+        view: "PA", "AP", "lateral" and the like.
+        age_years: As given, digits only.
+        sex: "F", "M" or "".
+        lung_mask: Location of the lung mask in the same source.
+        lesion_mask: Location of the lesion mask (known for phantoms).
+    """
+
+    image_id: str
+    location: str
+    class_name: str
+    source: str
+    patient_id: str = ""
+    given_split: str = ""
+    view: str = ""
+    age_years: str = ""
+    sex: str = ""
+    lung_mask: str = ""
+    lesion_mask: str = ""
+
+
+# Tables must not run as formulas in a spreadsheet, and must come back exactly as they were. A text
+# that starts like a formula is written with an apostrophe before it, which is removed on reading.
+# Every text is in quotes; without them, `csv` would leave a bare carriage return.
+
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\0", "'")
+
+
+def write_safe_csv(path: Path, names: Iterable[str], rows: Iterable[Iterable[Any]]) -> Path:
+    """Write a table whole or not at all; returns the path.
+
+    Raises:
+        StorageError: The file cannot be written.
+    """
+    stream = io.StringIO(newline="")
+    writer = csv.writer(stream, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
+    writer.writerow(names)
+    writer.writerows([_shield(value) for value in row] for row in rows)
+    return write_text(path, stream.getvalue())
+
+
+def read_safe_csv(path: Path) -> tuple[list[str], list[Sequence[str]]]:
+    """Read the names of the columns, and the columns; every value is a text.
+
+    Raises:
+        OSError: The file cannot be read.
+        ValueError: It is no table: not UTF-8, ragged, without a header or badly quoted.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as stream:
+            names, *rows = csv.reader(stream, strict=True)
+    except csv.Error as error:
+        raise ValueError(str(error)) from error
+    columns = list(zip(*rows, strict=True)) or [() for _ in names]
+    if len(columns) != len(names):
+        raise ValueError(f"{len(names)} names of columns, but {len(columns)} columns")
+    return names, [[value.removeprefix("'") for value in column] for column in columns]
+
+
+def make_printable(value: object) -> str:
+    """Escape what is not valid Unicode: a file name of other bytes must not break a file."""
+    return str(value).encode("utf-8", errors="backslashreplace").decode("utf-8")
+
+
+def _shield(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    text = make_printable(value)
+    return f"'{text}" if text.startswith(_FORMULA_STARTS) else text
+
+
+# Row i of the manifest describes row i of `images.npy`.
 
 SPLIT_NAMES = ("train", "val", "test")
 
@@ -48,8 +123,11 @@ MANIFEST_COLUMNS: Mapping[str, str] = {
     "file_mode": _TEXT,
     "file_bytes": _WHOLE,
     "border_grey": _REAL,
+    "flat_patch_share": _REAL,
+    "bandwidth_share": _REAL,
+    "block_edge_strength": _REAL,
     "content_sha256": _TEXT,
-    "film_sha256": _TEXT,
+    "pixels_sha256": _TEXT,
     "lung_mask_row": _WHOLE,
     "lesion_mask_row": _WHOLE,
 }
@@ -140,7 +218,7 @@ def _check(frame: pd.DataFrame) -> None:
     image_ids = frame["image_id"]
     if image_ids.duplicated().any():
         twice = image_ids[image_ids.duplicated()].iloc[0]
-        raise DatasetError(f"The image '{twice}' stands twice in the manifest. {_WAY_OUT}")
+        raise DatasetError(f"The image '{twice}' is in the manifest twice. {_WAY_OUT}")
     for row in np.flatnonzero(frame["class_name"].to_numpy() == "")[:1]:
         raise DatasetError(f"The image '{image_ids.iloc[row]}' has no class. {_WAY_OUT}")
     strange = ~frame["split"].isin(SPLIT_NAMES).to_numpy()

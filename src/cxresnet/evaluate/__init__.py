@@ -1,1 +1,1 @@
-"""Evaluate: what the network is worth on films that it never saw."""
+"""Evaluate: what the network is worth on images that it never saw."""

@@ -1,4 +1,4 @@
-"""Judge the network of a run: on its sealed test, or on all films of another dataset."""
+"""Evaluate the network of a run on its held-out test set, or on all images of another dataset."""
 
 from __future__ import annotations
 
@@ -11,54 +11,46 @@ from cxresnet.core.config.evaluate import EvaluateConfig
 from cxresnet.core.errors import DatasetError, RunFolderError
 from cxresnet.core.finding import read_findings
 from cxresnet.core.run_folder import RunFolder
-from cxresnet.data.dataset import PreparedDataset, open_dataset
-from cxresnet.evaluate.baselines import BaselineAnswer, ask_baselines
-from cxresnet.evaluate.before_opening import Settled, choose_point, settle
+from cxresnet.data.dataset.dataset import PreparedDataset, open_dataset
 from cxresnet.evaluate.clinical import resolve_prevalences
+from cxresnet.evaluate.evaluated_images import (
+    EvaluatedImages,
+    describe_access_request,
+    open_external_images,
+    open_test_images,
+    require_recorded_accesses,
+)
 from cxresnet.evaluate.external import EXTERNAL_NAME, compare_with_internal, write_external
-from cxresnet.evaluate.from_predictions import Background, evaluate_predictions
-from cxresnet.evaluate.judged_films import (
-    JudgedFilms,
-    open_other_films,
-    open_test_films,
-    require_remembered_openings,
-)
-from cxresnet.evaluate.left_out_sources import (
-    LEAVE_ONE_SOURCE_OUT_NAME,
-    read_leave_one_source_out,
-)
+from cxresnet.evaluate.from_predictions import evaluate_predictions
+from cxresnet.evaluate.leave_sources_out import LEAVE_ONE_SOURCE_OUT_NAME, read_leave_one_source_out
 from cxresnet.evaluate.members import (
     MEMBERS_NAME,
-    Answers,
-    ask_networks,
     describe_spread,
-    judge_members,
+    evaluate_members,
+    predict_with_members,
     write_members,
 )
-from cxresnet.evaluate.opener import compute_network_hash, describe_opener
-from cxresnet.evaluate.operating_point import judge
-from cxresnet.evaluate.record import (
-    Evaluation,
-    LedgerRow,
-    read_evaluation,
-    write_evaluation,
-)
-from cxresnet.evaluate.results import GapScore
+from cxresnet.evaluate.operating_point import ValidationChoices, choose_on_validation, choose_point
+from cxresnet.evaluate.record import Evaluation, read_evaluation, write_evaluation
+from cxresnet.evaluate.results import AccessLogEntry, GeneralisationGap
 from cxresnet.evaluate.selective import (
     SELECTIVE_NAME,
     SelectiveResult,
     evaluate_selectively,
     write_selective,
 )
-from cxresnet.predict.predictions import (
-    Predictions,
-    concatenate_predictions,
-    write_predictions,
+from cxresnet.evaluate.topic import Background
+from cxresnet.predict.decision import (
+    DECISION_NAME,
+    Decision,
+    apply_operating_point,
+    compute_network_hash,
+    write_decision,
 )
+from cxresnet.predict.predictions import Predictions, concatenate_predictions, write_predictions
 from cxresnet.predict.predictor import Predictor, load_predictor
-from cxresnet.predict.test_time_augmentation import build_test_views
-
-__all__ = ["evaluate_predictions", "run_evaluate"]
+from cxresnet.predict.test_time_augmentation import build_test_time_views
+from cxresnet.shortcuts.baseline import BaselinePredictions, predict_baselines
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -66,17 +58,19 @@ _LOGGER = logging.getLogger(__name__)
 def run_evaluate(
     run: RunFolder, *, config: EvaluateConfig, dataset: Path | None = None
 ) -> Evaluation:
-    """Judge the network of a run, and write what was found.
+    """Evaluate the network of a run, and write the results.
 
-    Validation comes first and chooses the operating point; then the test is opened. Writes
-    `predictions_val.csv`, `predictions.csv`, `selective.json` and, last, `metrics.json` into
-    `run.evaluate`; for another dataset into `evaluate-NAME` beside it, with `external.json`. Where
-    several networks answer together, `members.json` says what each reaches by itself.
+    First the operating point, thresholds and prediction sets are chosen on validation images; then
+    the test set is opened. Writes `predictions_val.csv`, `predictions.csv`, `decision.json`,
+    `selective.json` and, last, `metrics.json` into `run.evaluate`; for another dataset into
+    `evaluate-NAME` beside it, with `external.json`. For an ensemble, `members.json` has the scores
+    of each member.
 
     Args:
         run: Trained.
         config: How.
-        dataset: Another prepared dataset, all films of which are judged; None for the sealed test.
+        dataset: Another prepared dataset, all images of which are evaluated; None for the held-out
+            test set.
 
     Raises:
         CheckpointError: The network is missing or damaged.
@@ -86,169 +80,211 @@ def run_evaluate(
         StorageError: The results cannot be written.
     """
     predictor = load_predictor(run.checkpoint)
-    home = open_dataset(run.read_dataset_path())
-    _require_home(predictor, home, run=run)
+    training_dataset = open_dataset(run.read_dataset_path())
+    _require_training_dataset(predictor, training_dataset, run=run)
     resolve_prevalences(config.prevalence, predictor.class_names)
-    asked = ask_networks(predictor, partial(_predict_validation, home=home, config=config))
-    validation = asked.together
-    settled = settle(validation, home=home, config=config)
-    require_remembered_openings(home, _read_remembered_openings(run, home))
-    opener = describe_opener(run, reason="evaluate", config=config)
-    judged = (
-        open_test_films(home, opener)
-        if dataset is None
-        else open_other_films(dataset, predictor=predictor, home=home, opener=opener)
+    validation = predict_with_members(
+        predictor, partial(_predict_validation, training_dataset=training_dataset, config=config)
     )
-    answers = ask_networks(predictor, partial(_predict, judged=judged, config=config))
-    predictions = answers.together
-    evaluation = evaluate_predictions(
-        predictions,
+    choices = choose_on_validation(
+        validation.ensemble,
+        training_dataset=training_dataset,
         config=config,
-        operating_point=settled.point,
-        background=_gather_background(run, judged, home=home, settled=settled, config=config),
+        network=compute_network_hash(run),
     )
-    folder = run.evaluate if dataset is None else run.path / f"evaluate-{judged.name}"
-    for name, table in (("predictions_val.csv", validation), ("predictions.csv", predictions)):
-        calibrated = settled.point.calibrate(table.logits)
-        write_predictions(folder / name, table, verdict=home.verdict, calibrated=calibrated)
-    selective = _evaluate_selectively(validation, predictions, evaluation, config=config)
+    evaluated = _open_images(
+        run, dataset, predictor=predictor, training_dataset=training_dataset, config=config
+    )
+    test = predict_with_members(predictor, partial(_predict, evaluated=evaluated, config=config))
+    evaluation = evaluate_predictions(
+        test.ensemble,
+        config=config,
+        operating_point=choices.point,
+        background=_gather_background(
+            run, evaluated, training_dataset=training_dataset, choices=choices, config=config
+        ),
+    )
+    folder = run.evaluate if dataset is None else run.path / f"evaluate-{evaluated.name}"
+    _write_tables(folder, validation.ensemble, test.ensemble, choices, training_dataset.verdict)
+    selective = _evaluate_selectively(
+        validation.ensemble, test.ensemble, choices.decision, config=config, name=evaluation.name
+    )
     write_selective(folder / SELECTIVE_NAME, selective)
     if dataset is not None:
-        external = compare_with_internal(run, predictions, evaluation, config=config)
+        external = compare_with_internal(run, test.ensemble, evaluation, config=config)
         write_external(folder / EXTERNAL_NAME, external)
-    if answers.apart:
-        _judge_members(folder / MEMBERS_NAME, asked, answers, home=home, config=config)
+    if test.members:
+        choose = partial(choose_point, training_dataset=training_dataset, config=config)
+        scores = evaluate_members(validation.members, test.members, choose=choose)
+        spread = describe_spread(write_members(folder / MEMBERS_NAME, scores))
+        _LOGGER.info("Each of %d networks on its own, mean ± sd: %s", len(scores), spread)
     write_evaluation(folder / "metrics.json", evaluation)
-    _LOGGER.info("judged %d films of %s", evaluation.films, evaluation.name)
+    _LOGGER.info("evaluated %d images of %s", evaluation.images, evaluation.name)
     return evaluation
 
 
-def _read_remembered_openings(run: RunFolder, home: PreparedDataset) -> tuple[LedgerRow, ...]:
-    """Read the ledger as it was when the run was last evaluated on these films, if it was."""
+def _open_images(
+    run: RunFolder,
+    dataset: Path | None,
+    *,
+    predictor: Predictor,
+    training_dataset: PreparedDataset,
+    config: EvaluateConfig,
+) -> EvaluatedImages:
+    """Open the held-out test set, or all images of another dataset."""
+    require_recorded_accesses(training_dataset, _read_recorded_accesses(run, training_dataset))
+    access_request = describe_access_request(run, reason="evaluate", config=config)
+    if dataset is None:
+        return open_test_images(training_dataset, access_request)
+    return open_external_images(
+        dataset,
+        predictor=predictor,
+        training_dataset=training_dataset,
+        access_request=access_request,
+    )
+
+
+def _write_tables(
+    folder: Path,
+    validation: Predictions,
+    test: Predictions,
+    choices: ValidationChoices,
+    verdict: str,
+) -> None:
+    """Write both tables of predictions, and the decision that belongs to them."""
+    for name, table in (("predictions_val.csv", validation), ("predictions.csv", test)):
+        calibrated = choices.decision.calibrate(table.logits)
+        write_predictions(folder / name, table, verdict=verdict, calibrated=calibrated)
+    write_decision(folder / DECISION_NAME, choices.decision)
+
+
+def _read_recorded_accesses(
+    run: RunFolder, training_dataset: PreparedDataset
+) -> tuple[AccessLogEntry, ...]:
+    """Read the access log as of the last evaluation of the run on these images, if any."""
     try:
         provenance = read_evaluation(run.metrics).provenance
     except RunFolderError:
         return ()
-    return provenance.ledger if provenance.dataset_hash == home.dataset_hash else ()
-
-
-def _judge_members(
-    path: Path,
-    validation: Answers,
-    judged: Answers,
-    *,
-    home: PreparedDataset,
-    config: EvaluateConfig,
-) -> None:
-    scores = judge_members(
-        validation.apart,
-        judged.apart,
-        choose=partial(choose_point, home=home, config=config),
-    )
-    spread = describe_spread(write_members(path, scores))
-    _LOGGER.info("Each of %d networks by itself, mean ± sd: %s", len(scores), spread)
+    return provenance.access_log if provenance.dataset_hash == training_dataset.dataset_hash else ()
 
 
 def _predict_validation(
-    predictor: Predictor, home: PreparedDataset, *, config: EvaluateConfig
+    predictor: Predictor, training_dataset: PreparedDataset, *, config: EvaluateConfig
 ) -> Predictions:
-    return predictor.predict_film_set(
-        home.select("val"), batch_size=config.batch_size, test_views=config.test_views
+    return predictor.predict_image_set(
+        training_dataset.select("val"),
+        batch_size=config.batch_size,
+        test_time_augmentation=config.test_time_augmentation,
     )
 
 
 def _evaluate_selectively(
     validation: Predictions,
-    predictions: Predictions,
-    evaluation: Evaluation,
+    test: Predictions,
+    decision: Decision,
     *,
     config: EvaluateConfig,
+    name: str,
 ) -> SelectiveResult:
-    known = predictions.select(predictions.truth >= 0)
+    known = test.select(test.truth >= 0)
     fitting = validation.select(validation.truth >= 0)
     return evaluate_selectively(
-        judge(fitting, evaluation.operating_point),
-        judge(known, evaluation.operating_point),
+        apply_operating_point(fitting, decision.operating_point),
+        apply_operating_point(known, decision.operating_point),
         validation_group_ids=fitting.group_ids,
         group_ids=known.group_ids,
         config=config,
-        name=evaluation.name,
+        name=name,
+        set_thresholds=decision.set_thresholds,
     )
 
 
-def _require_home(predictor: Predictor, home: PreparedDataset, *, run: RunFolder) -> None:
-    """Refuse a dataset that was prepared again since: its test films may be training films."""
-    if predictor.record.dataset_hash != home.dataset_hash:
+def _require_training_dataset(
+    predictor: Predictor, training_dataset: PreparedDataset, *, run: RunFolder
+) -> None:
+    """Refuse a dataset that was prepared again since: its test images may be training images."""
+    if predictor.record.dataset_hash != training_dataset.dataset_hash:
         raise DatasetError(
-            f"The dataset '{home.path}' has changed since the network of '{run.path}' was trained. "
-            "Train again, or put the old dataset back."
+            f"The dataset '{training_dataset.path}' has changed since the network of '{run.path}' "
+            "was trained. Train again, or restore the old dataset."
         )
 
 
-def _predict(predictor: Predictor, judged: JudgedFilms, *, config: EvaluateConfig) -> Predictions:
+def _predict(
+    predictor: Predictor, evaluated: EvaluatedImages, *, config: EvaluateConfig
+) -> Predictions:
     tables = [
-        predictor.predict_film_set(
-            film_set, batch_size=config.batch_size, test_views=config.test_views
+        predictor.predict_image_set(
+            image_set,
+            batch_size=config.batch_size,
+            test_time_augmentation=config.test_time_augmentation,
         )
-        for film_set in judged.film_sets
+        for image_set in evaluated.image_sets
     ]
-    return concatenate_predictions(tables).select(judged.keep)
+    return concatenate_predictions(tables).select(evaluated.keep)
 
 
 def _gather_background(
     run: RunFolder,
-    judged: JudgedFilms,
+    evaluated: EvaluatedImages,
     *,
-    home: PreparedDataset,
-    settled: Settled,
+    training_dataset: PreparedDataset,
+    choices: ValidationChoices,
     config: EvaluateConfig,
 ) -> Background:
     return Background(
-        name=judged.name,
-        facts=judged.facts,
-        baselines=_ask_baselines(judged, home=home, config=config) if config.baselines else (),
-        dataset=judged.dataset.record.name,
-        dataset_hash=judged.dataset.dataset_hash,
-        trained_on=home.dataset_hash,
+        name=evaluated.name,
+        facts=evaluated.facts,
+        baselines=_predict_baselines(evaluated, training_dataset=training_dataset, config=config)
+        if config.shortcut_baselines
+        else (),
+        dataset=evaluated.dataset.record.name,
+        dataset_hash=evaluated.dataset.dataset_hash,
+        trained_on=training_dataset.dataset_hash,
         checkpoint=compute_network_hash(run),
-        test_views=len(build_test_views()) if config.test_views else 1,
-        openings=judged.openings,
-        notes=judged.notes,
-        data_verdict=home.verdict,
-        findings=read_findings(home.path),
-        thresholds=settled.thresholds,
-        validation=settled.headline,
-        crossing_films=judged.crossing_films,
-        ledger=judged.ledger,
-        source_gap=_read_source_gap(run, home) if judged.openings is not None else None,
+        test_time_augmentation=len(build_test_time_views()) if config.test_time_augmentation else 1,
+        accesses=evaluated.accesses,
+        notes=evaluated.notes,
+        data_verdict=training_dataset.verdict,
+        findings=read_findings(training_dataset.path),
+        thresholds=choices.thresholds,
+        validation=choices.headline,
+        leaked_images=evaluated.leaked_images,
+        access_log=evaluated.access_log,
+        source_generalisation_gap=_read_source_generalisation_gap(run, training_dataset)
+        if evaluated.accesses is not None
+        else None,
     )
 
 
-def _read_source_gap(run: RunFolder, home: PreparedDataset) -> GapScore | None:
-    """Read how much worse networks were on a source left out; None if nobody tried on these films.
+def _read_source_generalisation_gap(
+    run: RunFolder, training_dataset: PreparedDataset
+) -> GeneralisationGap | None:
+    """Read the generalisation gap to a source left out; None if not measured on these images.
 
     Raises:
-        RunFolderError: It was tried, but cannot be read.
+        RunFolderError: It was measured, but cannot be read.
     """
     path = run.evaluate / LEAVE_ONE_SOURCE_OUT_NAME
     if not path.is_file():
         return None
     found = read_leave_one_source_out(path)
-    return found.headline if found.dataset_hash == home.dataset_hash else None
+    return found.headline if found.dataset_hash == training_dataset.dataset_hash else None
 
 
-def _ask_baselines(
-    judged: JudgedFilms, *, home: PreparedDataset, config: EvaluateConfig
-) -> tuple[BaselineAnswer, ...]:
-    answers = ask_baselines(
-        home.select("train"),
-        judged.film_sets,
-        class_count=len(home.class_names),
+def _predict_baselines(
+    evaluated: EvaluatedImages, *, training_dataset: PreparedDataset, config: EvaluateConfig
+) -> tuple[BaselinePredictions, ...]:
+    test_outputs = predict_baselines(
+        training_dataset.select("train"),
+        evaluated.image_sets,
+        class_count=len(training_dataset.class_names),
         seed=config.seed,
     )
     return tuple(
-        answer
-        if answer.probabilities is None
-        else replace(answer, probabilities=answer.probabilities[judged.keep])
-        for answer in answers
+        baseline
+        if baseline.probabilities is None
+        else replace(baseline, probabilities=baseline.probabilities[evaluated.keep])
+        for baseline in test_outputs
     )

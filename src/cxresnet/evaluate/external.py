@@ -1,7 +1,8 @@
-"""Films from elsewhere beside those of the sealed test: `external.json`."""
+"""External test: images of another dataset beside those of the held-out test; `external.json`."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -9,61 +10,53 @@ import numpy as np
 
 from cxresnet import DISCLAIMER
 from cxresnet.core.config.evaluate import EvaluateConfig
-from cxresnet.core.files import write_json
+from cxresnet.core.record import Record, read_record, write_record
 from cxresnet.core.run_folder import RunFolder
-from cxresnet.evaluate.gap import (
-    JudgedSide,
+from cxresnet.evaluate.generalisation_gap import (
+    EvaluatedSide,
     choose_headline_score,
-    compare_patients,
-    describe_gap,
-    measure_gaps,
+    describe_generalisation_gap,
+    measure_generalisation_gaps,
 )
-from cxresnet.evaluate.operating_point import judge
-from cxresnet.evaluate.record import Evaluation, OperatingPoint, read_evaluation
-from cxresnet.evaluate.results import GapScore, Record, read_record
+from cxresnet.evaluate.record import Evaluation, read_evaluation
+from cxresnet.evaluate.results import GeneralisationGap
+from cxresnet.evaluate.scores import PatientResult
+from cxresnet.metrics.paired import compare_independent
+from cxresnet.predict.decision import OperatingPoint, apply_operating_point
 from cxresnet.predict.predictions import Predictions, read_predictions
-
-__all__ = [
-    "EXTERNAL_NAME",
-    "ExternalTest",
-    "compare_with_internal",
-    "list_external_folders",
-    "read_external",
-    "write_external",
-]
 
 EXTERNAL_NAME = "external.json"
 """Name of the file in a folder `evaluate-NAME` of a run."""
 
 
 class ExternalTest(Record):
-    """`external.json`: the same network on the sealed test and on films from elsewhere.
+    """`external.json`: the same network on the held-out test and on external images.
 
     Attributes:
         format: Version of this file.
         disclaimer: Stands on every output.
         name: Of the other dataset.
-        classes: Classes that both sides have; only films of these are compared.
+        classes: Classes that both sides have; only images of these are compared.
         missing_classes: Classes of the network that the other dataset does not have.
-        internal_films: Films of the sealed test that are compared.
-        external_films: Films from elsewhere that are compared.
+        internal_images: Images of the held-out test that are compared.
+        external_images: External images that are compared.
         external_patients: Independent groups among them.
         scores: Internal, external and gap; sensitivity alone where there is a single class.
-        by_patient: The same patient by patient: found, of those whose films all show one class.
-        sentence: What that means, in plain words.
+        by_patient: Sensitivity by patient, of patients whose images all show one class.
+        sentence: Interpretation in plain words.
         reason: Why there is no comparison, one sentence; "" where there is.
     """
 
-    format: Literal[1] = 1
+    format: Literal[2] = 2
     disclaimer: str = DISCLAIMER
     name: str
     classes: tuple[str, ...]
     missing_classes: tuple[str, ...]
-    internal_films: int
-    external_films: int
+    internal_images: int
+    external_images: int
     external_patients: int
-    scores: tuple[GapScore, ...]
-    by_patient: tuple[GapScore, ...] = ()
+    scores: tuple[GeneralisationGap, ...]
+    by_patient: tuple[GeneralisationGap, ...] = ()
     sentence: str
     reason: str = ""
 
@@ -71,56 +64,81 @@ class ExternalTest(Record):
 def compare_with_internal(
     run: RunFolder, predictions: Predictions, evaluation: Evaluation, *, config: EvaluateConfig
 ) -> ExternalTest:
-    """Set films from elsewhere beside those of the sealed test, judged by the same network.
+    """Compare external images with those of the held-out test, for the same network.
 
-    The sealed test is not opened again: what an earlier `evaluate` wrote is read.
+    The held-out test is not opened again: the results of an earlier `evaluate` are read.
 
     Args:
-        run: Its sealed test was evaluated before, or the record says that it was not.
-        predictions: Of the films from elsewhere.
-        evaluation: Of the same films.
+        run: Its held-out test was evaluated before, or the record says that it was not.
+        predictions: Of the external images.
+        evaluation: Of the same images.
         config: Of the intervals.
     """
-    external = _take_known(predictions, evaluation.operating_point, prefix="elsewhere")
-    present = external.find_classes()
+    external = _take_known(predictions, evaluation.operating_point, prefix="external")
     names = predictions.class_names
-    missing = tuple(name for index, name in enumerate(names) if index not in present)
+    present = external.find_classes()
     before, reason = _read_internal(run, evaluation)
-    internal: JudgedSide | None = None
-    scores: tuple[GapScore, ...] = ()
-    by_patient: tuple[GapScore, ...] = ()
+    internal: EvaluatedSide | None = None
+    scores: tuple[GeneralisationGap, ...] = ()
+    by_patient: tuple[GeneralisationGap, ...] = ()
     classes: set[int] = set()
     if before is not None:
         table = read_predictions(run.predictions)
-        internal = _take_known(table, evaluation.operating_point, prefix="sealed test")
+        internal = _take_known(table, evaluation.operating_point, prefix="internal")
         classes = internal.find_classes() & present
         if classes:
             pair = {evaluation.name: (internal, external)}
-            scores = measure_gaps(pair, config=config).by_name[evaluation.name]
+            scores = measure_generalisation_gaps(pair, config=config).by_name[evaluation.name]
             by_patient = compare_patients(before.by_patient, evaluation.by_patient)
         else:
-            reason = "The sealed test has none of the classes that are there."
-    compared = np.isin(external.judged.truth, sorted(classes))
-    kept = external.select(compared)
-    where = f"in {evaluation.name}"
-    sentence = describe_gap(choose_headline_score(scores), where=where) if scores else reason
+            reason = "The held-out test and the external images have no class in common."
+    kept = external.select(np.isin(external.evaluated.truth, sorted(classes)))
     return ExternalTest(
         name=evaluation.name,
         classes=tuple(names[index] for index in sorted(classes)),
-        missing_classes=missing,
-        internal_films=_count(internal, classes),
-        external_films=len(kept.image_ids),
+        missing_classes=tuple(name for index, name in enumerate(names) if index not in present),
+        internal_images=_count(internal, classes),
+        external_images=len(kept.image_ids),
         external_patients=len(set(kept.group_ids)),
         scores=scores,
         by_patient=by_patient,
-        sentence=sentence,
+        sentence=_describe(scores, name=evaluation.name) if scores else reason,
         reason=reason,
+    )
+
+
+def _describe(scores: Sequence[GeneralisationGap], *, name: str) -> str:
+    return describe_generalisation_gap(choose_headline_score(scores), where=f"on {name}")
+
+
+def compare_patients(
+    internal: Sequence[PatientResult], external: Sequence[PatientResult]
+) -> tuple[GeneralisationGap, ...]:
+    """Compare external patients with those of the held-out test, by class.
+
+    Args:
+        internal: Of the held-out test.
+        external: Of other patients, classified by the same network.
+
+    Returns:
+        One a class that patients on both sides have, named "patient_sensitivity/CLASS".
+    """
+    recall_of = {result.class_name: result.recall for result in internal if result.patients}
+    return tuple(
+        GeneralisationGap(
+            name=f"patient_sensitivity/{result.class_name}",
+            internal=recall_of[result.class_name],
+            external=result.recall,
+            generalisation_gap=compare_independent(recall_of[result.class_name], result.recall),
+        )
+        for result in external
+        if result.patients and result.class_name in recall_of
     )
 
 
 def write_external(path: Path, result: ExternalTest) -> Path:
     """Write `external.json` whole or not at all; returns the path."""
-    return write_json(path, result.model_dump(mode="json"))
+    return write_record(path, result)
 
 
 def read_external(path: Path) -> ExternalTest:
@@ -133,29 +151,29 @@ def read_external(path: Path) -> ExternalTest:
 
 
 def list_external_folders(run: RunFolder) -> list[Path]:
-    """List the folders of a run in which films from elsewhere were compared, by name."""
+    """List the folders of a run with external tests, by name."""
     return sorted(path.parent for path in run.path.glob(f"evaluate-*/{EXTERNAL_NAME}"))
 
 
 def _read_internal(run: RunFolder, evaluation: Evaluation) -> tuple[Evaluation | None, str]:
-    """Read how the same network did in the sealed test; None, and why, where it did not."""
-    again = "Run 'cxresnet evaluate RUN' first, then this again, for internal, external and gap."
+    """Read the held-out test of the same network; None, and the reason, where there is none."""
+    again = "Run 'cxresnet evaluate RUN' first, then this again, to get the generalisation gap."
     if not run.metrics.is_file() or not run.predictions.is_file():
-        return None, f"The sealed test of this run is not evaluated yet. {again}"
+        return None, f"The held-out test of this run is not evaluated yet. {again}"
     before = read_evaluation(run.metrics)
     if before.provenance.checkpoint != evaluation.provenance.checkpoint:
-        return None, f"The sealed test was evaluated with another network. {again}"
+        return None, f"The held-out test was evaluated with another network. {again}"
     return before, ""
 
 
-def _take_known(table: Predictions, point: OperatingPoint, *, prefix: str) -> JudgedSide:
+def _take_known(table: Predictions, point: OperatingPoint, *, prefix: str) -> EvaluatedSide:
     known = table.select(table.truth >= 0)
-    return JudgedSide(
-        judged=judge(known, point),
+    return EvaluatedSide(
+        evaluated=apply_operating_point(known, point),
         image_ids=tuple(f"{prefix}/{image_id}" for image_id in known.image_ids),
         group_ids=tuple(f"{prefix}/{group}" for group in known.group_ids),
     )
 
 
-def _count(side: JudgedSide | None, classes: set[int]) -> int:
-    return 0 if side is None else int(np.isin(side.judged.truth, sorted(classes)).sum())
+def _count(side: EvaluatedSide | None, classes: set[int]) -> int:
+    return 0 if side is None else int(np.isin(side.evaluated.truth, sorted(classes)).sum())

@@ -1,8 +1,8 @@
-"""What each network of an ensemble reaches by itself: how much of the number is luck?
+"""Scores of each member of an ensemble: how much of a score is random variation?
 
 `members.json` beside `metrics.json`. Every member gets an operating point of its own, chosen on
-validation films like that of the whole; the test is opened once for all of them, and each is asked
-once: what they say together is the mean of what they say apart.
+validation images like that of the ensemble. The test set is opened once for all of them, and each
+predicts once: the logits of the ensemble are the mean of theirs.
 """
 
 from __future__ import annotations
@@ -17,25 +17,13 @@ import numpy as np
 from cxresnet import DISCLAIMER
 from cxresnet.core.errors import RunFolderError
 from cxresnet.core.files import read_json, write_json
-from cxresnet.evaluate.operating_point import judge
-from cxresnet.evaluate.record import OperatingPoint
-from cxresnet.metrics.classification import build_headline_statistics
-from cxresnet.metrics.spread import Scores, Spread, compute_spread
+from cxresnet.metrics.agreement import Scores, Spread, compute_spread
+from cxresnet.metrics.classification import HEADLINE_SCORES, build_headline_statistics
 from cxresnet.metrics.statistic import compute_value
 from cxresnet.model.ensemble import CXResNetEnsemble
+from cxresnet.predict.decision import OperatingPoint, apply_operating_point
 from cxresnet.predict.predictions import Predictions
 from cxresnet.predict.predictor import Predictor
-
-__all__ = [
-    "MEMBERS_NAME",
-    "Answers",
-    "ask_networks",
-    "describe_spread",
-    "judge_members",
-    "list_members",
-    "read_members",
-    "write_members",
-]
 
 MEMBERS_NAME = "members.json"
 """Name of the file in a folder that `evaluate` writes."""
@@ -55,57 +43,62 @@ def list_members(predictor: Predictor) -> dict[str, Predictor]:
 
 
 @dataclass(frozen=True)
-class Answers:
-    """What one network, or several that answer together, say about the same films.
+class EnsemblePredictions:
+    """Predictions of one network, or of an ensemble and its members, for the same images.
 
     Attributes:
-        together: The answer that counts.
-        apart: Of each network of an ensemble, by seed; empty for a single one.
+        ensemble: The predictions that count.
+        members: Of each network of an ensemble, by seed; empty for a single one.
     """
 
-    together: Predictions
-    apart: Mapping[str, Predictions]
+    ensemble: Predictions
+    members: Mapping[str, Predictions]
 
 
-def ask_networks(predictor: Predictor, ask: Callable[[Predictor], Predictions]) -> Answers:
-    """Ask every network once.
+def predict_with_members(
+    predictor: Predictor, predict: Callable[[Predictor], Predictions]
+) -> EnsemblePredictions:
+    """Run every network once.
 
     Args:
         predictor: Of one network or of an ensemble.
-        ask: From a single network to its table of films, the same films for each.
+        predict: From a single network to its table of images, the same images for each.
 
     Returns:
-        The joined table has the mean logits, as `CXResNetEnsemble` gives them up to rounding.
+        The table of the ensemble has the mean logits, which are those of `CXResNetEnsemble` up to
+        rounding.
     """
-    apart = {seed: ask(member) for seed, member in list_members(predictor).items()}
-    if not apart:
-        return Answers(ask(predictor), apart)
-    tables = list(apart.values())
+    members = {seed: predict(member) for seed, member in list_members(predictor).items()}
+    if not members:
+        return EnsemblePredictions(predict(predictor), members)
+    tables = list(members.values())
     logits = np.stack([table.logits for table in tables])
-    return Answers(replace(tables[0], logits=logits.mean(axis=0)), apart)
+    return EnsemblePredictions(replace(tables[0], logits=logits.mean(axis=0)), members)
 
 
-def judge_members(
+def evaluate_members(
     validation: Mapping[str, Predictions],
-    judged: Mapping[str, Predictions],
+    evaluated: Mapping[str, Predictions],
     *,
     choose: Callable[[Predictions], OperatingPoint],
 ) -> dict[str, Scores]:
-    """Judge every member by itself.
+    """Evaluate every member on its own.
 
     Args:
-        validation: The table of validation films of each, by seed.
-        judged: The table of the judged films of each, by seed.
-        choose: From a table of validation films to an operating point.
+        validation: The table of validation images of each, by seed.
+        evaluated: The table of the evaluated images of each, by seed.
+        choose: From a table of validation images to an operating point.
 
     Returns:
-        From seed to the headline numbers; None where one is not defined.
+        From seed to the headline scores; None where one is not defined.
     """
     scores: dict[str, Scores] = {}
-    for seed, table in judged.items():
+    for seed, table in evaluated.items():
         point = choose(validation[seed])
-        known = judge(table.select(table.truth >= 0), point)
-        scores[seed] = {one.name: compute_value(one) for one in build_headline_statistics(known)}
+        known = apply_operating_point(table.select(table.truth >= 0), point)
+        statistics = build_headline_statistics(known)
+        values = zip(HEADLINE_SCORES, map(compute_value, statistics), strict=True)
+        scores[seed] = dict(values)
     return scores
 
 
@@ -141,7 +134,7 @@ def read_members(path: Path) -> dict[str, Spread]:
 
 
 def describe_spread(spread: Mapping[str, Spread]) -> str:
-    """Say in one line what a single network reaches."""
+    """Describe in one line the scores of a single member."""
     return ", ".join(
         f"{name.replace('_', ' ')} {one.mean:.3f} ± {one.sd:.3f}"
         for name, one in spread.items()

@@ -1,48 +1,121 @@
-"""How logits become probabilities and these a class, chosen on validation films only."""
+"""Choices made on validation images: operating point, thresholds and prediction sets."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cxresnet.core.config.evaluate import EvaluateConfig
 from cxresnet.core.seeding import build_generator
-from cxresnet.evaluate.record import OperatingPoint
-from cxresnet.metrics.calibration import (
-    compute_probabilities,
-    fit_calibration,
-    fit_temperature,
-)
-from cxresnet.metrics.classification import Judged, build_headline_statistics
+from cxresnet.data.dataset.dataset import PreparedDataset
+from cxresnet.evaluate.clinical import choose_thresholds
+from cxresnet.evaluate.results import ChosenThreshold, Headline
+from cxresnet.evaluate.scores import build_headline
+from cxresnet.evaluate.topic import estimate
+from cxresnet.metrics.calibration import compute_probabilities, fit_calibration, fit_temperature
+from cxresnet.metrics.classification import ClassifiedImages, build_headline_statistics
+from cxresnet.metrics.conformal import fit_set_thresholds
 from cxresnet.metrics.ranking import compute_roc_points
 from cxresnet.metrics.statistic import compute_value
+from cxresnet.predict.decision import (
+    Decision,
+    OperatingPoint,
+    RuleName,
+    apply_operating_point,
+    build_plain_operating_point,
+    decide,
+)
 from cxresnet.predict.predictions import Predictions
-
-__all__ = ["build_plain_operating_point", "choose_operating_point", "decide", "judge"]
-
-RuleName = Literal["argmax", "balanced", "youden"]
 
 _Array = NDArray[np.float64]
 _Fit = Callable[[_Array, NDArray[np.int64]], _Array]
-"""From probabilities (films, classes) and truth (films,) to weights (classes,)."""
+"""From probabilities (images, classes) and truth (images,) to weights (classes,)."""
 
-_PARTS = 5
-_LEAST_GAIN = 0.01
-"""A rule with more freedom must do better by one film in a hundred to be taken."""
+_FOLDS = 5
+_MIN_GAIN = 0.01
+"""A rule with more degrees of freedom must be better by one image in a hundred to be taken."""
 
 _SMALLEST_THRESHOLD = 1e-4
 
 
-def build_plain_operating_point(class_count: int) -> OperatingPoint:
-    """Build the operating point that nothing was chosen for: the largest probability as it is."""
-    return OperatingPoint(
-        rule="argmax",
-        temperature=1.0,
-        weights=(1.0,) * class_count,
-        chosen_on="nothing: the network's own probabilities, the largest one wins",
-        scores={},
+@dataclass(frozen=True)
+class ValidationChoices:
+    """Choices, and their scores on the images that made them.
+
+    Attributes:
+        decision: How logits become decisions.
+        thresholds: One class against the rest, by class and aim.
+        headline: Of the validation images: optimistic, and so a ceiling for the test.
+    """
+
+    decision: Decision
+    thresholds: tuple[ChosenThreshold, ...]
+    headline: Headline
+
+    @property
+    def point(self) -> OperatingPoint:
+        """Calibration and decision rule."""
+        return self.decision.operating_point
+
+
+def choose_on_validation(
+    validation: Predictions,
+    *,
+    training_dataset: PreparedDataset,
+    config: EvaluateConfig,
+    network: str,
+) -> ValidationChoices:
+    """Make all choices on validation images, before the held-out test set is opened.
+
+    Args:
+        validation: Of the network.
+        training_dataset: The dataset that it was trained on; its test set stays closed.
+        config: What to choose, and by which rule.
+        network: SHA-256 of the network's weights.
+    """
+    point = choose_point(validation, training_dataset, config=config)
+    known = validation.select(validation.truth >= 0)
+    evaluated = apply_operating_point(known, point)
+    estimates = estimate(
+        build_headline_statistics(evaluated),
+        group_ids=known.group_ids,
+        strata=evaluated.truth,
+        config=config,
+    )
+    sets = fit_set_thresholds(evaluated.probabilities, evaluated.truth, coverage=config.coverage)
+    return ValidationChoices(
+        decision=Decision(
+            network=network,
+            class_names=validation.class_names,
+            operating_point=point,
+            set_thresholds=tuple(sets.tolist()),
+            nominal_coverage=config.coverage,
+        ),
+        thresholds=choose_thresholds(known, point=point, config=config),
+        headline=build_headline(estimates),
+    )
+
+
+def choose_point(
+    validation: Predictions, training_dataset: PreparedDataset, *, config: EvaluateConfig
+) -> OperatingPoint:
+    """Choose how the probabilities of a network become a class.
+
+    Args:
+        validation: Of the network.
+        training_dataset: The dataset that it was trained on; its test set stays closed.
+        config: Has the rule.
+    """
+    labels = training_dataset.select("train").labels
+    return choose_operating_point(
+        validation,
+        class_shares=np.bincount(labels, minlength=len(training_dataset.class_names)) / len(labels),
+        rule=config.operating_point,
+        seed=config.seed,
     )
 
 
@@ -53,20 +126,21 @@ def choose_operating_point(
     rule: RuleName | Literal["auto"] = "auto",
     seed: int = 0,
 ) -> OperatingPoint:
-    """Choose temperature, shifts and weights on validation films.
+    """Choose temperature, shifts and weights on validation images.
 
-    With "auto" the rules are compared by balanced accuracy, each film judged by a rule that was
-    fitted on the other patients; a rule with more freedom is taken only for a gain of 0.01. The
-    rules look at probabilities without shifts, where each class weighs what it weighed in training.
+    With "auto" the rules are compared by balanced accuracy, each image classified by a rule that
+    was fitted on the other patients; a rule with more degrees of freedom is taken only for a gain
+    of 0.01. The rules use probabilities without shifts, where each class has the weight that it
+    had in training.
 
     Args:
-        validation: Films without a known class are passed over.
-        class_shares: Of the training films, (classes,), sums to 1.
+        validation: Images without a known class are left out.
+        class_shares: Of the training images, (classes,), sums to 1.
         rule: One rule, or "auto".
-        seed: Of the parts that take turns.
+        seed: Of the folds.
 
     Returns:
-        The operating point; the plain one where validation holds no film.
+        The operating point; the plain one where validation has no image.
     """
     known = validation.select(validation.truth >= 0)
     if not len(known):
@@ -74,10 +148,10 @@ def choose_operating_point(
     temperature = fit_temperature(known.logits, known.truth)
     probabilities = compute_probabilities(known.logits, temperature=temperature)
     fits = _list_rules(class_shares)
-    part = _deal_parts(known.group_ids, seed=seed)
+    fold = _assign_folds(known.group_ids, seed=seed)
     scores: dict[RuleName, float] = {}
     for name, fit in fits.items():
-        score = _score(fit, known, probabilities, part=part)
+        score = _score(fit, known, probabilities, fold=fold)
         if score is not None:
             scores[name] = score
     chosen = _take_best(scores) if rule == "auto" else rule
@@ -90,30 +164,13 @@ def choose_operating_point(
         temperature=calibrated,
         shifts=shifts,
         weights=tuple((weights / weights.mean()).tolist()),
-        chosen_on=f"{len(known)} validation films",
+        chosen_on=f"{len(known)} validation images",
         scores={name: scores[name] for name in scores},
     )
 
 
-def decide(probabilities: _Array, weights: _Array) -> NDArray[np.int64]:
-    """Decide the class of each film, (films,): the largest weighted probability."""
-    decided: NDArray[np.int64] = (probabilities * weights).argmax(axis=1)
-    return decided
-
-
-def judge(predictions: Predictions, point: OperatingPoint) -> Judged:
-    """Apply an operating point to films whose class is known."""
-    probabilities = point.calibrate(predictions.logits)
-    return Judged(
-        class_names=predictions.class_names,
-        truth=predictions.truth,
-        predicted=decide(probabilities, np.array(point.weights)),
-        probabilities=probabilities,
-    )
-
-
 def _list_rules(class_shares: _Array) -> dict[RuleName, _Fit]:
-    """List the rules, those with less freedom first."""
+    """List the rules, those with fewer degrees of freedom first."""
     rarity = 1 / np.maximum(class_shares, 1e-3)
     return {
         "argmax": lambda probabilities, _: np.ones(probabilities.shape[1]),
@@ -126,7 +183,7 @@ def _fit_youden(probabilities: _Array, truth: NDArray[np.int64]) -> _Array:
     """Fit one threshold a class, where its sensitivity + specificity is highest.
 
     A threshold lies half-way between the scores on its two sides. The weight is its inverse, so
-    that the film goes to the class that is furthest above its own threshold, as a factor.
+    that the image is assigned to the class that exceeds its own threshold by the largest factor.
 
     References:
         Youden 1950.
@@ -146,44 +203,44 @@ def _fit_youden(probabilities: _Array, truth: NDArray[np.int64]) -> _Array:
     return weights
 
 
-def _deal_parts(group_ids: tuple[str, ...], *, seed: int) -> NDArray[np.int64]:
-    """Deal the groups into parts that take turns; gives the part of each film, (films,)."""
+def _assign_folds(group_ids: tuple[str, ...], *, seed: int) -> NDArray[np.int64]:
+    """Assign the groups to folds; returns the fold of each image, (images,)."""
     names, index = np.unique(np.array(group_ids), return_inverse=True)
     order = build_generator(seed, "operating point").permutation(len(names))
-    part: NDArray[np.int64] = order[index] % min(_PARTS, len(names))
-    return part
+    fold: NDArray[np.int64] = order[index] % min(_FOLDS, len(names))
+    return fold
 
 
 def _score(
-    fit: _Fit, validation: Predictions, probabilities: _Array, *, part: NDArray[np.int64]
+    fit: _Fit, validation: Predictions, probabilities: _Array, *, fold: NDArray[np.int64]
 ) -> float | None:
-    """Compute the balanced accuracy of a rule, fitted for each part on the other parts.
+    """Compute the balanced accuracy of a rule, fitted for each fold on the other folds.
 
     The mean runs over the classes that validation holds; None where it holds fewer than two.
     """
     truth = validation.truth
     predicted = np.empty(len(truth), dtype=np.int64)
-    for number in np.unique(part):
-        own, others = part == number, part != number
+    for number in np.unique(fold):
+        own, others = fold == number, fold != number
         if not others.any():
             others = own
         predicted[own] = decide(probabilities[own], fit(probabilities[others], truth[others]))
     present = np.unique(truth).tolist()
     if len(present) < 2:
         return None
-    judged = Judged(
+    evaluated = ClassifiedImages(
         class_names=validation.class_names,
         truth=truth,
         predicted=predicted,
         probabilities=probabilities,
     )
-    _, balanced_accuracy, *_ = build_headline_statistics(judged, classes=present)
+    _, balanced_accuracy, *_ = build_headline_statistics(evaluated, classes=present)
     return compute_value(balanced_accuracy)
 
 
 def _take_best(scores: dict[RuleName, float]) -> RuleName:
     chosen: RuleName = "argmax"
     for name, score in scores.items():
-        if score >= scores[chosen] + _LEAST_GAIN:
+        if score >= scores[chosen] + _MIN_GAIN:
             chosen = name
     return chosen

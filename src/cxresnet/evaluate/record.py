@@ -1,131 +1,54 @@
-"""What `evaluate` found, as one frozen record that writes and reads `metrics.json`."""
+"""The result of `evaluate`, as one frozen record that is written to `metrics.json`."""
 
 from __future__ import annotations
 
+import inspect
+import json
+import re
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-import numpy as np
-from numpy.typing import NDArray
-from pydantic import Field, JsonValue, ValidationError
+from pydantic import BaseModel, Field, JsonValue
 
 from cxresnet import DISCLAIMER
-from cxresnet.core.errors import RunFolderError
-from cxresnet.core.files import write_json
-from cxresnet.evaluate.alarm_record import Alarm
-from cxresnet.evaluate.calibration_records import Calibration, CalibrationBin, ClassCalibration
-from cxresnet.evaluate.clinical_records import (
+from cxresnet.core.record import Record, read_record, write_record
+from cxresnet.evaluate.baseline_comparison import Baseline
+from cxresnet.evaluate.calibration import Calibration
+from cxresnet.evaluate.clinical import (
     ClassThreshold,
     DecisionCurve,
     PredictiveValues,
     PrevalenceCurve,
 )
-from cxresnet.evaluate.results import (
-    Baseline,
-    ClassResult,
-    Headline,
-    PatientResult,
-    Record,
-    RocCurve,
-    Slice,
-    SourceCount,
-    WorstSlice,
-)
-from cxresnet.metrics.calibration import compute_probabilities
+from cxresnet.evaluate.red_flags import RedFlag
+from cxresnet.evaluate.results import AccessLogEntry, ClassResult, Headline
+from cxresnet.evaluate.scores import PatientResult, SourceCount
+from cxresnet.evaluate.slices import Slice, WorstSlice
+from cxresnet.metrics.calibration import CalibrationNoise
 from cxresnet.metrics.estimate import Estimate
-
-__all__ = [
-    "Baseline",
-    "Calibration",
-    "CalibrationBin",
-    "ClassCalibration",
-    "ClassResult",
-    "Evaluation",
-    "Headline",
-    "LedgerRow",
-    "OperatingPoint",
-    "PatientResult",
-    "Provenance",
-    "RocCurve",
-    "Slice",
-    "SourceCount",
-    "WorstSlice",
-    "read_evaluation",
-    "write_evaluation",
-]
-
-
-class OperatingPoint(Record):
-    """How probabilities become a class; chosen on validation films only.
-
-    A film is called the class with the largest `weights[c] * probability[c]`, where the
-    probabilities are softmax(logits / temperature + shifts).
-
-    Attributes:
-        rule: "argmax" (the largest logit), "balanced" (1 / share of the class among the training
-            films) or "youden" (1 / the probability at the best sensitivity + specificity of each
-            class).
-        temperature: The logits are divided by it; above 1 the network was too sure of itself.
-        shifts: One a class, in log-odds; above 0 the network said the class too rarely. Empty for
-            none. They change what is shown, not what is decided: the weights take them back.
-        weights: One a class, mean 1.
-        chosen_on: Which films chose it.
-        scores: Balanced accuracy of each rule on those films, each film judged by a rule that was
-            fitted without it.
-    """
-
-    rule: Literal["argmax", "balanced", "youden"]
-    temperature: float
-    shifts: tuple[float, ...] = ()
-    weights: tuple[float, ...]
-    chosen_on: str
-    scores: dict[str, float]
-
-    def calibrate(self, logits: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Compute the probabilities that are shown, (films, classes), of logits of that shape."""
-        return compute_probabilities(logits, temperature=self.temperature, shifts=self.shifts)
-
-
-class LedgerRow(Record):
-    """One opening of the sealed test.
-
-    Attributes:
-        number: 1 and up.
-        opened_utc: ISO 8601, to the second.
-        reason: Given by who opened it.
-        run: Name of the run that it was opened for.
-        network: SHA-256 of that run's weights.
-        config: SHA-256 of the config that was in force.
-        row_hash: SHA-256 of this row and all before it; "" where an older version did not keep it.
-    """
-
-    number: int
-    opened_utc: str
-    reason: str
-    run: str
-    network: str
-    config: str
-    row_hash: str = ""
+from cxresnet.predict.decision import OperatingPoint
 
 
 class Provenance(Record):
-    """Where the numbers come from, so that they can be made again.
+    """Where the numbers come from, so that they can be reproduced.
 
     Attributes:
-        dataset: Name of the folder of films.
-        dataset_hash: Of the films that were judged.
+        dataset: Name of the folder of images.
+        dataset_hash: Of the evaluated images.
         trained_on: Hash of the dataset that the network was trained on.
         checkpoint: SHA-256 of the network's weights.
         version: Of CXResnet.
         seed: Of the bootstrap.
-        resamples: Times the groups were drawn again.
-        confidence: Coverage aimed at by every interval.
+        resamples: Number of bootstrap resamples.
+        confidence: Nominal coverage of every interval.
         interval: How the intervals are made, one sentence.
-        test_views: Views of each film that were averaged; 1 is the film alone.
-        openings: How often the sealed test had been opened, this time included; None without seal.
-        ledger: Every opening of the sealed test so far, those for pictures among them.
+        test_time_augmentation: Views of each image that were averaged; 1 is the image alone.
+        accesses: How often the held-out test set was opened for scores, this time included; None
+            without one.
+        access_log: Every access to the held-out test set so far, also those for pictures.
         config: Every key of the config section `evaluate` that was in force.
-        config_hash: SHA-256 of it; the ledger has the same.
+        config_hash: SHA-256 of it; the access log has the same.
     """
 
     dataset: str
@@ -137,54 +60,54 @@ class Provenance(Record):
     resamples: int
     confidence: float
     interval: str
-    test_views: int
-    openings: int | None
-    ledger: tuple[LedgerRow, ...] = ()
+    test_time_augmentation: int
+    accesses: int | None
+    access_log: tuple[AccessLogEntry, ...] = ()
     config: dict[str, JsonValue] = Field(default={})
     config_hash: str = ""
 
 
 class Evaluation(Record):
-    """What `evaluate` found.
+    """The result of `evaluate`.
 
     Attributes:
         format: Of this file.
-        disclaimer: Stands on every output.
-        name: What was judged: "test", a fold's name, or the name of another dataset.
+        disclaimer: Part of every output.
+        name: Name of the evaluated images: "test", that of a fold, or that of another dataset.
         class_names: Order of the confusion matrix and of everything by class.
-        films: Films judged.
+        images: Evaluated images.
         patients: Independent groups among them.
-        alarms: What makes the numbers too good to be true; empty if nothing does.
-        headline: The numbers that stand for the whole.
-        validation: The same on the validation films, which chose the network; None if unknown.
-        cohens_kappa: Agreement of label and decision above chance, -1 to 1.
-        confusion: Films by true class (row) and predicted class (column).
+        red_flags: What makes the scores too good to be true; empty if nothing does.
+        headline: The main scores.
+        validation: The same on the validation images, which chose the network; None if unknown.
+        cohens_kappa: Agreement of label and prediction beyond chance, -1 to 1.
+        confusion: Images by true class (row) and predicted class (column).
         confusion_rates: Share of each row, with interval.
         classes: One a class, in order.
-        operating_point: How probabilities became classes.
-        calibration: Whether 0.7 means seven of ten.
+        operating_point: How logits became probabilities and classes; `decision.json` applies it.
+        calibration: Whether a probability of 0.7 means seven of ten.
         class_thresholds: One class against the rest, by class and aim.
         prevalence_curves: Predictive values over prevalence, one a class, in order.
-        at_prevalence: Predictive values for the prevalences that were asked for.
-        decision_curves: One a class that these films show, in order.
+        at_prevalence: Predictive values at the prevalences given in the config.
+        decision_curves: One a class that these images show, in order.
         by_patient: One a class, in order.
-        slices: Source, view, sex, age and image size, as far as known.
-        worst_slice: The worst of them; None where fewer than two have numbers.
-        baselines: What rules without lungs reach on the same films.
-        best_baseline: Name of the one with the highest balanced accuracy on these films.
-        counts: Films by class and source.
-        data_verdict: What the training data betray, one sentence; "" if nobody asked.
+        slices: Scores by source, view, sex, age and image size, as far as known.
+        worst_slice: The worst of them; None where fewer than two have scores.
+        baselines: Shortcut baselines on the same images.
+        best_baseline: Name of the one with the highest balanced accuracy on these images.
+        counts: Images by class and source.
+        data_verdict: Verdict on the training data, one sentence; "" if they were not audited.
         warnings: Sentences that must stand beside the numbers.
         provenance: Where the numbers come from.
     """
 
-    format: Literal[2] = 2
+    format: Literal[3] = 3
     disclaimer: str = DISCLAIMER
     name: str
     class_names: tuple[str, ...]
-    films: int
+    images: int
     patients: int
-    alarms: tuple[Alarm, ...] = ()
+    red_flags: tuple[RedFlag, ...] = ()
     headline: Headline
     validation: Headline | None = None
     cohens_kappa: Estimate
@@ -207,26 +130,82 @@ class Evaluation(Record):
     warnings: tuple[str, ...]
     provenance: Provenance
 
+    def find_best_baseline(self) -> Baseline | None:
+        """Find the record of the best shortcut baseline; None where none was tried."""
+        return next((one for one in self.baselines if one.name == self.best_baseline), None)
+
 
 def write_evaluation(path: Path, evaluation: Evaluation) -> Path:
     """Write `metrics.json` whole or not at all; returns the path."""
-    return write_json(path, evaluation.model_dump(mode="json"))
+    return write_record(path, evaluation)
 
 
 def read_evaluation(path: Path) -> Evaluation:
     """Read `metrics.json`.
 
     Raises:
-        RunFolderError: It is missing, or not of this version; run `cxresnet evaluate` again.
+        RunFolderError: It is missing, damaged or of another version; evaluate again.
     """
-    try:
-        return Evaluation.model_validate_json(path.read_bytes())
-    except FileNotFoundError as error:
-        raise RunFolderError(
-            f"'{path}' is not there. Make it with 'cxresnet evaluate RUN'."
-        ) from error
-    except (OSError, ValidationError) as error:
-        raise RunFolderError(
-            f"'{path}' cannot be read as the metrics of this version. "
-            "Make it again with 'cxresnet evaluate RUN'."
-        ) from error
+    return read_record(path, Evaluation, command="cxresnet evaluate RUN")
+
+
+# The JSON schema of `metrics.json`, generated from the records and their docstrings.
+
+
+_DIALECT = "https://json-schema.org/draft/2020-12/schema"
+_TITLE = "metrics.json of CXResnet"
+
+
+def build_metrics_schema() -> dict[str, Any]:
+    """Build the schema (JSON Schema 2020-12); with a description of every key."""
+    schema = Evaluation.model_json_schema(mode="serialization")
+    definitions = schema["$defs"]
+    for kind in (Evaluation, *_list_kinds(Evaluation, set())):
+        target = schema if kind is Evaluation else definitions.get(kind.__name__)
+        if target is not None:
+            _describe(target, kind)
+    return {"$schema": _DIALECT, **schema, "title": _TITLE}
+
+
+def format_metrics_schema() -> str:
+    """Write the schema out as it stands in `docs/reference/metrics.schema.json`."""
+    return json.dumps(build_metrics_schema(), indent=2, ensure_ascii=False) + "\n"
+
+
+def _list_kinds(kind: type, seen: set[type]) -> Iterator[type]:
+    """List the records that a record is made of, however deep."""
+    for part in _find_types(kind):
+        if part not in seen:
+            seen.add(part)
+            yield part
+            yield from _list_kinds(part, seen)
+
+
+def _find_types(kind: type) -> Iterator[type]:
+    fields = kind.model_fields.values() if issubclass(kind, BaseModel) else ()
+    for field in fields:
+        yield from _unpack(field.annotation)
+
+
+def _unpack(annotation: Any) -> Iterator[type]:
+    if isinstance(annotation, type) and (
+        issubclass(annotation, BaseModel) or annotation in {Estimate, CalibrationNoise}
+    ):
+        yield annotation
+    for argument in getattr(annotation, "__args__", ()):
+        yield from _unpack(argument)
+
+
+def _describe(target: dict[str, Any], kind: type) -> None:
+    """Move each sentence of the docstring to the key that it is about."""
+    docstring = inspect.getdoc(kind) or ""
+    summary, _, attributes = docstring.partition("Attributes:\n")
+    target["description"] = " ".join(summary.split())
+    for name, text in _read_attributes(attributes):
+        if name in target.get("properties", {}):
+            target["properties"][name]["description"] = text
+
+
+def _read_attributes(text: str) -> Iterator[tuple[str, str]]:
+    for found in re.finditer(r"^    (\w+): (.*(?:\n     .*)*)", text, flags=re.MULTILINE):
+        yield found[1], " ".join(found[2].split())

@@ -1,64 +1,22 @@
-"""The parts of an evaluation: one frozen record for each kind of result."""
+"""Records that several topics of an evaluation share."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TypeVar
+from dataclasses import dataclass
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-
-from cxresnet.core.errors import RunFolderError
+from cxresnet.core.record import Record
 from cxresnet.metrics.estimate import Estimate
+from cxresnet.metrics.statistic import Key
 
-__all__ = [
-    "Baseline",
-    "ClassResult",
-    "GapScore",
-    "Headline",
-    "PatientResult",
-    "Record",
-    "RocCurve",
-    "Slice",
-    "SourceCount",
-    "WorstSlice",
-    "read_record",
-]
-
-
-class Record(BaseModel):
-    """Frozen; unknown keys are refused, so that a file of another version is noticed."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-RecordKind = TypeVar("RecordKind", bound=Record)
-
-
-def read_record(path: Path, kind: type[RecordKind], *, command: str) -> RecordKind:
-    """Read a record that was written as JSON.
-
-    Args:
-        path: The file.
-        kind: What it holds.
-        command: What makes the file, for the message.
-
-    Raises:
-        RunFolderError: It is missing, or not of this version.
-    """
-    try:
-        return kind.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError) as error:
-        raise RunFolderError(
-            f"'{path}' is not there or cannot be read by this version. "
-            f"Make it again with '{command}'."
-        ) from error
+Aim = Literal["sensitivity", "youden", "cost"]
 
 
 class Headline(Record):
-    """The numbers that stand for the whole, each with its interval.
+    """The main scores of an evaluation, each with its interval.
 
     Attributes:
-        accuracy: Share of films put into the right class.
+        accuracy: Share of images assigned to the right class.
         balanced_accuracy: Mean of the classes' sensitivities.
         macro_f1: Mean of the classes' F1.
         macro_auroc: Mean of the classes' one-vs-rest areas under the ROC curve.
@@ -74,9 +32,9 @@ class RocCurve(Record):
     """One class against the rest; points from (0, 0) to (1, 1), in order.
 
     Attributes:
-        false_positive_rate: Share of the other films called this class, 0 to 1.
-        true_positive_rate: Share of the class's films called this class, 0 to 1.
-        thresholds: Lowest probability still called this class; None at the point (0, 0).
+        false_positive_rate: Share of the other images predicted as this class, 0 to 1.
+        true_positive_rate: Share of the class's images predicted as this class, 0 to 1.
+        thresholds: Lowest probability still predicted as this class; None at the point (0, 0).
     """
 
     false_positive_rate: tuple[float, ...]
@@ -89,12 +47,12 @@ class ClassResult(Record):
 
     Attributes:
         class_name: The class.
-        films: Films that show it.
+        images: Images that show it.
         patients: Independent groups among them.
-        sensitivity: Share of its films that are found.
-        specificity: Share of the other films that are not called it.
-        ppv: Share of the films called it that show it; depends on how common it is here.
-        npv: Share of the films not called it that do not show it; likewise.
+        sensitivity: Share of its images that are predicted as it.
+        specificity: Share of the other images that are not predicted as it.
+        ppv: Share of the images predicted as it that show it; depends on its prevalence here.
+        npv: Share of the images not predicted as it that do not show it; likewise.
         f1: Harmonic mean of sensitivity and ppv.
         auroc: Area under the ROC curve, ties counted half.
         average_precision: Area under the precision-recall curve, as a sum of steps.
@@ -102,7 +60,7 @@ class ClassResult(Record):
     """
 
     class_name: str
-    films: int
+    images: int
     patients: int
     sensitivity: Estimate
     specificity: Estimate
@@ -114,116 +72,118 @@ class ClassResult(Record):
     roc: RocCurve | None
 
 
-class PatientResult(Record):
-    """One class, patient by patient: the mean probability over a patient's films decides.
-
-    Patients whose films show several classes are left out.
-
-    Attributes:
-        class_name: The class.
-        patients: Patients who have it.
-        recall: Share of them who are found.
-    """
-
-    class_name: str
-    patients: int
-    recall: Estimate
-
-
-class GapScore(Record):
-    """One number on films like those that were learnt, on films from elsewhere, and between.
+class GeneralisationGap(Record):
+    """One score on internal images, on external images, and the difference.
 
     Attributes:
         name: "macro_auroc", "balanced_accuracy", "auroc/CLASS", "sensitivity/CLASS", or, where each
-            patient counts once, "patients_found/CLASS".
-        internal: On films from sources that the network learnt from.
-        external: On films from elsewhere.
-        gap: Internal minus external; above 0 the network is worse elsewhere.
+            patient counts once, "patient_sensitivity/CLASS".
+        internal: On images from sources that the network was trained on.
+        external: On images from other sources.
+        generalisation_gap: Internal minus external; above 0 the network is worse on external
+            images.
     """
 
     name: str
     internal: Estimate
     external: Estimate
-    gap: Estimate
+    generalisation_gap: Estimate
+
+    @property
+    def title(self) -> str:
+        """The name of the score for people, for example "AUROC of covid-19"."""
+        return name_score(self.name)
+
+    @property
+    def is_of_one_class(self) -> bool:
+        """Whether the score is about one class, not about the whole."""
+        return "/" in self.name
 
 
-class Slice(Record):
-    """The films of one kind.
-
-    Attributes:
-        factor: "source", "view", "sex", "age" or "image size".
-        value: For example "PA"; "unknown" where nobody says.
-        films: How many.
-        patients: Independent groups among them.
-        headline: Their numbers; classes that are absent here are left out of the means. None where
-            the patients are too few for a number.
-        reason: Why there is no number, one sentence; "" where there is.
-    """
-
-    factor: str
-    value: str
-    films: int
-    patients: int
-    headline: Headline | None
-    reason: str = ""
-
-
-class WorstSlice(Record):
-    """The slice whose balanced accuracy is furthest below that of all other films.
+class AccessLogEntry(Record):
+    """One access to the held-out test set.
 
     Attributes:
-        factor: As of the slice.
-        value: As of the slice.
-        films: How many.
-        patients: Independent groups among them.
-        score: Balanced accuracy over the classes that both have: "internal" are the other films,
-            "external" the slice. It was sought out, so that its interval is too narrow by itself.
-        compared: How many slices it is the worst of.
-        sentence: What that means, in plain words.
+        number: 1 and up.
+        accessed_utc: ISO 8601, to the second.
+        reason: Given by the command that opened it.
+        run: Name of the run that it was opened for.
+        network: SHA-256 of that run's weights.
+        config: SHA-256 of the config that was in force.
+        row_hash: SHA-256 of this row and all before it; "" where an older version did not keep it.
     """
 
-    factor: str
-    value: str
-    films: int
-    patients: int
-    score: GapScore
-    compared: int
-    sentence: str
+    number: int
+    accessed_utc: str
+    reason: str
+    run: str
+    network: str
+    config: str
+    row_hash: str = ""
 
 
-class Baseline(Record):
-    """A rule that cannot know a disease from a lung, trained and tested on the same films.
+class BinaryScores(Record):
+    """One class against the rest at one threshold.
 
     Attributes:
-        name: Short and stable: "majority", "source", "record", "file", "border" or "thumbnail".
-        title: For people.
-        sees: What it is given, one sentence.
-        headline: Its numbers on the test films.
-        lift: Balanced accuracy of the network above it, on the same films and resamples.
-        lift_auroc: The same for macro AUROC.
-        reason: Why it could not be tried; "" where it was.
+        sensitivity: Share of the images that show the class whose probability reaches the
+            threshold.
+        specificity: Share of the other images whose probability does not.
+        ppv: Share of the images that reach the threshold that show the class, at its prevalence
+            here.
+        npv: Share of the images that do not reach it that do not show the class; likewise.
     """
 
-    name: str
-    title: str
-    sees: str
-    headline: Headline | None
-    lift: Estimate | None
-    lift_auroc: Estimate | None
-    reason: str = ""
+    sensitivity: Estimate
+    specificity: Estimate
+    ppv: Estimate
+    npv: Estimate
 
 
-class SourceCount(Record):
-    """Films of one class from one source.
+@dataclass(frozen=True, kw_only=True)
+class ChosenThreshold:
+    """A threshold for one class against the rest, as chosen on validation images.
 
     Attributes:
-        class_name: The class.
-        source: The source.
-        films: How many.
-        patients: Independent groups among them.
+        class_index: The class.
+        aim: Its purpose.
+        goal: The aim with its number, for people.
+        threshold: Calibrated probability, 0 to 1.
+        chosen_on: Which images chose it.
+        on_validation: Its scores on those images.
     """
 
-    class_name: str
-    source: str
-    films: int
-    patients: int
+    class_index: int
+    aim: Aim
+    goal: str
+    threshold: float
+    chosen_on: str
+    on_validation: BinaryScores
+
+    @property
+    def key(self) -> tuple[str | int, ...]:
+        """Prefix of the names of its statistics."""
+        return ("threshold", self.class_index, self.aim)
+
+
+def join_key(key: Key) -> str:
+    """Join a score's key to the name that stands in files.
+
+    >>> join_key(("sensitivity", "covid-19"))
+    'sensitivity/covid-19'
+    """
+    return key if isinstance(key, str) else "/".join(map(str, key))
+
+
+def name_score(name: str) -> str:
+    """Name a score for people.
+
+    Args:
+        name: As it stands in files.
+
+    >>> name_score("macro_auroc"), name_score("auroc/covid-19"), name_score("sensitivity/a_b")
+    ('macro AUROC', 'AUROC of covid-19', 'sensitivity of a_b')
+    """
+    score, _, class_name = name.partition("/")
+    title = score.replace("_", " ").replace("auroc", "AUROC").replace("f1", "F1")
+    return f"{title} of {class_name}" if class_name else title

@@ -1,206 +1,133 @@
-"""From judged films to the records of an evaluation, all numbers on the same resamples."""
+"""Topic: scores of the network, overall, by class, by patient, and by class and source."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cxresnet.core.config.evaluate import EvaluateConfig
-from cxresnet.core.seeding import build_generator
-from cxresnet.evaluate.record import (
-    ClassResult,
-    Headline,
-    PatientResult,
-    RocCurve,
-)
+from cxresnet.core.record import Record
+from cxresnet.evaluate.results import ClassResult, Headline, RocCurve
+from cxresnet.evaluate.topic import Estimates, EvaluationInputs, Topic, add_prefix, estimate
 from cxresnet.metrics.agreement import build_confusion_statistics, build_kappa
-from cxresnet.metrics.bootstrap import compute_estimates
-from cxresnet.metrics.calibration import (
-    build_calibration_statistics,
-)
 from cxresnet.metrics.classification import (
     CLASS_SCORES,
     HEADLINE_SCORES,
-    Judged,
+    ClassifiedImages,
     build_class_statistics,
     build_headline_statistics,
     build_share,
+    compute_confusion,
 )
 from cxresnet.metrics.estimate import Estimate
 from cxresnet.metrics.ranking import compute_roc_points
-from cxresnet.metrics.recalibration import build_recalibration_statistics
-from cxresnet.metrics.statistic import Statistic
-
-__all__ = [
-    "Lift",
-    "build_class_results",
-    "build_headline",
-    "build_lift",
-    "build_patient_results",
-    "estimate",
-    "list_statistics",
-    "prefix_names",
-]
+from cxresnet.metrics.statistic import Key, Statistic
+from cxresnet.predict.predictions import Predictions
 
 
-@dataclass(frozen=True)
-class Lift:
-    """One statistic above another, for films drawn together.
+class PatientResult(Record):
+    """One class, by patient: the mean probability over a patient's images decides.
+
+    Patients whose images show several classes are left out.
 
     Attributes:
-        ours: The network's.
-        theirs: The baseline's.
+        class_name: The class.
+        patients: Patients who have it.
+        recall: Share of them for whom it is predicted.
     """
 
-    ours: Statistic
-    theirs: Statistic
-
-    def __call__(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Compute the difference in each resample, (resamples,), -1 to 1."""
-        return self.ours.compute(weights) - self.theirs.compute(weights)
+    class_name: str
+    patients: int
+    recall: Estimate
 
 
-def estimate(
-    statistics: Sequence[Statistic],
-    *,
-    group_ids: Sequence[str],
-    config: EvaluateConfig,
-    strata: NDArray[np.int64] | None = None,
-) -> dict[str, Estimate]:
-    """Estimate statistics with the intervals that a config asks for, by name.
+class SourceCount(Record):
+    """Images of one class from one source.
 
-    Args:
-        statistics: The numbers.
-        group_ids: Patient with duplicates, one a film.
-        config: Of the intervals.
-        strata: The class of each film, (films,): patients are drawn again within their class.
+    Attributes:
+        class_name: The class.
+        source: The source.
+        images: How many.
+        patients: Independent groups among them.
     """
-    return compute_estimates(
-        statistics,
-        groups=group_ids,
-        strata=strata,
-        resamples=config.bootstrap_resamples,
-        confidence=config.confidence,
-        generator=build_generator(config.seed, "bootstrap"),
+
+    class_name: str
+    source: str
+    images: int
+    patients: int
+
+
+def list_statistics(inputs: EvaluationInputs) -> tuple[Statistic, ...]:
+    """List the headline, the scores of each class, kappa and the rates of the confusion matrix."""
+    evaluated = inputs.evaluated
+    return (
+        *build_headline_statistics(evaluated),
+        *(
+            statistic
+            for index in range(len(evaluated.class_names))
+            for statistic in build_class_statistics(evaluated, index)
+        ),
+        build_kappa(evaluated),
+        *build_confusion_statistics(evaluated),
     )
 
 
-def prefix_names(prefix: str, statistics: Sequence[Statistic]) -> tuple[Statistic, ...]:
-    """Name statistics "prefix/name", so that those of several judges can be estimated together."""
-    return tuple(replace(statistic, name=f"{prefix}/{statistic.name}") for statistic in statistics)
+def build_records(inputs: EvaluationInputs, estimates: Estimates) -> dict[str, Any]:
+    """Build headline, kappa, confusion matrix, and results by class, patient and source."""
+    evaluated = inputs.evaluated
+    return {
+        "headline": build_headline(estimates),
+        "cohens_kappa": estimates["cohens_kappa"],
+        "confusion": _count_confusion(evaluated),
+        "confusion_rates": _collect_confusion_rates(estimates, len(evaluated.class_names)),
+        "classes": build_class_results(evaluated, estimates, group_ids=inputs.group_ids),
+        "by_patient": _build_patient_results(
+            evaluated,
+            group_ids=inputs.group_ids,
+            weights=np.array(inputs.point.weights),
+            config=inputs.config,
+        ),
+        "counts": _count_sources(inputs.images),
+    }
 
 
-def build_lift(name: str, *, ours: Statistic, theirs: Statistic) -> Statistic:
-    """Build the difference of two statistics of the same films."""
-    return Statistic(
-        name=name,
-        compute=Lift(ours, theirs),
-        parts=ours.parts + theirs.parts,
-        undefined=ours.undefined,
-        scale="difference",
+TOPIC = Topic(list_statistics, build_records)
+
+
+def build_headline(estimates: Estimates, *, prefix: Key = ()) -> Headline:
+    """Collect the headline from estimates; `prefix` is that of `prefix_statistics`."""
+    return Headline.model_validate(
+        {name: estimates[add_prefix(prefix, name) if prefix else name] for name in HEADLINE_SCORES}
     )
-
-
-def build_headline(estimates: Mapping[str, Estimate], *, prefix: str = "") -> Headline:
-    """Collect the headline from estimates; `prefix` is that of `prefix_names` with its slash."""
-    return Headline.model_validate({name: estimates[prefix + name] for name in HEADLINE_SCORES})
 
 
 def build_class_results(
-    judged: Judged, estimates: Mapping[str, Estimate], *, group_ids: Sequence[str]
+    evaluated: ClassifiedImages, estimates: Estimates, *, group_ids: Sequence[str]
 ) -> tuple[ClassResult, ...]:
     """Collect the scores of every class and its ROC curve."""
     groups = np.array(group_ids)
     results = []
-    for index, class_name in enumerate(judged.class_names):
-        shown = judged.truth == index
-        scores = {name: estimates[f"{name}/{class_name}"] for name in CLASS_SCORES}
+    for index, class_name in enumerate(evaluated.class_names):
+        positive = evaluated.truth == index
+        scores = {name: estimates[name, class_name] for name in CLASS_SCORES}
         results.append(
             ClassResult(
                 class_name=class_name,
-                films=int(shown.sum()),
-                patients=len(np.unique(groups[shown])),
-                roc=_build_roc(shown, judged.probabilities[:, index]),
+                images=int(positive.sum()),
+                patients=len(np.unique(groups[positive])),
+                roc=_build_roc(positive, evaluated.probabilities[:, index]),
                 **scores,
             )
         )
     return tuple(results)
 
 
-def build_patient_results(
-    judged: Judged,
-    *,
-    group_ids: Sequence[str],
-    weights: NDArray[np.float64],
-    config: EvaluateConfig,
-) -> tuple[PatientResult, ...]:
-    """Judge patients by the mean probability of their films.
-
-    Args:
-        judged: The films.
-        group_ids: Patient with duplicates, one a film.
-        weights: Of the operating point, (classes,).
-        config: Of the intervals.
-    """
-    names, index = np.unique(np.array(group_ids), return_inverse=True)
-    films = np.bincount(index, minlength=len(names))
-    label = np.full(len(names), -1, dtype=np.int64)
-    label[index] = judged.truth
-    same = np.bincount(index, weights=label[index] == judged.truth, minlength=len(names)) == films
-    mean = np.stack(
-        [
-            np.bincount(index, weights=column, minlength=len(names)) / films
-            for column in judged.probabilities.T
-        ],
-        axis=1,
-    )
-    called = (mean * weights).argmax(axis=1)
-    recalls = [
-        build_share(
-            class_name,
-            part=called == number,
-            whole=same & (label == number),
-            undefined=f"No patient has {class_name} on every film.",
-        )
-        for number, class_name in enumerate(judged.class_names)
-    ]
-    estimates = estimate(recalls, group_ids=names.tolist(), config=config, strata=label)
-    return tuple(
-        PatientResult(class_name=name, patients=found.n, recall=found)
-        for name, found in estimates.items()
-    )
-
-
-def list_statistics(judged: Judged, *, before: NDArray[np.float64]) -> tuple[Statistic, ...]:
-    """List every statistic of the network itself.
-
-    Args:
-        judged: The films.
-        before: Probabilities before calibration, (films, classes).
-    """
-    by_class = (
-        statistic
-        for index in range(len(judged.class_names))
-        for statistic in (
-            *build_class_statistics(judged, index),
-            *build_recalibration_statistics(judged, index),
-        )
-    )
-    return (
-        *build_headline_statistics(judged),
-        *by_class,
-        *build_calibration_statistics(judged.probabilities, judged.truth),
-        *prefix_names("before", build_calibration_statistics(before, judged.truth)),
-        build_kappa(judged),
-        *build_confusion_statistics(judged),
-    )
-
-
-def _build_roc(shown: NDArray[np.bool_], scores: NDArray[np.float64]) -> RocCurve | None:
-    points = compute_roc_points(shown, scores)
+def _build_roc(positive: NDArray[np.bool_], scores: NDArray[np.float64]) -> RocCurve | None:
+    points = compute_roc_points(positive, scores)
     if points is None:
         return None
     return RocCurve(
@@ -209,4 +136,101 @@ def _build_roc(shown: NDArray[np.bool_], scores: NDArray[np.float64]) -> RocCurv
         thresholds=tuple(
             value if np.isfinite(value) else None for value in points.thresholds.tolist()
         ),
+    )
+
+
+def _build_patient_results(
+    evaluated: ClassifiedImages,
+    *,
+    group_ids: Sequence[str],
+    weights: NDArray[np.float64],
+    config: EvaluateConfig,
+) -> tuple[PatientResult, ...]:
+    """Evaluate patients by the mean probability of their images.
+
+    Args:
+        evaluated: The images.
+        group_ids: Patient with duplicates, one an image.
+        weights: Of the operating point, (classes,).
+        config: Of the intervals.
+    """
+    names, index = np.unique(np.array(group_ids), return_inverse=True)
+    label, consistent, mean = _average_by_group(evaluated, index, count=len(names))
+    predicted = (mean * weights).argmax(axis=1)
+    recalls = [
+        build_share(
+            class_name,
+            part=predicted == number,
+            whole=consistent & (label == number),
+            undefined=f"No patient has {class_name} on every image.",
+        )
+        for number, class_name in enumerate(evaluated.class_names)
+    ]
+    estimates = estimate(recalls, group_ids=names.tolist(), config=config, strata=label)
+    return tuple(
+        PatientResult(class_name=name, patients=estimates[name].n, recall=estimates[name])
+        for name in evaluated.class_names
+    )
+
+
+def _average_by_group(
+    evaluated: ClassifiedImages, index: NDArray[np.intp], *, count: int
+) -> tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[np.float64]]:
+    """Average the probabilities of each group's images.
+
+    Args:
+        evaluated: The images.
+        index: Group of each image, (images,), 0 to count - 1.
+        count: Groups.
+
+    Returns:
+        A class of each group, (groups,); whether all its images show that class, (groups,); and
+        the mean probabilities, (groups, classes).
+    """
+    images = np.bincount(index, minlength=count)
+    label = np.full(count, -1, dtype=np.int64)
+    label[index] = evaluated.truth
+    agreeing = np.bincount(index, weights=label[index] == evaluated.truth, minlength=count)
+    mean = np.stack(
+        [
+            np.bincount(index, weights=column, minlength=count) / images
+            for column in evaluated.probabilities.T
+        ],
+        axis=1,
+    )
+    return label, agreeing == images, mean
+
+
+def _count_confusion(evaluated: ClassifiedImages) -> tuple[tuple[int, ...], ...]:
+    """Count images by true class (row) and predicted class (column)."""
+    count = len(evaluated.class_names)
+    confusion = compute_confusion(evaluated.truth, evaluated.predicted, class_count=count)
+    return tuple(tuple(row) for row in confusion.tolist())
+
+
+def _collect_confusion_rates(estimates: Estimates, count: int) -> tuple[tuple[Estimate, ...], ...]:
+    """Collect the share of each cell in its row, as of `build_confusion_statistics`."""
+    return tuple(
+        tuple(estimates["confusion", true, predicted] for predicted in range(count))
+        for true in range(count)
+    )
+
+
+def _count_sources(images: Predictions) -> tuple[SourceCount, ...]:
+    """Count images and patients by class and source, in that order."""
+    images_of = Counter(zip(images.truth.tolist(), images.sources, strict=True))
+    patients_of = Counter(
+        (label, source)
+        for label, source, _ in set(
+            zip(images.truth.tolist(), images.sources, images.group_ids, strict=True)
+        )
+    )
+    return tuple(
+        SourceCount(
+            class_name=images.class_names[label],
+            source=source,
+            images=images_of[label, source],
+            patients=patients_of[label, source],
+        )
+        for label, source in sorted(images_of)
     )

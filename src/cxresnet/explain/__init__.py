@@ -1,1 +1,1 @@
-"""Explain: what the network sees. The only room that imports Captum."""
+"""Explain predictions by attribution maps with sanity checks. The only room that imports Captum."""

@@ -1,221 +1,300 @@
-"""Choose films of the test and compute their maps."""
+"""From chosen images to attributions: every map of every image, with what is measured on it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor, nn
 
-from cxresnet.core.config import ExplainConfig
 from cxresnet.core.errors import RunFolderError
-from cxresnet.data.dataset import FilmSet
-from cxresnet.evaluate.operating_point import judge
-from cxresnet.evaluate.record import Evaluation
-from cxresnet.explain.cache import open_map_cache
-from cxresnet.explain.calibrated import CalibratedNetwork
-from cxresnet.explain.choice import Choice, choose_films
-from cxresnet.explain.film_lungs import choose_lungs
-from cxresnet.explain.lungs import compute_lung_area_share, compute_lung_share
-from cxresnet.explain.maps import describe_method, explain_films, list_versions
-from cxresnet.explain.methods import AbstractMethod, build_methods
-from cxresnet.explain.overlay import compute_drawn_map, compute_scale_limit
-from cxresnet.explain.record import (
-    Attributions,
-    ExplainedFilm,
-    ExplanationIndex,
+from cxresnet.core.progress import track
+from cxresnet.explain.cache import CachedMap, MapCache, open_map_cache
+from cxresnet.explain.choice import Choice, choose_images
+from cxresnet.explain.context import ExplainContext, list_versions
+from cxresnet.explain.lungs import (
+    ImageLungs,
+    choose_lungs,
+    compute_lung_area_share,
+    compute_lung_share,
 )
-from cxresnet.metrics.classification import Judged
-from cxresnet.predict import Predictions, Predictor
+from cxresnet.explain.methods.method import AbstractMethod, compute_target_probabilities
+from cxresnet.explain.overlay import compute_drawn_map, compute_own_scale_limit, compute_scale_limit
+from cxresnet.explain.record import Attributions, ExplainedImage, ExplanationIndex, MethodRecord
 
-__all__ = ["compute_attributions", "explain_choices"]
+_SHARED_UNITS = {"change of probability", "probability per pixel"}
 
 _LOGIT_TOLERANCE = 0.05
 """Between the table and the network now: wider than any difference between two machines."""
 
 
-def compute_attributions(
-    predictor: Predictor,
-    predictions: Predictions,
-    test: FilmSet,
-    *,
-    evaluation: Evaluation,
-    config: ExplainConfig,
-    cache_folder: Path | None = None,
-) -> Attributions:
-    """Choose films and compute their maps.
+@dataclass(frozen=True, eq=False)
+class ImageMaps:
+    """Maps of images, with baseline probabilities and completeness errors of complete methods.
 
-    What is explained is the class that the operating point decides for, and the unit is change of
-    its probability after calibration: the same that the test reports. Where the test averages
-    several views of a film, the film itself is explained.
-
-    Args:
-        predictor: Of the network that made the predictions.
-        predictions: Of the test films.
-        test: The test films themselves.
-        evaluation: How the predictions were judged.
-        config: How many films, and how finely.
-        cache_folder: Where maps that are known already lie; None: nothing is remembered.
-
-    Raises:
-        RunFolderError: The predictions are of another network or of other films, or there are none.
+    Attributes:
+        maps: For each method (image, row, column), float32, signed, in the method's unit.
+        baseline_ranges: For each method with several baselines, the same shape, at least 0.
+        baseline_probabilities: For each complete method, (image,).
+        completeness_errors: For each complete method, (image,): p(image) - p(baseline) - sum of
+            the map.
     """
-    judged = judge(predictions, evaluation.operating_point)
-    choices = choose_films(
-        judged,
-        image_ids=predictions.image_ids,
-        group_ids=predictions.group_ids,
-        films_per_class=config.films_per_class,
-    )
-    return explain_choices(
-        choices,
-        judged,
-        predictor=predictor,
-        predictions=predictions,
-        test=test,
-        evaluation=evaluation,
-        config=config,
-        cache_folder=cache_folder,
-    )
+
+    maps: Mapping[str, NDArray[np.float32]]
+    baseline_ranges: Mapping[str, NDArray[np.float32]]
+    baseline_probabilities: Mapping[str, NDArray[np.float64]]
+    completeness_errors: Mapping[str, NDArray[np.float64]]
 
 
-def explain_choices(  # noqa: PLR0913  the films, the network, and what was found of both
-    choices: Sequence[Choice],
-    judged: Judged,
+def explain_images(
+    network: nn.Module,
+    images: Tensor,
     *,
-    predictor: Predictor,
-    predictions: Predictions,
-    test: FilmSet,
-    evaluation: Evaluation,
-    config: ExplainConfig,
-    cache_folder: Path | None = None,
-) -> Attributions:
-    """Compute the maps of films that were chosen.
+    methods: Sequence[AbstractMethod],
+    targets: Sequence[int],
+    lung_masks: NDArray[np.uint8],
+    cache: MapCache | None = None,
+) -> ImageMaps:
+    """Compute every map of every image.
 
     Args:
-        choices: Which films, and which class of each.
-        judged: What was decided.
-        predictor: As of `compute_attributions`.
-        predictions: As of `compute_attributions`.
-        test: As of `compute_attributions`.
-        evaluation: As of `compute_attributions`.
-        config: As of `compute_attributions`.
-        cache_folder: Where maps that are known already lie; None: nothing is remembered.
+        network: From images to calibrated logits; in evaluation mode.
+        images: (image, 1, height, width), float32, normalised.
+        methods: What to compute.
+        targets: The class explained, for each image.
+        lung_masks: (image, height, width), above 0 in the lungs; empty where not known.
+        cache: Of maps that were computed before; every new one is stored at once, so that an
+            interrupted run loses only the map it was computing.
+    """
+    count, shape = len(images), (len(images), *images.shape[-2:])
+    maps = {method.name: np.zeros(shape, np.float32) for method in methods}
+    baseline_ranges: dict[str, NDArray[np.float32]] = {}
+    starts = {method.name: np.zeros(count) for method in methods if method.satisfies_completeness}
+    completeness_errors = {name: np.zeros(count) for name in starts}
+    steps = [(row, method) for row in range(count) for method in methods]
+    for row, method in track(steps, "Explaining images"):
+        image = images[row : row + 1]
+        target = torch.tensor([targets[row]], device=images.device)
+        lungs = torch.from_numpy(lung_masks[row : row + 1] > 0).to(images.device)
+        cached = _explain_image(network, image, target, method=method, lungs=lungs, cache=cache)
+        maps[method.name][row] = cached.values
+        if cached.baseline_range is not None:
+            baseline_ranges.setdefault(method.name, np.zeros(shape, np.float32))[row] = (
+                cached.baseline_range
+            )
+        if method.satisfies_completeness:
+            start, rest = _measure_completeness(
+                network, image, target, method=method, values=cached.values
+            )
+            starts[method.name][row], completeness_errors[method.name][row] = start, rest
+    return ImageMaps(
+        maps,
+        baseline_ranges,
+        baseline_probabilities=starts,
+        completeness_errors=completeness_errors,
+    )
+
+
+def _explain_image(
+    network: nn.Module,
+    image: Tensor,
+    target: Tensor,
+    *,
+    method: AbstractMethod,
+    lungs: Tensor,
+    cache: MapCache | None,
+) -> CachedMap:
+    """Compute one map of one image, unless it is cached."""
+    inputs = (image, target, lungs)
+    if cache is not None and (cached := cache.find(method, inputs)):
+        return cached
+    values = method.attribute(network, image, targets=target, lung_masks=lungs)
+    baseline_range = method.compute_baseline_range(network, image, targets=target, values=values)
+    found = CachedMap(
+        values=values[0].cpu().numpy(),
+        baseline_range=None if baseline_range is None else baseline_range[0].cpu().numpy(),
+    )
+    if cache is not None:
+        cache.store(method, inputs, found)
+    return found
+
+
+def _measure_completeness(
+    network: nn.Module,
+    image: Tensor,
+    target: Tensor,
+    *,
+    method: AbstractMethod,
+    values: NDArray[np.float32],
+) -> tuple[float, float]:
+    """Measure the baseline probability, and the completeness error of a map."""
+    with torch.no_grad():
+        end = compute_target_probabilities(network, image, target)
+    start = method.compute_baseline_probabilities(network, image, targets=target)
+    rest = float(end) - float(start) - float(values.sum(dtype=np.float64))
+    return float(start), rest
+
+
+def describe_method(method: AbstractMethod, maps: NDArray[np.float32]) -> MethodRecord:
+    """Describe a method, and the scale of its maps, (image, row, column)."""
+    shared = method.unit in _SHARED_UNITS
+    return MethodRecord(
+        name=method.name,
+        title=method.title,
+        interpretation=method.interpretation,
+        caption=method.caption,
+        unit=method.unit,
+        parameters=method.parameters,
+        baseline=method.baseline,
+        layer=method.layer,
+        drawn_patch_px=method.drawn_patch_px,
+        own_scale_limit=None if shared else compute_own_scale_limit(maps),
+    )
+
+
+def compute_attributions(context: ExplainContext) -> Attributions:
+    """Choose images and compute their maps.
+
+    The explained class is the one that the operating point decides for, and the unit is the change
+    of its calibrated probability: the same probability that the test reports. Where the test uses
+    test-time augmentation, the image itself is explained.
 
     Raises:
-        RunFolderError: The predictions are of another network or of other films, or there are none.
+        RunFolderError: The predictions are of another network or of other images, or there are
+            none.
+    """
+    choices = choose_images(
+        context.evaluated,
+        image_ids=context.predictions.image_ids,
+        group_ids=context.predictions.group_ids,
+        images_per_class=context.config.images_per_class,
+    )
+    return explain_choices(context, choices)
+
+
+def explain_choices(context: ExplainContext, choices: Sequence[Choice]) -> Attributions:
+    """Compute the maps of images that were chosen.
+
+    Raises:
+        RunFolderError: The predictions are of another network or of other images, or there are
+            none.
     """
     if not choices:
-        raise RunFolderError("No film of the test has a known class; there is nothing to explain.")
-    rows = _find_rows(predictions, test, choices)
-    films = np.stack([test.films[row] for row in rows])
-    now = predictor.predict_films(films, test_views=evaluation.provenance.test_views > 1)
-    _require_same_logits(now, predictions.logits[[choice.row for choice in choices]])
-    methods = build_methods(config.methods, config, side_px=films.shape[-1])
-    point = evaluation.operating_point
-    network = CalibratedNetwork(predictor.model, temperature=point.temperature, shifts=point.shifts)
-    lungs = [choose_lungs(film, test.lung_mask(row)) for film, row in zip(films, rows, strict=True)]
+        raise RunFolderError(
+            "No image of the test set has a known class, so there is nothing to explain."
+        )
+    rows = context.find_test_rows([choice.row for choice in choices])
+    images = np.stack([context.test.images[row] for row in rows])
+    _require_same_logits(context, images, choices)
+    lungs = [
+        choose_lungs(image, context.test.lung_mask(row))
+        for image, row in zip(images, rows, strict=True)
+    ]
     lung_masks = np.stack([one.mask for one in lungs])
-    found = explain_films(
-        network,
-        predictor.to_tensor(films),
+    methods = context.build_methods()
+    found = explain_images(
+        context.network,
+        context.predictor.to_tensor(images),
         methods=methods,
-        targets=[choice.explained for choice in choices],
+        targets=[choice.target for choice in choices],
         lung_masks=lung_masks,
-        cache=open_map_cache(cache_folder, network, versions=list_versions())
-        if cache_folder
-        else None,
+        cache=_open_cache(context),
     )
     described = tuple(
-        _describe(predictions, judged, choice).model_copy(
-            update={"lung_source": lungs[row].source, "lung_note": lungs[row].note}
-            | _measure_lungs(lung_masks[row], _take_row(found.maps, row))
-            | found.describe_sums(row)
-        )
+        _describe(context, choice, lungs=lungs[row], found=found, row=row)
         for row, choice in enumerate(choices)
     )
-    index = _build_index(described, methods, maps=found.maps, evaluation=evaluation)
     return Attributions(
-        index=index,
-        films=films,
+        index=_build_index(context, described, methods, maps=found.maps),
+        images=images,
         lung_masks=lung_masks,
         maps=found.maps,
-        spreads=found.spreads,
+        baseline_ranges=found.baseline_ranges,
     )
+
+
+def _open_cache(context: ExplainContext) -> MapCache | None:
+    if context.cache_folder is None:
+        return None
+    return open_map_cache(context.cache_folder, context.network, versions=list_versions())
+
+
+def _require_same_logits(
+    context: ExplainContext, images: NDArray[np.uint8], choices: Sequence[Choice]
+) -> None:
+    """Refuse to explain a network with another one's predictions."""
+    augmented = context.evaluation.provenance.test_time_augmentation > 1
+    now = context.predictor.predict_images(images, test_time_augmentation=augmented)
+    before = context.predictions.logits[[choice.row for choice in choices]]
+    if now.shape != before.shape or np.abs(now - before).max() > _LOGIT_TOLERANCE:
+        raise RunFolderError(
+            "The predictions are not those of the network in this run: it was trained again, or "
+            "the images have changed. Evaluate again."
+        )
 
 
 def _build_index(
-    films: tuple[ExplainedFilm, ...],
+    context: ExplainContext,
+    images: tuple[ExplainedImage, ...],
     methods: Sequence[AbstractMethod],
     *,
     maps: Mapping[str, NDArray[np.float32]],
-    evaluation: Evaluation,
 ) -> ExplanationIndex:
     records = tuple(describe_method(method, maps[method.name]) for method in methods)
-    # One method leads, lest a place or two where another adds up to much turn all pictures pale.
+    # The first method sets the scale: a few pixels where another one sums to much would pale all.
     lead = next((record for record in records if record.own_scale_limit is None), None)
     return ExplanationIndex(
         scale_limit=1.0
         if lead is None
         else compute_scale_limit(compute_drawn_map(maps[lead.name], patch_px=lead.drawn_patch_px)),
-        class_names=evaluation.class_names,
-        data_verdict=evaluation.data_verdict,
+        class_names=context.evaluation.class_names,
+        data_verdict=context.evaluation.data_verdict,
         versions=list_versions(),
         methods=records,
-        films=films,
+        images=images,
     )
 
 
-def _find_rows(predictions: Predictions, test: FilmSet, choices: Sequence[Choice]) -> list[int]:
-    """Find the chosen films among the test films, by image id."""
-    places = {image_id: row for row, image_id in enumerate(test.manifest["image_id"])}
-    wanted = [predictions.image_ids[choice.row] for choice in choices]
-    missing = [image_id for image_id in wanted if image_id not in places]
-    if missing:
-        raise RunFolderError(
-            f"The predictions name a film that the test split does not have: '{missing[0]}'. "
-            "The dataset has changed; evaluate again."
-        )
-    return [places[image_id] for image_id in wanted]
-
-
-def _require_same_logits(now: NDArray[np.float32], before: NDArray[np.float32]) -> None:
-    """Refuse to explain a network with another one's predictions."""
-    if now.shape != before.shape or np.abs(now - before).max() > _LOGIT_TOLERANCE:
-        raise RunFolderError(
-            "The predictions are not those of the network in this run; it was trained again, or "
-            "the films have changed. Evaluate again."
-        )
-
-
-def _take_row(maps: Mapping[str, NDArray[np.float32]], row: int) -> dict[str, NDArray[np.float32]]:
-    return {name: values[row] for name, values in maps.items()}
-
-
-def _describe(predictions: Predictions, judged: Judged, choice: Choice) -> ExplainedFilm:
-    names, row = predictions.class_names, choice.row
-    return ExplainedFilm(
-        image_id=predictions.image_ids[row],
-        patient_id=predictions.patient_ids[row],
-        source=predictions.sources[row],
-        true_class=names[predictions.truth[row]],
+def _describe(
+    context: ExplainContext, choice: Choice, *, lungs: ImageLungs, found: ImageMaps, row: int
+) -> ExplainedImage:
+    """Describe image `row` of the maps: what was decided and what was measured on it."""
+    predictions, names = context.predictions, context.predictions.class_names
+    probabilities = context.evaluated.probabilities[choice.row]
+    maps = {name: values[row] for name, values in found.maps.items()}
+    area, shares = _measure_lungs(lungs.mask, maps)
+    return ExplainedImage(
+        image_id=predictions.image_ids[choice.row],
+        patient_id=predictions.patient_ids[choice.row],
+        source=predictions.sources[choice.row],
+        true_class=names[predictions.truth[choice.row]],
         predicted_class=names[choice.predicted],
-        probability=float(judged.probabilities[row, choice.predicted]),
-        explained_class=names[choice.explained],
-        explained_probability=float(judged.probabilities[row, choice.explained]),
-        why=choice.why,
+        probability=float(probabilities[choice.predicted]),
+        explained_class=names[choice.target],
+        explained_probability=float(probabilities[choice.target]),
+        selection_reason=choice.selection_reason,
+        lung_source=lungs.source,
+        lung_note=lungs.note,
+        lung_area_share=area,
+        lung_shares=shares,
+        baseline_probabilities=_take(found.baseline_probabilities, row),
+        completeness_errors=_take(found.completeness_errors, row),
     )
+
+
+def _take(values: Mapping[str, NDArray[np.float64]], row: int) -> dict[str, float]:
+    return {name: float(each[row]) for name, each in values.items()}
 
 
 def _measure_lungs(
     lung_mask: NDArray[np.uint8], maps: Mapping[str, NDArray[np.float32]]
-) -> dict[str, float | dict[str, float]]:
-    """Say how much of each map lies in the lungs; nothing where there is no mask."""
+) -> tuple[float | None, dict[str, float]]:
+    """Measure the lungs' share of the image and of each map; nothing where there is no mask."""
     if not lung_mask.any():
-        return {}
+        return None, {}
     shares = {name: compute_lung_share(values, lung_mask) for name, values in maps.items()}
-    return {
-        "lung_area_share": compute_lung_area_share(lung_mask),
-        "lung_shares": {name: share for name, share in shares.items() if share is not None},
-    }
+    known = {name: share for name, share in shares.items() if share is not None}
+    return compute_lung_area_share(lung_mask), known

@@ -1,8 +1,9 @@
-"""It looks like these: the training films nearest to a film, as the network sees them.
+"""Nearest neighbours: the training images most similar to an image, as the network sees them.
 
-Nearness is the cosine between the means of the last maps, the numbers from which the head makes
-its answer. A film of the same patient, or a copy, never counts. What is near is measured on the
-training films themselves: hardly any of them (1 in 20) has its own nearest farther away.
+Similarity is the cosine between the globally pooled features of the last feature map, from which
+the head predicts. Images of the same patient and near-duplicates are excluded. What counts as a
+close match is measured on the training images themselves: only 1 in 20 of them has a nearest
+neighbour that is less similar.
 """
 
 from __future__ import annotations
@@ -13,170 +14,198 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from cxresnet.core.progress import track
+from cxresnet.core.record import Record
 from cxresnet.core.seeding import build_generator
-from cxresnet.data.dataset import FilmSet
+from cxresnet.data.dataset.dataset import ImageSet
+from cxresnet.explain.context import ExplainContext
+from cxresnet.explain.record import Attributions
 from cxresnet.predict import Predictor
 
-__all__ = ["FilmNeighbours", "Gallery", "Neighbour", "build_gallery", "compute_features"]
-
-_MOST_TRAINING_FILMS = 5000
-_NEAR_PERCENTILE = 5
+_MAX_TRAINING_IMAGES = 5000
+_SIMILARITY_PERCENTILE = 5
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class Neighbour(_Record):
-    """One training film near a film.
+class Neighbour(Record):
+    """One training image that is similar to an image.
 
     Attributes:
         image_id: As in the manifest.
         class_name: Its label.
         source: Where it is from.
-        likeness: Cosine of the two films' features, -1 to 1; 1 is the same.
+        similarity: Cosine similarity of the two images' features, -1 to 1; 1 is identical.
     """
 
     image_id: str
     class_name: str
     source: str
-    likeness: float = Field(ge=-1, le=1)
+    similarity: float = Field(ge=-1, le=1)
 
 
-class FilmNeighbours(_Record):
-    """The training films nearest to one film, other patients only.
+class ImageNeighbours(Record):
+    """The nearest neighbours of one image among the training images of other patients.
 
     Attributes:
-        image_id: Of the film asked about.
-        near_likeness: From this likeness on a film counts as near.
-        compared: Training films that it was compared with.
-        neighbours: Nearest first.
+        image_id: Of the explained image.
+        similarity_threshold: From this similarity on an image counts as a close match.
+        compared: Training images that it was compared with.
+        neighbours: Most similar first.
     """
 
     image_id: str
-    near_likeness: float = Field(ge=-1, le=1)
+    similarity_threshold: float = Field(ge=-1, le=1)
     compared: int = Field(ge=0)
     neighbours: tuple[Neighbour, ...]
 
     @property
-    def is_near(self) -> bool:
-        """Whether the nearest is as near as training films are to each other."""
-        return bool(self.neighbours) and self.neighbours[0].likeness >= self.near_likeness
+    def has_close_match(self) -> bool:
+        """Whether the nearest is as similar as training images are to each other."""
+        return bool(self.neighbours) and self.neighbours[0].similarity >= self.similarity_threshold
 
 
-def compute_features(predictor: Predictor, films: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Compute the means of the last maps, each film's of length 1.
+def find_neighbours(
+    context: ExplainContext, attributions: Attributions
+) -> tuple[tuple[ImageNeighbours, ...], NDArray[np.uint8]]:
+    """Find the nearest neighbours of every explained image.
+
+    Returns:
+        One record per image, and the neighbours' images, (image, neighbour, side, side), black
+        where there are fewer. Without records where the config asks for no neighbours.
+    """
+    images, count = attributions.images, context.config.neighbours
+    pictures = np.zeros((len(images), count, *images.shape[1:]), np.uint8)
+    if count == 0:
+        return (), pictures
+    gallery = build_gallery(
+        context.predictor, context.training, class_names=attributions.index.class_names
+    )
+    features = compute_features(context.predictor, images)
+    predictions = context.predictions
+    groups = dict(zip(predictions.image_ids, predictions.group_ids, strict=True))
+    found = []
+    for row, image in enumerate(attributions.index.images):
+        neighbours, closest = gallery.find(
+            features[row], image_id=image.image_id, group_id=groups[image.image_id], count=count
+        )
+        pictures[row, : len(closest)] = closest
+        found.append(neighbours)
+    return tuple(found), pictures
+
+
+def compute_features(predictor: Predictor, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Compute the pooled features of images, each scaled to length 1.
 
     Args:
         predictor: In evaluation mode.
-        films: (film, side, side), prepared; may lie on the disk.
+        images: (image, side, side), prepared; may be memory-mapped.
 
     Returns:
-        (film, channel).
+        (image, channel).
     """
     rows = []
     with torch.inference_mode():
-        for start in track(range(0, len(films), 64), "Comparing films"):
-            images = predictor.to_tensor(np.asarray(films[start : start + 64]))
-            means = predictor.model.features(images).mean(dim=(2, 3))
+        for start in track(range(0, len(images), 64), "Comparing images"):
+            batch = predictor.to_tensor(np.asarray(images[start : start + 64]))
+            means = predictor.model.forward_features(batch).mean(dim=(2, 3))
             rows.append(torch.nn.functional.normalize(means, dim=1).cpu().numpy())
     return np.concatenate(rows).astype(np.float32)
 
 
 @dataclass(frozen=True, eq=False)
 class Gallery:
-    """Training films with their features.
+    """Training images with their features.
 
     Attributes:
-        films: (film, side, side).
-        features: (film, channel), each of length 1.
-        image_ids: One a film.
-        class_names: One a film.
-        sources: One a film.
-        group_ids: One a film, as strings.
-        near_likeness: From this likeness on a film counts as near.
+        images: (image, side, side).
+        features: (image, channel), each of length 1.
+        image_ids: One per image.
+        class_names: One per image.
+        sources: One per image.
+        group_ids: One per image, as strings.
+        similarity_threshold: From this similarity on an image counts as a close match.
     """
 
-    films: NDArray[np.uint8]
+    images: NDArray[np.uint8]
     features: NDArray[np.float32]
     image_ids: tuple[str, ...]
     class_names: tuple[str, ...]
     sources: tuple[str, ...]
     group_ids: NDArray[np.str_]
-    near_likeness: float
+    similarity_threshold: float
 
     def find(
         self, feature: NDArray[np.float32], *, image_id: str, group_id: str, count: int
-    ) -> tuple[FilmNeighbours, NDArray[np.uint8]]:
-        """Find the training films nearest to a film.
+    ) -> tuple[ImageNeighbours, NDArray[np.uint8]]:
+        """Find the training images most similar to an image.
 
         Args:
             feature: (channel,), of length 1.
-            image_id: Of the film.
-            group_id: Of the film; training films of this group do not count.
+            image_id: Of the image.
+            group_id: Of the image; training images of this group are excluded.
             count: How many.
 
         Returns:
-            What was found, and the films themselves, (count or fewer, side, side).
+            The record, and the images themselves, (count or fewer, side, side).
         """
-        likeness = (self.features @ feature).clip(-1, 1)
-        order = np.argsort(-likeness, kind="stable")
+        similarity = (self.features @ feature).clip(-1, 1)
+        order = np.argsort(-similarity, kind="stable")
         rows = order[self.group_ids[order] != group_id][:count]
         neighbours = tuple(
             Neighbour(
                 image_id=self.image_ids[row],
                 class_name=self.class_names[row],
                 source=self.sources[row],
-                likeness=float(likeness[row]),
+                similarity=float(similarity[row]),
             )
             for row in rows.tolist()
         )
-        found = FilmNeighbours(
+        found = ImageNeighbours(
             image_id=image_id,
-            near_likeness=self.near_likeness,
+            similarity_threshold=self.similarity_threshold,
             compared=int((self.group_ids != group_id).sum()),
             neighbours=neighbours,
         )
-        return found, self.films[rows]
+        return found, self.images[rows]
 
 
 def build_gallery(
-    predictor: Predictor, training: FilmSet, *, class_names: Sequence[str]
+    predictor: Predictor, training: ImageSet, *, class_names: Sequence[str]
 ) -> Gallery:
-    """Compute the features of the training films, and how near they are to each other.
+    """Compute the features of the training images, and how similar they are to each other.
 
     Args:
         predictor: The network.
-        training: Its training films; of more than 5,000 that many are drawn, always the same.
+        training: Its training images; of more than 5,000 a fixed random sample of that size.
         class_names: Of the dataset, in order.
     """
     rows = np.arange(len(training))
-    if len(rows) > _MOST_TRAINING_FILMS:
+    if len(rows) > _MAX_TRAINING_IMAGES:
         generator = build_generator(0, "neighbours")
-        rows = np.sort(generator.choice(rows, _MOST_TRAINING_FILMS, replace=False))
-    films = np.asarray(training.films[rows])
-    features = compute_features(predictor, films)
+        rows = np.sort(generator.choice(rows, _MAX_TRAINING_IMAGES, replace=False))
+    images = np.asarray(training.images[rows])
+    features = compute_features(predictor, images)
     manifest = training.manifest.iloc[rows]
     group_ids = manifest["group_id"].to_numpy().astype(str)
     return Gallery(
-        films=films,
+        images=images,
         features=features,
         image_ids=tuple(manifest["image_id"]),
         class_names=tuple(class_names[label] for label in training.labels[rows]),
         sources=tuple(manifest["source"]),
         group_ids=group_ids,
-        near_likeness=_measure_near(features, group_ids),
+        similarity_threshold=_compute_similarity_threshold(features, group_ids),
     )
 
 
-def _measure_near(features: NDArray[np.float32], group_ids: NDArray[np.str_]) -> float:
-    """Measure how like its nearest of another group a training film is, all but 1 in 20."""
+def _compute_similarity_threshold(
+    features: NDArray[np.float32], group_ids: NDArray[np.str_]
+) -> float:
+    """Compute the 5th percentile of the similarity to the nearest image of another group."""
     nearest = []
     for start in range(0, len(features), 512):
-        likeness = features[start : start + 512] @ features.T
-        likeness[group_ids[start : start + 512, None] == group_ids[None, :]] = -1
-        nearest.append(likeness.max(axis=1))
-    return float(np.percentile(np.concatenate(nearest), _NEAR_PERCENTILE).clip(-1, 1))
+        similarity = features[start : start + 512] @ features.T
+        similarity[group_ids[start : start + 512, None] == group_ids[None, :]] = -1
+        nearest.append(similarity.max(axis=1))
+    return float(np.percentile(np.concatenate(nearest), _SIMILARITY_PERCENTILE).clip(-1, 1))

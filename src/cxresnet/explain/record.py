@@ -1,4 +1,4 @@
-"""What `explain` found: maps in `attributions.npz`, everything else in `index.json`."""
+"""The explanation on disk: maps in `attributions.npz`, everything else in `index.json`."""
 
 from __future__ import annotations
 
@@ -6,30 +6,22 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
 from cxresnet import DISCLAIMER
 from cxresnet.core.errors import RunFolderError
-from cxresnet.core.files import read_json, write_json, written_whole
-from cxresnet.explain.film_lungs import LungSource
+from cxresnet.core.files import atomic_write
+from cxresnet.core.record import Record, read_record, write_record
+from cxresnet.explain.lungs import LungSource
 from cxresnet.explain.overlay import compute_drawn_map
 
-__all__ = [
-    "Attributions",
-    "ExplainedFilm",
-    "ExplanationIndex",
-    "MethodRecord",
-    "Unit",
-    "Why",
-    "read_attributions",
-    "write_attributions",
+SelectionReason = Literal[
+    "most confident correct", "most confident incorrect", "least confident correct", "requested"
 ]
-
-Why = Literal["most confident right", "most confident wrong", "least confident right", "asked for"]
 
 Unit = Literal[
     "change of probability",
@@ -37,43 +29,40 @@ Unit = Literal[
     "change of probability per sd of grey",
     "no unit",
 ]
-"""What a value of a map means. The first two lie on the shared scale, the second after its pixels
-are added up over a patch; the others each have a scale of their own."""
+"""Unit of a value of a map. The first two lie on the shared scale, the second after summing its
+pixels over a patch; the others each have a scale of their own."""
 
 _ARRAYS = "attributions.npz"
 _INDEX = "index.json"
 _MAP_PREFIX = "map_"
-_SPREAD_PREFIX = "spread_"
+_BASELINE_RANGE_PREFIX = "baseline_range_"
+_COMMAND = "cxresnet explain RUN"
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class ExplainedFilm(_Record):
-    """One film of the index; row i of the index is row i of every array.
+class ExplainedImage(Record):
+    """One image of the index; row i of the index is row i of every array.
 
     Attributes:
         image_id: As in the manifest.
         patient_id: As in the manifest; "" where unknown.
         source: As in the manifest.
-        true_class: What the film was labelled.
-        predicted_class: What the network says.
+        true_class: The label.
+        predicted_class: The class that was decided for.
         probability: Of the predicted class, 0 to 1.
         explained_class: The class whose probability the maps explain; the predicted one unless
-            another was asked for.
+            another was requested.
         explained_probability: Of the explained class, 0 to 1.
-        why: Why this film was chosen.
-        lung_source: Where its lungs come from.
-        lung_note: What must be known of them, one sentence; "" if nothing.
-        lung_area_share: Share of the film that is lung, 0 to 1: what a map that knows nothing of
-            lungs would score. None where there is no lung mask.
+        selection_reason: Why this image was chosen.
+        lung_source: Where its lung mask comes from.
+        lung_note: A caveat about the mask, one sentence; "" if there is none.
+        lung_area_share: Share of the image that is lung, 0 to 1: the expected share of a map that
+            ignores the lungs. None where there is no lung mask.
         lung_shares: For each method, the share of the map's weight that lies in the lungs, 0 to 1;
-            empty without a lung mask, and without the methods whose map is zero everywhere.
-        baseline_probabilities: For each method that adds up, the explained class's probability
-            where it starts.
-        left_over: For each method that adds up, what its map does not explain: the film's
-            probability, less the baseline's, less the sum of the map.
+            empty where no lung mask is known, and without the methods whose map is zero everywhere.
+        baseline_probabilities: For each complete method, the probability of the explained class at
+            the baseline.
+        completeness_errors: For each complete method, the image's probability minus the baseline's
+            minus the sum of the map.
     """
 
     image_id: str
@@ -84,62 +73,68 @@ class ExplainedFilm(_Record):
     probability: float = Field(ge=0, le=1)
     explained_class: str
     explained_probability: float = Field(ge=0, le=1)
-    why: Why
+    selection_reason: SelectionReason
     lung_source: LungSource = "none"
     lung_note: str = ""
     lung_area_share: float | None = Field(default=None, ge=0, le=1)
     lung_shares: dict[str, float] = Field(default_factory=dict)
     baseline_probabilities: dict[str, float] = Field(default_factory=dict)
-    left_over: dict[str, float] = Field(default_factory=dict)
+    completeness_errors: dict[str, float] = Field(default_factory=dict)
 
 
-class MethodRecord(_Record):
+class MethodRecord(Record):
     """One method of the index.
 
     Attributes:
         name: Key of its map.
-        title: For people.
-        reading: One sentence that says what a value means.
+        title: Shown to readers.
+        interpretation: One sentence that says what a value means.
+        caption: What a value is, short, with a place for the explained class.
         unit: Of a value.
         parameters: Every choice of the method.
-        baseline: What the film is compared with, in words; "" for nothing.
-        layer: Whose output is looked at; "" for none, or for the network's last map.
-        drawn_patch_px: Side of the square over which values are added up before they are drawn;
-            None where they are drawn as they are.
+        baseline: What the image is compared with, in words; "" where there is no baseline.
+        layer: The layer explained; "" for none, or for the last feature map.
+        drawn_patch_px: Side of the square over which values are summed before they are drawn; None
+            where they are drawn as they are.
         own_scale_limit: The value at both ends of the method's own scale; None where it lies on
-            the scale that films and methods share.
-        distrusted: The method failed its trust card, which stands across each of its maps.
+            the scale that images and methods share.
+        failed_sanity: The method failed a sanity check; this is written across each of its maps.
     """
 
     name: str
     title: str
-    reading: str
+    interpretation: str
+    caption: str = "change of the probability of {class_name}"
     unit: Unit = "change of probability"
     parameters: dict[str, str | int | float] = Field(default_factory=dict)
     baseline: str = ""
     layer: str = ""
     drawn_patch_px: int | None = Field(default=None, ge=1)
     own_scale_limit: float | None = Field(default=None, gt=0)
-    distrusted: bool = False
+    failed_sanity: bool = False
+
+    def describe_value(self, class_name: str) -> str:
+        """Describe what a value of the map is, as a caption for one explained class."""
+        return self.caption.replace("{class_name}", class_name)
 
 
-class ExplanationIndex(_Record):
+class ExplanationIndex(Record):
     """`index.json`.
 
     Attributes:
         format: Version of this file.
-        disclaimer: What the pictures must not be used for.
+        disclaimer: What the figures must not be used for.
         unit: Of the shared scale.
-        data_verdict: What the training data betray, one sentence; "" if nobody asked.
+        data_verdict: What the audit found in the training data, one sentence; "" if it was not run.
         scale_limit: Change of probability at both ends of the shared colour scale, above 0; holds
-            all of the first method on it, and what lies beyond is drawn as the end.
-        versions: Of what computed the maps.
+            all values of the first method on it, and values beyond are drawn as the end.
+        versions: Of the software that computed the maps.
         class_names: The classes in order.
         methods: In the order in which they are shown.
-        films: In the order in which they are shown.
+        images: In the order in which they are shown.
     """
 
-    format: Literal[2] = 2
+    format: Literal[3] = 3
     disclaimer: str = DISCLAIMER
     unit: Literal["change of probability"] = "change of probability"
     data_verdict: str = ""
@@ -147,30 +142,30 @@ class ExplanationIndex(_Record):
     versions: dict[str, str] = Field(default_factory=dict)
     class_names: tuple[str, ...]
     methods: tuple[MethodRecord, ...]
-    films: tuple[ExplainedFilm, ...]
+    images: tuple[ExplainedImage, ...]
 
 
 @dataclass(frozen=True, eq=False)
 class Attributions:
-    """The maps of the chosen films.
+    """The maps of the chosen images.
 
     Attributes:
-        index: What the rows are.
-        films: (film, row, column), uint8, as prepared for the network.
-        lung_masks: (film, row, column), uint8, 255 in the lungs; all 0 where there is no mask.
-        maps: For each method (film, row, column), float32, signed, in the method's unit.
-        spreads: For methods that were asked in several ways, (film, row, column), float32, at
-            least 0: how far they come to different values.
+        index: Describes the rows.
+        images: (image, row, column), uint8, as prepared for the network.
+        lung_masks: (image, row, column), uint8, 255 in the lungs; all 0 where there is no mask.
+        maps: For each method (image, row, column), float32, signed, in the method's unit.
+        baseline_ranges: For methods with several baselines, (image, row, column), float32, at
+            least 0: the range of the values between baselines.
     """
 
     index: ExplanationIndex
-    films: NDArray[np.uint8]
+    images: NDArray[np.uint8]
     lung_masks: NDArray[np.uint8]
     maps: Mapping[str, NDArray[np.float32]]
-    spreads: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    baseline_ranges: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
 
     def compute_drawn(self, method: MethodRecord, row: int) -> NDArray[np.float32]:
-        """Compute what is drawn of one map, (row, column): added up over patches if it must be."""
+        """Compute what is drawn of one map, (row, column): summed over patches where needed."""
         return compute_drawn_map(self.maps[method.name][row], patch_px=method.drawn_patch_px)
 
     def get_scale_limit(self, method: MethodRecord) -> float:
@@ -179,59 +174,65 @@ class Attributions:
 
 
 def write_attributions(folder: Path, attributions: Attributions) -> None:
-    """Write the maps, then the index: where there is an index, the maps are whole.
+    """Write the maps, then the index: where there is an index, the maps are complete.
 
     Raises:
         StorageError: The folder cannot be written.
     """
     (folder / _INDEX).unlink(missing_ok=True)
     arrays = {_MAP_PREFIX + name: values for name, values in attributions.maps.items()}
-    arrays |= {_SPREAD_PREFIX + name: values for name, values in attributions.spreads.items()}
-    with written_whole(folder / _ARRAYS) as stream:
+    arrays |= {
+        _BASELINE_RANGE_PREFIX + name: values
+        for name, values in attributions.baseline_ranges.items()
+    }
+    with atomic_write(folder / _ARRAYS) as stream:
         np.savez_compressed(
             stream,
             allow_pickle=False,
-            films=attributions.films,
+            images=attributions.images,
             lung_masks=attributions.lung_masks,
             **arrays,
         )
-    write_json(folder / _INDEX, attributions.index.model_dump(mode="json"))
+    write_record(folder / _INDEX, attributions.index)
 
 
 def read_attributions(folder: Path) -> Attributions:
     """Read what `write_attributions` wrote.
 
     Raises:
-        RunFolderError: There is nothing, or it is torn, or index and maps do not belong together.
+        RunFolderError: A file is missing, damaged or of another version, or index and maps do not
+            belong together.
     """
-    try:
-        index = ExplanationIndex.model_validate(read_json(folder / _INDEX))
-        # Opened here: NumPy leaves a file open that turns out to be torn.
-        with (
-            (folder / _ARRAYS).open("rb") as stream,
-            np.load(stream, allow_pickle=False) as arrays,
-        ):
-            films, lung_masks = arrays["films"], arrays["lung_masks"]
-            names = [method.name for method in index.methods]
-            maps = {name: arrays[_MAP_PREFIX + name] for name in names}
-            spreads = {
-                name: arrays[_SPREAD_PREFIX + name]
-                for name in names
-                if _SPREAD_PREFIX + name in arrays
-            }
-    except FileNotFoundError as error:
+    index = read_record(folder / _INDEX, ExplanationIndex, command=_COMMAND)
+    found = _read_arrays(folder / _ARRAYS, index)
+    arrays: list[NDArray[Any]] = [found.images, found.lung_masks, *found.maps.values()]
+    shapes = {array.shape for array in (*arrays, *found.baseline_ranges.values())}
+    if len(shapes) != 1 or len(found.images) != len(index.images):
         raise RunFolderError(
-            f"'{folder}' holds no explanation. Make one with 'cxresnet explain RUN'."
-        ) from error
-    except (OSError, ValueError, KeyError, ValidationError, zipfile.BadZipFile) as error:
-        raise RunFolderError(
-            f"The explanation in '{folder}' cannot be read ({type(error).__name__}). "
-            "Make it again with 'cxresnet explain RUN'."
-        ) from error
-    shapes = {array.shape for array in (films, lung_masks, *maps.values(), *spreads.values())}
-    if len(shapes) != 1 or len(films) != len(index.films):
-        raise RunFolderError(
-            f"Index and maps in '{folder}' do not belong together. "
-            "Make them again with 'cxresnet explain RUN'."
+            f"Index and maps in '{folder}' do not belong together. Make them again with "
+            f"'{_COMMAND}'."
         )
-    return Attributions(index=index, films=films, lung_masks=lung_masks, maps=maps, spreads=spreads)
+    return found
+
+
+def _read_arrays(path: Path, index: ExplanationIndex) -> Attributions:
+    names = [method.name for method in index.methods]
+    try:
+        # Opened here: NumPy leaves a file open that turns out to be damaged.
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
+            return Attributions(
+                index=index,
+                images=arrays["images"],
+                lung_masks=arrays["lung_masks"],
+                maps={name: arrays[_MAP_PREFIX + name] for name in names},
+                baseline_ranges={
+                    name: arrays[_BASELINE_RANGE_PREFIX + name]
+                    for name in names
+                    if _BASELINE_RANGE_PREFIX + name in arrays
+                },
+            )
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise RunFolderError(
+            f"The maps in '{path}' cannot be read ({type(error).__name__}). "
+            f"Make them again with '{_COMMAND}'."
+        ) from error

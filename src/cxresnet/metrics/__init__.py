@@ -1,1 +1,1 @@
-"""Metrics: pure functions of arrays, each checked by hand and against a stranger."""
+"""Metrics: pure functions of arrays, each tested by hand and against another library."""

@@ -1,7 +1,7 @@
 """Scores of a classifier: pure functions of truth, decisions and probabilities.
 
-Every score is a `Statistic`: it can be computed for the films as they are and for any films drawn
-again, by one and the same code.
+Every score is a `Statistic`: the same code computes it for the images as they are and for any
+resample of them.
 """
 
 from __future__ import annotations
@@ -14,17 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cxresnet.metrics.ranking import Auroc, AveragePrecision
-from cxresnet.metrics.statistic import Compute, Remembered, Statistic, divide
-
-__all__ = [
-    "CLASS_SCORES",
-    "HEADLINE_SCORES",
-    "Judged",
-    "build_class_statistics",
-    "build_headline_statistics",
-    "build_share",
-    "compute_confusion",
-]
+from cxresnet.metrics.statistic import CachedCompute, Compute, Key, Statistic, divide
 
 CLASS_SCORES = ("sensitivity", "specificity", "ppv", "npv", "f1", "auroc", "average_precision")
 """Names that `build_class_statistics` gives, in its order."""
@@ -36,14 +26,14 @@ _Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Judged:
-    """Films, what they show, and what was said about them.
+class ClassifiedImages:
+    """Images with their true class, predicted class and probabilities.
 
     Attributes:
         class_names: In the order of the numbers below.
-        truth: True class of each film, (films,), int.
-        predicted: Class decided for each film, (films,), int.
-        probabilities: (films, classes), 0 to 1; each row sums to 1.
+        truth: True class of each image, (images,), int.
+        predicted: Class decided for each image, (images,), int.
+        probabilities: (images, classes), 0 to 1; each row sums to 1.
     """
 
     class_names: tuple[str, ...]
@@ -60,21 +50,21 @@ class Judged:
             )
 
     @functools.cached_property
-    def cells(self) -> Remembered:
+    def cells(self) -> CachedCompute:
         """From weights to the confusion matrix, (resamples, classes²), true class first."""
         count = len(self.class_names)
         place = self.truth * count + self.predicted
         member = (place[:, None] == np.arange(count**2)).astype(np.float64)
-        return Remembered(lambda weights: weights @ member)
+        return CachedCompute(lambda weights: weights @ member)
 
     @functools.cached_property
     def by_class(self) -> tuple[tuple[Statistic, ...], ...]:
         """The scores of every class, built once, so that what rests on them is computed once."""
         return tuple(_build_class(self, index) for index in range(len(self.class_names)))
 
-    def select(self, chosen: NDArray[np.bool_]) -> Judged:
-        """Take some of the films; `chosen` is a mask, (films,)."""
-        return Judged(
+    def select(self, chosen: NDArray[np.bool_]) -> ClassifiedImages:
+        """Take some of the images; `chosen` is a mask, (images,)."""
+        return ClassifiedImages(
             class_names=self.class_names,
             truth=self.truth[chosen],
             predicted=self.predicted[chosen],
@@ -84,7 +74,7 @@ class Judged:
 
 @dataclass(frozen=True)
 class _Share:
-    """A sum over films divided by another sum; both arrays are (films,)."""
+    """A sum over images divided by another sum; both arrays are (images,)."""
 
     numerator: _Array
     denominator: _Array
@@ -114,27 +104,28 @@ class _CellShare:
 
 @dataclass(frozen=True)
 class _F1:
-    """Harmonic mean of sensitivity and predictive value; not defined without films of the class."""
+    """Harmonic mean of sensitivity and PPV; not defined without images of the class."""
 
     cells: Compute
-    shown: _Array
-    called: _Array
+    positive: _Array
+    predicted_positive: _Array
 
     def __call__(self, weights: _Array) -> _Array:
         cells = self.cells(weights)
-        shown = cells @ self.shown
-        found = cells @ (self.shown * self.called)
-        score = divide(2 * found, shown + cells @ self.called)
-        return np.where(shown > 0, score, np.nan)
+        positive = cells @ self.positive
+        found = cells @ (self.positive * self.predicted_positive)
+        score = divide(2 * found, positive + cells @ self.predicted_positive)
+        return np.where(positive > 0, score, np.nan)
 
 
 @dataclass(frozen=True)
-class _Mean:
-    """Plain mean of several numbers; not defined where one of them is not."""
+class Mean:
+    """Plain mean of several numbers; undefined where one of them is."""
 
     parts: tuple[Compute, ...]
 
     def __call__(self, weights: _Array) -> _Array:
+        """Compute the mean for each row of weights, (resamples,)."""
         mean: _Array = np.mean([part(weights) for part in self.parts], axis=0)
         return mean
 
@@ -142,110 +133,125 @@ class _Mean:
 def compute_confusion(
     truth: NDArray[np.int64], predicted: NDArray[np.int64], *, class_count: int
 ) -> NDArray[np.int64]:
-    """Count films by true class (row) and decided class (column), (classes, classes)."""
+    """Count images by true class (row) and decided class (column), (classes, classes)."""
     cells = np.bincount(truth * class_count + predicted, minlength=class_count**2)
     return cells.reshape(class_count, class_count).astype(np.int64)
 
 
 def build_share(
-    name: str, *, part: NDArray[np.bool_], whole: NDArray[np.bool_], undefined: str
+    name: Key, *, part: NDArray[np.bool_], whole: NDArray[np.bool_], undefined: str
 ) -> Statistic:
-    """Build the share of the films `whole` that are also in `part`; masks of (films,)."""
+    """Build the share of the images `whole` that are also in `part`; masks of (images,)."""
     compute = _Share((part & whole).astype(np.float64), whole.astype(np.float64))
     return Statistic(
         name=name,
         compute=compute,
         parts=(whole,),
         undefined=undefined,
-        is_share_of_films=True,
+        is_share_of_images=True,
     )
 
 
-def build_class_statistics(judged: Judged, class_index: int) -> tuple[Statistic, ...]:
+def build_class_statistics(evaluated: ClassifiedImages, class_index: int) -> tuple[Statistic, ...]:
     """Build the scores of one class against the rest.
 
     Returns:
-        In the order of `CLASS_SCORES`; names are "score/class", for example "f1/pneumonia".
+        In the order of `CLASS_SCORES`; names are pairs, for example ("f1", "pneumonia").
     """
-    return judged.by_class[class_index]
+    return evaluated.by_class[class_index]
 
 
-def _build_class(judged: Judged, class_index: int) -> tuple[Statistic, ...]:
-    class_name = judged.class_names[class_index]
-    shown = judged.truth == class_index
-    probabilities = judged.probabilities[:, class_index]
-    absent = f"No film shows {class_name}."
-    alone = f"No film shows anything but {class_name}."
-    one_sided = absent if not shown.any() else alone
+def _build_class(evaluated: ClassifiedImages, class_index: int) -> tuple[Statistic, ...]:
+    class_name = evaluated.class_names[class_index]
+    positive = evaluated.truth == class_index
+    probabilities = evaluated.probabilities[:, class_index]
+    absent = f"No image shows {class_name}."
+    alone = f"No image shows anything but {class_name}."
+    one_sided = absent if not positive.any() else alone
     return (
-        *_build_cell_shares(judged, class_index, absent=absent, alone=alone),
-        _build_f1(judged, class_index, undefined=absent),
+        *_build_cell_shares(evaluated, class_index, absent=absent, alone=alone),
+        _build_f1(evaluated, class_index, undefined=absent),
         Statistic(
-            name=f"auroc/{class_name}",
-            compute=Remembered(Auroc(shown, probabilities)),
-            parts=(shown, ~shown),
+            name=("auroc", class_name),
+            compute=CachedCompute(Auroc(positive, probabilities)),
+            parts=(positive, ~positive),
             undefined=one_sided,
         ),
         Statistic(
-            name=f"average_precision/{class_name}",
-            compute=AveragePrecision(shown, probabilities),
-            parts=(shown, ~shown),
+            name=("average_precision", class_name),
+            compute=AveragePrecision(positive, probabilities),
+            parts=(positive, ~positive),
             undefined=one_sided,
         ),
     )
 
 
 def _build_cell_shares(
-    judged: Judged, class_index: int, *, absent: str, alone: str
+    evaluated: ClassifiedImages, class_index: int, *, absent: str, alone: str
 ) -> tuple[Statistic, ...]:
     """Build sensitivity, specificity and the predictive values from the confusion matrix."""
-    class_name = judged.class_names[class_index]
-    shown, called = judged.truth == class_index, judged.predicted == class_index
-    true_cell, called_cell = _mark_cells(len(judged.class_names), class_index)
+    class_name = evaluated.class_names[class_index]
+    positive, predicted_positive = (
+        evaluated.truth == class_index,
+        evaluated.predicted == class_index,
+    )
+    true_cell, predicted_cell = _mark_cells(len(evaluated.class_names), class_index)
     rows = (
-        ("sensitivity", called_cell, true_cell, shown, absent),
-        ("specificity", ~called_cell, ~true_cell, ~shown, alone),
-        ("ppv", true_cell, called_cell, called, f"No film is called {class_name}."),
-        ("npv", ~true_cell, ~called_cell, ~called, f"Every film is called {class_name}."),
+        ("sensitivity", predicted_cell, true_cell, positive, absent),
+        ("specificity", ~predicted_cell, ~true_cell, ~positive, alone),
+        (
+            "ppv",
+            true_cell,
+            predicted_cell,
+            predicted_positive,
+            f"No image is predicted as {class_name}.",
+        ),
+        (
+            "npv",
+            ~true_cell,
+            ~predicted_cell,
+            ~predicted_positive,
+            f"Every image is predicted as {class_name}.",
+        ),
     )
     return tuple(
         Statistic(
-            name=f"{name}/{class_name}",
+            name=(name, class_name),
             compute=_CellShare(
-                judged.cells, (part & whole).astype(np.float64), whole.astype(np.float64)
+                evaluated.cells, (part & whole).astype(np.float64), whole.astype(np.float64)
             ),
-            parts=(films,),
+            parts=(images,),
             undefined=undefined,
-            is_share_of_films=True,
+            is_share_of_images=True,
         )
-        for name, part, whole, films, undefined in rows
+        for name, part, whole, images, undefined in rows
     )
 
 
 def _mark_cells(count: int, class_index: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Mark the cells of films that show a class, and of films that are called it, (classes²,)."""
-    true, called = np.divmod(np.arange(count**2), count)
-    return true == class_index, called == class_index
+    """Mark the cells of images that show a class, and of images that are called it, (classes²,)."""
+    true, predicted_positive = np.divmod(np.arange(count**2), count)
+    return true == class_index, predicted_positive == class_index
 
 
 def build_headline_statistics(
-    judged: Judged, *, classes: Sequence[int] | None = None
+    evaluated: ClassifiedImages, *, classes: Sequence[int] | None = None
 ) -> tuple[Statistic, ...]:
     """Build the scores that stand for the whole.
 
     Args:
-        judged: The films.
+        evaluated: The images.
         classes: Classes that the means run over; None for all. A mean is not defined where one of
             them is absent.
 
     Returns:
         In the order of `HEADLINE_SCORES`.
     """
-    chosen = range(len(judged.class_names)) if classes is None else classes
-    everyone = np.ones(len(judged.truth), dtype=bool)
-    count = len(judged.class_names)
+    chosen = range(len(evaluated.class_names)) if classes is None else classes
+    everyone = np.ones(len(evaluated.truth), dtype=bool)
+    count = len(evaluated.class_names)
     by_class = [
-        dict(zip(CLASS_SCORES, build_class_statistics(judged, index), strict=True))
+        dict(zip(CLASS_SCORES, build_class_statistics(evaluated, index), strict=True))
         for index in chosen
     ]
     means = (
@@ -256,24 +262,27 @@ def build_headline_statistics(
     return (
         Statistic(
             name="accuracy",
-            compute=_CellShare(judged.cells, np.eye(count).ravel(), np.ones(count**2)),
+            compute=_CellShare(evaluated.cells, np.eye(count).ravel(), np.ones(count**2)),
             parts=(everyone,),
-            undefined="There is no film.",
-            is_share_of_films=True,
+            undefined="There is no image.",
+            is_share_of_images=True,
         ),
         *(_build_mean(name, [scores[part] for scores in by_class]) for name, part in means),
     )
 
 
-def _build_f1(judged: Judged, class_index: int, *, undefined: str) -> Statistic:
-    """Build F1; it rests on the films that show the class or are called it."""
-    shown, called = judged.truth == class_index, judged.predicted == class_index
-    true_cell, called_cell = _mark_cells(len(judged.class_names), class_index)
-    compute = _F1(judged.cells, true_cell.astype(np.float64), called_cell.astype(np.float64))
+def _build_f1(evaluated: ClassifiedImages, class_index: int, *, undefined: str) -> Statistic:
+    """Build F1; it rests on the images that show the class or are called it."""
+    positive, predicted_positive = (
+        evaluated.truth == class_index,
+        evaluated.predicted == class_index,
+    )
+    true_cell, predicted_cell = _mark_cells(len(evaluated.class_names), class_index)
+    compute = _F1(evaluated.cells, true_cell.astype(np.float64), predicted_cell.astype(np.float64))
     return Statistic(
-        name=f"f1/{judged.class_names[class_index]}",
+        name=("f1", evaluated.class_names[class_index]),
         compute=compute,
-        parts=(shown | called if shown.any() else shown,),
+        parts=(positive | predicted_positive if positive.any() else positive,),
         undefined=undefined,
     )
 
@@ -287,7 +296,7 @@ def _build_mean(name: str, statistics: Sequence[Statistic]) -> Statistic:
     ]
     return Statistic(
         name=name,
-        compute=_Mean(tuple(statistic.compute for statistic in statistics)),
+        compute=Mean(tuple(statistic.compute for statistic in statistics)),
         parts=tuple(part for statistic in statistics for part in statistic.parts),
         undefined=" ".join(dict.fromkeys(missing)),
     )

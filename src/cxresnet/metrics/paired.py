@@ -1,26 +1,32 @@
-"""Two judges of the same films: is the difference more than luck?"""
+"""Paired comparison of two classifiers on the same images: is the difference significant?"""
 
 from __future__ import annotations
 
+import itertools
+import math
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-__all__ = ["DeLong", "McNemar", "compute_delong", "compute_mcnemar"]
+from cxresnet.metrics.classification import ClassifiedImages
+from cxresnet.metrics.estimate import Estimate
+from cxresnet.metrics.ranking import Auroc
+from cxresnet.metrics.statistic import Statistic
 
 _Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
 class McNemar:
-    """Films on which exactly one of two judges is right.
+    """Images on which exactly one of two classifiers is right.
 
     Attributes:
         only_first: Only the first is right.
         only_second: Only the second is right.
-        p_value: Exact and two-sided; 1 where there is no such film.
+        p_value: Exact and two-sided; 1 where there is no such image.
     """
 
     only_first: int
@@ -30,7 +36,7 @@ class McNemar:
 
 @dataclass(frozen=True, kw_only=True)
 class DeLong:
-    """Areas under two ROC curves of the same films.
+    """Areas under two ROC curves of the same images.
 
     Attributes:
         first: Area of the first, 0 to 1.
@@ -48,40 +54,40 @@ class DeLong:
     p_value: float | None
 
 
-def compute_mcnemar(right_first: NDArray[np.bool_], right_second: NDArray[np.bool_]) -> McNemar:
-    """Compare how often two judges are right; each film counts as independent of the others.
+def compute_mcnemar(first_correct: NDArray[np.bool_], second_correct: NDArray[np.bool_]) -> McNemar:
+    """Compare how often two classifiers are right; each image counts as independent of the others.
 
     Args:
-        right_first: Whether the first is right, (films,).
-        right_second: The same of the second.
+        first_correct: Whether the first is right, (images,).
+        second_correct: The same of the second.
 
     References:
         McNemar 1947, with the binomial distribution itself instead of its approximation.
     """
-    first = int((right_first & ~right_second).sum())
-    second = int((right_second & ~right_first).sum())
-    apart = first + second
-    p_value = float(stats.binomtest(first, apart, 0.5).pvalue) if apart else 1.0
+    first = int((first_correct & ~second_correct).sum())
+    second = int((second_correct & ~first_correct).sum())
+    discordant = first + second
+    p_value = float(stats.binomtest(first, discordant, 0.5).pvalue) if discordant else 1.0
     return McNemar(only_first=first, only_second=second, p_value=p_value)
 
 
 def compute_delong(
     positive: NDArray[np.bool_], first: _Array, second: _Array, *, groups: NDArray[np.str_]
 ) -> DeLong | None:
-    """Compare the areas under two ROC curves; films of one group are not independent.
+    """Compare the areas under two ROC curves; images of one group are not independent.
 
     Args:
-        positive: Whether a film shows the class, (films,).
-        first: Scores of the first judge, (films,).
+        positive: Whether an image shows the class, (images,).
+        first: Scores of the first classifier, (images,).
         second: Scores of the second.
-        groups: One label a film, (films,); all different gives DeLong's own test.
+        groups: One label an image, (images,); all different gives DeLong's own test.
 
     Returns:
         None where either side of the class comes from fewer than two groups.
 
     References:
         DeLong et al. 1988; for groups Obuchowski 1997, equation 4, which is DeLong's where each
-        group is one film. Ranks instead of pairs: Sun and Xu 2014.
+        group is one image. Ranks instead of pairs: Sun and Xu 2014.
     """
     _, group = np.unique(groups, return_inverse=True)
     if any(len(np.unique(group[side])) < 2 for side in (positive, ~positive)):
@@ -110,7 +116,7 @@ def _sum_by_group(values: _Array, group: NDArray[np.intp], side: NDArray[np.bool
 
 
 def _compute_placements(positive: NDArray[np.bool_], scores: _Array) -> tuple[float, _Array]:
-    """Compute the area, and for each film the share of the other side that it is told from."""
+    """Compute the area, and for each image the share of the other side below or above it."""
     count, others = int(positive.sum()), int((~positive).sum())
     ranks = stats.rankdata(scores)
     placements = np.empty(len(scores))
@@ -124,7 +130,7 @@ def _compute_placements(positive: NDArray[np.bool_], scores: _Array) -> tuple[fl
 def _compute_variance(
     sums: list[list[_Array]], *, positive: NDArray[np.bool_], group: NDArray[np.intp]
 ) -> float:
-    """Compute the variance of the difference from sums over groups, of both judges and sides."""
+    """Compute the variance of the difference from group sums of both classifiers and sides."""
     shown, rest = (sums[0][side] - sums[1][side] for side in (0, 1))
     counts = [int(side.sum()) for side in (positive, ~positive)]
     number = [len(np.unique(group[side])) for side in (positive, ~positive)]
@@ -141,3 +147,70 @@ def _compute_p_value(difference: float, error: float) -> float | None:
     if error > 1e-12:
         return float(2 * stats.norm.sf(abs(difference) / error))
     return 1.0 if abs(difference) < 1e-12 else None
+
+
+# How well one pair of classes is separated, whatever the other classes.
+
+
+_SMALLEST = np.finfo(np.float64).tiny
+
+
+def build_pair_statistics(evaluated: ClassifiedImages) -> tuple[Statistic, ...]:
+    """Build the area under the ROC curve of every pair of classes, on their images alone.
+
+    The score is the ratio of the two probabilities, so that what the network gives to a third class
+    does not matter. Names are `auroc_FIRST_vs_SECOND`, in the order of the classes.
+
+    References:
+        Hand and Till 2001, who take the mean over all pairs.
+    """
+    return tuple(
+        _build_pair(evaluated, first, second)
+        for first, second in itertools.combinations(range(len(evaluated.class_names)), 2)
+    )
+
+
+def _build_pair(evaluated: ClassifiedImages, first: int, second: int) -> Statistic:
+    shows_first, shows_second = evaluated.truth == first, evaluated.truth == second
+    logs = np.log(np.maximum(evaluated.probabilities[:, [first, second]], _SMALLEST))
+    area = Auroc(shows_second, logs[:, 1] - logs[:, 0])
+    names = evaluated.class_names
+    return Statistic(
+        name=f"auroc_{names[first]}_vs_{names[second]}",
+        compute=partial(_compute_among, area, shows_first | shows_second),
+        parts=(shows_first, shows_second),
+        undefined=f"There are no images of {names[first]} or of {names[second]}.",
+    )
+
+
+def _compute_among(
+    area: Auroc, chosen: NDArray[np.bool_], weights: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    return area(weights * chosen)
+
+
+# The difference of two numbers over different patients; for the same patients see
+# `build_difference`.
+
+
+def compare_independent(one: Estimate, other: Estimate) -> Estimate:
+    """Compute one number minus another from other images, with the interval of the difference.
+
+    References:
+        Zou and Donner 2008 (MOVER): the interval follows from those of the two numbers.
+    """
+    n, groups = one.n + other.n, min(one.groups, other.groups)
+    if one.value is None or other.value is None:
+        reason = one.reason or other.reason
+        return Estimate(value=None, low=None, high=None, n=n, groups=groups, reason=reason)
+    difference = one.value - other.value
+    if one.low is None or one.high is None or other.low is None or other.high is None:
+        reason = one.reason or other.reason
+        return Estimate(value=difference, low=None, high=None, n=n, groups=groups, reason=reason)
+    return Estimate(
+        value=difference,
+        low=difference - math.hypot(one.value - one.low, other.high - other.value),
+        high=difference + math.hypot(one.high - one.value, other.value - other.low),
+        n=n,
+        groups=groups,
+    )

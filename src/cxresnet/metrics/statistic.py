@@ -1,4 +1,4 @@
-"""What the bootstrap needs to know about a number: how to compute it for films drawn again."""
+"""The interface between a score and the bootstrap: how to compute it for a resample."""
 
 from __future__ import annotations
 
@@ -9,26 +9,19 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = [
-    "Compute",
-    "Remembered",
-    "Scale",
-    "Statistic",
-    "build_mean",
-    "compute_value",
-    "divide",
-]
-
 Compute = Callable[[NDArray[np.float64]], NDArray[np.float64]]
-"""From weights (resamples, films), how often each film stands in each resample, to the number in
+"""From weights (resamples, images), how often each image stands in each resample, to the number in
 each resample, (resamples,); NaN where it is not defined."""
+
+Key = str | tuple[str | int, ...]
+"""Unique name of a number, for example "accuracy" or ("sensitivity", "covid-19")."""
 
 Scale = Literal["share", "positive", "difference", "agreement", "real"]
 """Where a number can lie: 0 to 1, above 0, -1 to 1 (a difference of shares, or an agreement such as
 Cohen's kappa, which crowds at 1), or anywhere."""
 
 
-class Remembered:
+class CachedCompute:
     """A number or table that several statistics are made of: computed once for the same weights."""
 
     def __init__(self, compute: Compute) -> None:
@@ -51,35 +44,35 @@ class Statistic:
     Attributes:
         name: Unique among the numbers estimated together.
         compute: Gives the number for any weights; equal weights give the number itself.
-        parts: Masks of films, (films,): every part must hold a film or the number is not defined,
-            and the part with the fewest patients says how well the number can be known. For an
-            area under the ROC curve: the films of the class, and the others.
+        parts: Masks of images, (images,): every part must hold an image or the number is not
+            defined, and the part with the fewest patients limits its precision.
+            For an area under the ROC curve: the images of the class, and the others.
         undefined: Why the number is not defined where a part is empty, one sentence.
         scale: Where the number can lie.
-        is_share_of_films: Whether it is a count of films divided by another: how such a number
+        is_share_of_images: Whether it is a count of images divided by another: how such a number
             varies follows from its value.
     """
 
-    name: str
+    name: Key
     compute: Compute
     parts: tuple[NDArray[np.bool_], ...]
     undefined: str
     scale: Scale = "share"
-    is_share_of_films: bool = False
+    is_share_of_images: bool = False
 
     @property
     def support(self) -> NDArray[np.bool_]:
-        """The films that the number rests on, (films,)."""
+        """The images that the number rests on, (images,)."""
         support: NDArray[np.bool_] = np.logical_or.reduce(self.parts)
         return support
 
 
-def build_mean(name: str, values: NDArray[np.float64], *, scale: Scale = "share") -> Statistic:
-    """Build the mean of one value a film; films whose value is NaN are left out.
+def build_mean(name: Key, values: NDArray[np.float64], *, scale: Scale = "share") -> Statistic:
+    """Build the mean of one value an image; images whose value is NaN are left out.
 
     Args:
         name: Of the number.
-        values: (films,).
+        values: (images,).
         scale: Where a value can lie.
     """
     known = ~np.isnan(values)
@@ -92,14 +85,14 @@ def build_mean(name: str, values: NDArray[np.float64], *, scale: Scale = "share"
         name=name,
         compute=compute,
         parts=(known,),
-        undefined="No film has a value.",
+        undefined="No image has a value.",
         scale=scale,
-        is_share_of_films=bool(np.isin(filled, (0.0, 1.0)).all()),
+        is_share_of_images=bool(np.isin(filled, (0.0, 1.0)).all()),
     )
 
 
 def compute_value(statistic: Statistic) -> float | None:
-    """Compute the number on the films as they are; None where it is not defined."""
+    """Compute the number on the images as they are; None where it is not defined."""
     if not all(part.any() for part in statistic.parts):
         return None
     value = float(statistic.compute(np.ones((1, len(statistic.parts[0]))))[0])

@@ -1,13 +1,11 @@
-"""What a network is made of, with nothing left open."""
+"""The complete description of a network."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cxresnet.core.config.model import BlockName, NormName, ShortcutName, StemName
+from cxresnet.core.config.model import NormName, ShortcutName, StemName
 from cxresnet.core.errors import ConfigError
-
-__all__ = ["Architecture"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,7 +13,7 @@ class Architecture:
     """Every choice that shapes a network; `ModelConfig` explains each.
 
     Attributes:
-        stem: How the film enters.
+        stem: How the image enters.
         stem_width: Channels that the stem hands over.
         block: What the stages are made of.
         widths: Channels of each stage.
@@ -25,13 +23,13 @@ class Architecture:
         squeeze_excite: Whether every block weighs its channels.
         harmonic: Whether 3×3 convolutions are mixes of fixed cosines.
         norm: What normalises.
-        stochastic_depth: Share of films for which the last block is left out, 0 to 1.
+        stochastic_depth: Share of images for which the last block is left out, 0 to 1.
         dropout: Share of pooled features left out, 0 to 1.
     """
 
     stem: StemName
     stem_width: int
-    block: BlockName
+    block: str
     widths: tuple[int, ...]
     depths: tuple[int, ...]
     shortcut: ShortcutName = "strided"

@@ -1,4 +1,7 @@
-"""The blocks that stages are made of: a convolution with its norm, a shortcut, three blocks.
+"""The blocks that stages are made of, each registered under its name where it is defined.
+
+To add a block, write a subclass of `Block` and put `@register_block` above it. The config accepts
+its name, and training, the summary, the diagram and the explanations work with it.
 
 Every ReLU is a module of its own, used once a pass, and nothing is changed in place. Captum's
 hooks need both; reusing or overwriting would silently give wrong heat maps.
@@ -6,38 +9,99 @@ hooks need both; reusing or overwriting would silently give wrong heat maps.
 
 from __future__ import annotations
 
-from typing import Protocol
+import difflib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar, TypeVar
 
 from torch import Tensor, nn
 
 from cxresnet.core.config.model import NormName
+from cxresnet.core.errors import ConfigError
 from cxresnet.model.architecture import Architecture
 from cxresnet.model.layers import BlurPool, HarmonicConv, SqueezeExcite, StochasticDepth
 
-__all__ = [
-    "BasicBlock",
-    "Block",
-    "BottleneckBlock",
-    "ConvNorm",
-    "PlainBlock",
-    "Shortcut",
-    "build_norm",
-]
+
+class Block(nn.Module):
+    """What every block has in common; its weights are built by its own `__init__`.
+
+    A block is built as `Block(in_width, width, stride=, drop_probability=, architecture=)`. With
+    `stride` 2 it halves the side; `drop_probability` is that of stochastic depth.
+
+    Attributes:
+        label: Its layers in a few letters, for the diagram.
+    """
+
+    label: ClassVar[str] = ""
+
+    @property
+    def last_norm(self) -> nn.Module | None:
+        """The norm that ends the residual branch and starts at zero, see `CXResNet`; or None."""
+        return None
+
+    def describe_fold(self) -> FoldableBlock | None:
+        """Describe the block as layers that fast occlusion can fold; None if it cannot.
+
+        A network with a block that cannot be folded is explained by the plain, slower method.
+        """
+        return None
 
 
-class Block(Protocol):
-    """Builds a block: `stride` 2 halves the side, `drop_probability` is of stochastic depth."""
+@dataclass(frozen=True, eq=False)
+class FoldableBlock:
+    """A block in evaluation as its layers: ReLU(gate(branch) + shortcut), or the branch alone.
 
-    def __call__(
-        self,
-        in_width: int,
-        width: int,
-        *,
-        stride: int,
-        drop_probability: float,
-        architecture: Architecture,
-    ) -> nn.Module:
-        """Build the block."""
+    Attributes:
+        branch: Layers in the order in which they run: `ConvNorm`, `ReLU`, `BlurPool`, `Identity`,
+            or pools.
+        gate: Weighs the channels of the branch; None if the block has no gate.
+        shortcut: What is added; None if the block has no shortcut.
+    """
+
+    branch: tuple[nn.Module, ...]
+    gate: SqueezeExcite | None = None
+    shortcut: Shortcut | None = None
+
+
+_BLOCKS: dict[str, type[Block]] = {}
+
+_BlockType = TypeVar("_BlockType", bound=type[Block])
+
+
+def register_block(name: str, *, label: str) -> Callable[[_BlockType], _BlockType]:
+    """Register a block under the name that `model.block` uses.
+
+    Args:
+        name: Unique among all blocks.
+        label: Its layers in a few letters, for the diagram, for example "3×3 3×3".
+
+    Raises:
+        ValueError: Another block has the name.
+    """
+
+    def register(block: _BlockType) -> _BlockType:
+        if name in _BLOCKS:
+            raise ValueError(f"there already is a block '{name}': {_BLOCKS[name].__name__}")
+        block.label = label
+        _BLOCKS[name] = block
+        return block
+
+    return register
+
+
+def get_block(name: str) -> type[Block]:
+    """Get the block that is registered under a name.
+
+    Raises:
+        ConfigError: There is none; lists the names that are known.
+    """
+    if name in _BLOCKS:
+        return _BLOCKS[name]
+    close = difflib.get_close_matches(name.lower(), _BLOCKS, n=1, cutoff=0.5)
+    hint = f" Did you mean '{close[0]}'?" if close else ""
+    raise ConfigError(
+        f"model.block: there is no block '{name}'.{hint} Known blocks: {', '.join(_BLOCKS)}."
+    )
 
 
 def build_norm(width: int, norm: NormName) -> nn.Module:
@@ -102,7 +166,8 @@ class Shortcut(nn.Sequential):
             self.add_module("projection", projection)
 
 
-class PlainBlock(nn.Module):
+@register_block("plain", label="3×3")
+class PlainBlock(Block):
     """Pool (if it halves), 3×3, norm, ReLU: what a first network is made of. No shortcut."""
 
     def __init__(
@@ -124,8 +189,13 @@ class PlainBlock(nn.Module):
         out: Tensor = self.activation(self.conv(self.pool(features)))
         return out
 
+    def describe_fold(self) -> FoldableBlock:
+        """Describe the layers that fast occlusion folds."""
+        return FoldableBlock(branch=(self.pool, self.conv, self.activation))
 
-class BasicBlock(nn.Module):
+
+@register_block("basic", label="3×3 3×3")
+class BasicBlock(Block):
     """Two 3×3 convolutions beside a shortcut.
 
     With anti-aliasing the first convolution keeps the side and a blur halves it after the ReLU,
@@ -166,8 +236,17 @@ class BasicBlock(nn.Module):
         out: Tensor = self.activation2(branch + self.shortcut(features))
         return out
 
+    def describe_fold(self) -> FoldableBlock:
+        """Describe the layers that fast occlusion folds."""
+        return FoldableBlock(
+            branch=(self.conv1, self.activation1, self.blur, self.conv2),
+            gate=_get_gate(self.squeeze_excite),
+            shortcut=self.shortcut,
+        )
 
-class BottleneckBlock(nn.Module):
+
+@register_block("bottleneck", label="1×1 3×3 1×1")
+class BottleneckBlock(Block):
     """1×1 to a quarter of the width, 3×3 there, 1×1 back, beside a shortcut.
 
     The 3×3 strides, not the first 1×1 (ResNet-B, which ResNet-D takes over), so that no pixel is
@@ -211,3 +290,18 @@ class BottleneckBlock(nn.Module):
         branch = self.stochastic_depth(self.squeeze_excite(self.conv3(branch)))
         out: Tensor = self.activation3(branch + self.shortcut(features))
         return out
+
+    def describe_fold(self) -> FoldableBlock:
+        """Describe the layers that fast occlusion folds."""
+        return FoldableBlock(
+            branch=(
+                self.conv1, self.activation1, self.conv2, self.activation2, self.blur, self.conv3,
+            ),
+            gate=_get_gate(self.squeeze_excite),
+            shortcut=self.shortcut,
+        )  # fmt: skip
+
+
+def _get_gate(module: nn.Module) -> SqueezeExcite | None:
+    """Get the gate of a block, which has an identity in its place if it has none."""
+    return module if isinstance(module, SqueezeExcite) else None

@@ -1,7 +1,7 @@
-"""Several networks of one kind that answer together: the mean of their logits.
+"""An ensemble: the mean of the logits of several networks of one kind.
 
-They differ in nothing but the seed of their training. Their mean is steadier than any of them, and
-for few films it buys more than a deeper network does (Brigato and Iocchi 2021).
+They differ in nothing but the seed of their training. Their mean varies less than any of them, and
+for few images it helps more than a deeper network does (Brigato and Iocchi 2021).
 """
 
 from __future__ import annotations
@@ -13,8 +13,6 @@ from torch import Tensor, nn
 
 from cxresnet.model.architecture import Architecture
 from cxresnet.model.resnet import CXResNet
-
-__all__ = ["CXResNetEnsemble", "Network", "gather_member_weights"]
 
 
 class CXResNetEnsemble(nn.Module):
@@ -52,28 +50,30 @@ class CXResNetEnsemble(nn.Module):
         return self.networks[0].class_count
 
     @property
-    def explained_layer(self) -> nn.Module:
+    def target_layer(self) -> nn.Module:
         """The layer whose output is the joined last map."""
         return self.maps
 
-    def features(self, images: Tensor) -> Tensor:
+    def forward_features(self, images: Tensor) -> Tensor:
         """Compute the last maps, (batch, members × width, height, width), one behind the other."""
-        joined: Tensor = self.maps(torch.cat([one.features(images) for one in self.networks], 1))
+        joined: Tensor = self.maps(
+            torch.cat([one.forward_features(images) for one in self.networks], 1)
+        )
         return joined
 
-    def classify(self, last_map: Tensor) -> Tensor:
-        """Compute logits, (batch, class_count), of what `features` gives."""
+    def forward_head(self, last_map: Tensor) -> Tensor:
+        """Compute logits, (batch, class_count), of what `forward_features` gives."""
         parts = last_map.chunk(len(self.members), dim=1)
-        answers = [one.classify(part) for one, part in zip(self.networks, parts, strict=True)]
-        return torch.stack(answers).mean(dim=0)
+        logits = [one.forward_head(part) for one, part in zip(self.networks, parts, strict=True)]
+        return torch.stack(logits).mean(dim=0)
 
     def forward(self, images: Tensor) -> Tensor:
         """Compute the mean logits, (batch, class_count)."""
-        return self.classify(self.features(images))
+        return self.forward_head(self.forward_features(images))
 
 
 Network = CXResNet | CXResNetEnsemble
-"""What a checkpoint holds: one network, or several that answer together."""
+"""What a checkpoint holds: one network, or an ensemble."""
 
 
 def gather_member_weights(members: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""The smallest parts: a pool that blurs, a convolution of cosines, a gate, and chance."""
+"""Layers: a blurring pool, a harmonic convolution, squeeze and excitation, stochastic depth."""
 
 from __future__ import annotations
 
@@ -8,11 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-__all__ = ["BlurPool", "HarmonicConv", "SqueezeExcite", "StochasticDepth", "compute_cosine_filters"]
-
 
 class BlurPool(nn.Module):
-    """Halve the side after a small blur, so that shifting the film by a pixel changes little.
+    """Halve the side after a small blur, so that shifting the image by a pixel changes little.
 
     Dropping every second pixel folds fine detail into false coarse detail. The blur, binomial
     [1, 2, 1] in both directions, takes that detail away first. Edges are repeated outwards.
@@ -55,10 +53,10 @@ class HarmonicConv(nn.Module):
 
     The network learns how much of each frequency to take, not single pixels. With equal absolute
     sums the coarse filters have less energy than the fine ones, so that one step of learning
-    changes every frequency's answer to its own strongest pattern alike.
+    changes the response of each frequency to its own strongest pattern alike.
 
     Filtering and mixing are both linear, so the kernels are put together first and only one
-    ordinary convolution runs over the film.
+    ordinary convolution runs over the image.
 
     References:
         Ulicny, Krylov, Dahyot 2019, "Harmonic networks", all nine frequencies, no normalisation
@@ -111,7 +109,7 @@ class SqueezeExcite(nn.Module):
 
 
 class StochasticDepth(nn.Module):
-    """Leave a residual branch out for some films of a training step; nothing in evaluation.
+    """Leave a residual branch out for some images of a training step; nothing in evaluation.
 
     References:
         Huang et al. 2016. What is kept is scaled up at once, so that evaluation needs no scaling.
@@ -122,7 +120,7 @@ class StochasticDepth(nn.Module):
         self.drop_probability = drop_probability
 
     def forward(self, branch: Tensor) -> Tensor:
-        """Keep the shape (batch, width, h, w); dropped films are 0."""
+        """Keep the shape (batch, width, h, w); dropped images are 0."""
         if not self.training or self.drop_probability == 0:
             return branch
         kept = 1 - self.drop_probability

@@ -1,9 +1,9 @@
-"""The lung finder's network: a small U-Net that says for each pixel whether a lung covers it.
+"""The lung finder's network: a small U-Net that predicts for each pixel whether it is lung.
 
-film (batch, 1, 128, 128) → fold 2×2 → down, down, down → up, up, up → unfold → two maps of logits
+image (batch, 1, 128, 128) → fold 2×2 → down, down, down → up, up, up → unfold → two maps of logits
 
-The first map is the lung at the left of the picture (the patient's right lung), the second the one
-at its right. All work is done at half the side: pixels are folded into channels and back, so that
+The first map is the lung on the left of the image (the patient's right lung), the second the one on
+the right. All work is done at half the side: pixels are folded into channels and back, so that
 borders stay sharp at a quarter of the cost.
 """
 
@@ -13,10 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-__all__ = ["LUNG_SIDE_PX", "LungNet"]
-
 LUNG_SIDE_PX = 128
-"""Side of the films that the shipped weights were trained on."""
+"""Side of the images that the shipped weights were trained on."""
 
 _DEEPEST_REDUCTION = 16
 
@@ -37,7 +35,7 @@ class LungNet(nn.Module):
     """A small U-Net for lungs, made of our own modules.
 
     Attributes:
-        widths: Channels at a half, a quarter, an eighth and a sixteenth of the film's side.
+        widths: Channels at a half, a quarter, an eighth and a sixteenth of the image's side.
 
     References:
         Ronneberger, Fischer, Brox 2015, "U-Net". Ours pads instead of cropping, enlarges by
@@ -59,30 +57,30 @@ class LungNet(nn.Module):
         self.head = nn.Conv2d(first, 2 * 4, kernel_size=1)
         self.unfold = nn.PixelShuffle(2)
 
-    def forward(self, films: Tensor) -> Tensor:
+    def forward(self, inputs: Tensor) -> Tensor:
         """Compute logits of both lungs.
 
         Args:
-            films: (batch, 1, height, width), each of mean 0 and standard deviation 1; sides are
+            inputs: (batch, 1, height, width), each of mean 0 and standard deviation 1; sides are
                 multiples of 16 px.
 
         Returns:
             (batch, 2, height, width): lung at the picture's left, lung at its right.
 
         Raises:
-            ValueError: The films have another shape.
+            ValueError: The images have another shape.
         """
-        sides = films.shape[2:]
+        sides = inputs.shape[2:]
         if (
-            films.ndim != 4
-            or films.shape[1] != 1
+            inputs.ndim != 4
+            or inputs.shape[1] != 1
             or any(side % _DEEPEST_REDUCTION for side in sides)
         ):
             raise ValueError(
-                "films must be (batch, 1, height, width) with sides that are multiples of "
-                f"{_DEEPEST_REDUCTION} px; got {tuple(films.shape)}"
+                "images must be (batch, 1, height, width) with sides that are multiples of "
+                f"{_DEEPEST_REDUCTION} px; got {tuple(inputs.shape)}"
             )
-        half = self.down1(self.fold(films))
+        half = self.down1(self.fold(inputs))
         quarter = self.down2(_halve(half))
         eighth = self.down3(_halve(quarter))
         deep = self.bottom(_halve(eighth))

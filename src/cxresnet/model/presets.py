@@ -1,4 +1,4 @@
-"""The networks that have a name, and the way from a config to a network."""
+"""Named networks, and building a network from a config."""
 
 from __future__ import annotations
 
@@ -9,17 +9,9 @@ from dataclasses import dataclass
 from cxresnet.core.config.model import ModelConfig
 from cxresnet.core.errors import ConfigError
 from cxresnet.model.architecture import Architecture
+from cxresnet.model.blocks import get_block
 from cxresnet.model.ensemble import CXResNetEnsemble, Network
 from cxresnet.model.resnet import CXResNet
-
-__all__ = [
-    "Preset",
-    "build_model",
-    "build_network",
-    "complete_config",
-    "list_presets",
-    "resolve_architecture",
-]
 
 
 @dataclass(frozen=True)
@@ -27,9 +19,9 @@ class Preset:
     """A network with a name.
 
     Attributes:
-        name: What `model.preset` says.
+        name: As in `model.preset`.
         purpose: One sentence: what it is for.
-        side_px: Side of the films that it was thought out for; takes others too.
+        side_px: Side of the images that it was thought out for; takes others too.
         architecture: What it is made of.
     """
 
@@ -58,7 +50,7 @@ _PRESETS = (
     ),
     Preset(
         name="small",
-        purpose="Ours for a patient CPU or any GPU.",
+        purpose="Ours for a CPU with some patience, or any GPU.",
         side_px=192,
         architecture=Architecture(
             stem="deep",
@@ -75,7 +67,7 @@ _PRESETS = (
     ),
     Preset(
         name="base",
-        purpose="Ours for a GPU: the standard width with everything that pays.",
+        purpose="Ours for a GPU: the standard width with every option that helps.",
         side_px=224,
         architecture=Architecture(
             stem="deep",
@@ -92,7 +84,7 @@ _PRESETS = (
     ),
     Preset(
         name="mini",
-        purpose="Ours for tiny films such as PneumoniaMNIST: a stem that keeps the size.",
+        purpose="Ours for tiny images such as PneumoniaMNIST: a stem that keeps the size.",
         side_px=28,
         architecture=Architecture(
             stem="flat",
@@ -109,7 +101,7 @@ _PRESETS = (
     ),
     Preset(
         name="convnet",
-        purpose="For comparison: the plain network of first tries, 16-64-128-256-512.",
+        purpose="For comparison: a plain convolutional network, 16-64-128-256-512.",
         side_px=128,
         architecture=Architecture(
             stem="pool",
@@ -121,7 +113,7 @@ _PRESETS = (
     ),
     Preset(
         name="plain-resnet",
-        purpose="For comparison: the plain residual network of first tries, 16-64-128-256-512.",
+        purpose="For comparison: a plain residual network, 16-64-128-256-512.",
         side_px=128,
         architecture=Architecture(
             stem="pool",
@@ -152,18 +144,20 @@ def list_presets() -> tuple[Preset, ...]:
 
 
 def resolve_architecture(config: ModelConfig) -> Architecture:
-    """Take the preset's architecture, and from the config what it says otherwise.
+    """Take the preset's architecture, changed where the config differs.
 
     Raises:
-        ConfigError: No preset has the name, or widths and depths do not fit each other.
+        ConfigError: There is no such preset or block, or widths and depths differ in length.
     """
     preset = _find_preset(config.preset)
     changes = config.model_dump(exclude={"preset", "members"}, exclude_none=True)
-    return dataclasses.replace(preset.architecture, **changes)
+    architecture = dataclasses.replace(preset.architecture, **changes)
+    get_block(architecture.block)
+    return architecture
 
 
 def complete_config(config: ModelConfig) -> ModelConfig:
-    """Write out everything that the preset says, for a checkpoint that outlives its preset."""
+    """Write out everything from the preset, for a checkpoint that outlives its preset."""
     architecture = resolve_architecture(config)
     return ModelConfig(
         preset=config.preset, members=config.members, **dataclasses.asdict(architecture)
@@ -171,7 +165,7 @@ def complete_config(config: ModelConfig) -> ModelConfig:
 
 
 def build_network(config: ModelConfig, *, class_count: int) -> Network:
-    """Build what a checkpoint of this config holds: one network, or several that answer together.
+    """Build what a checkpoint of this config holds: one network, or an ensemble.
 
     Raises:
         ConfigError: As of `build_model`.

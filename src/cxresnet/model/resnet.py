@@ -1,8 +1,8 @@
 """The network: a stem, stages of blocks, a mean over the map, and a linear head.
 
-    film (batch, 1, h, w) → stem → stage 1 → … → stage n → mean → dropout → head → logits
+    image (batch, 1, h, w) → stem → stage 1 → … → stage n → mean → dropout → head → logits
 
-Small parts lie in `layers.py` and `blocks.py`; this file puts them together.
+The parts are in `layers.py` and `blocks.py`; this file puts them together.
 """
 
 from __future__ import annotations
@@ -14,23 +14,15 @@ from torch import Tensor, nn
 
 from cxresnet.core.errors import ConfigError
 from cxresnet.model.architecture import Architecture
-from cxresnet.model.blocks import BasicBlock, Block, BottleneckBlock, ConvNorm, PlainBlock
+from cxresnet.model.blocks import Block, ConvNorm, get_block
 from cxresnet.model.layers import BlurPool, HarmonicConv
-
-__all__ = ["SMALLEST_SIDE_PX", "CXResNet", "Stage", "Stem"]
 
 SMALLEST_SIDE_PX = 16
 """Below this side a map would shrink to a single pixel before the last stage."""
 
-_BLOCKS: dict[str, Block] = {
-    "plain": PlainBlock,
-    "basic": BasicBlock,
-    "bottleneck": BottleneckBlock,
-}
-
 
 class Stem(nn.Sequential):
-    """How the one grey channel of a film becomes `stem_width` channels.
+    """How the one grey channel of an image becomes `stem_width` channels.
 
     "flat"     3×3                               the size stays
     "pool"     3×3, max pool                     half the side
@@ -39,7 +31,7 @@ class Stem(nn.Sequential):
                                                  less work and with two more ReLUs between
 
     With anti-aliasing the max pool looks at every place and a blur then halves; the first strided
-    convolution stays, as the film itself is smooth and its full size is expensive.
+    convolution stays, as the image itself is smooth and its full size is expensive.
     """
 
     def __init__(self, architecture: Architecture) -> None:
@@ -92,7 +84,7 @@ class Stage(nn.Sequential):
         architecture: Architecture,
     ) -> None:
         super().__init__()
-        build_block = _BLOCKS[architecture.block]
+        build_block = get_block(architecture.block)
         for number, drop_probability in enumerate(drop_probabilities, start=1):
             block = build_block(
                 in_width if number == 1 else width,
@@ -105,7 +97,7 @@ class Stage(nn.Sequential):
 
 
 class CXResNet(nn.Module):
-    """A residual network for chest films, made of our own modules.
+    """A residual network for chest X-rays, made of our own modules.
 
     Takes any side from 16 px on, also odd or unequal ones, and one channel.
 
@@ -124,7 +116,7 @@ class CXResNet(nn.Module):
         if class_count < 2:
             raise ConfigError(
                 f"A network needs at least two classes to choose from; got {class_count}. "
-                "Give films of a second class."
+                "Add images of a second class."
             )
         self.architecture = architecture
         self.class_count = class_count
@@ -136,11 +128,11 @@ class CXResNet(nn.Module):
         _initialise(self)
 
     @property
-    def explained_layer(self) -> nn.Module:
+    def target_layer(self) -> nn.Module:
         """The layer whose output is the last map; what Grad-CAM looks at."""
         return self.stages[-1]
 
-    def features(self, images: Tensor) -> Tensor:
+    def forward_features(self, images: Tensor) -> Tensor:
         """Compute the last map.
 
         Args:
@@ -160,15 +152,15 @@ class CXResNet(nn.Module):
         last_map: Tensor = self.stages(self.stem(images))
         return last_map
 
-    def classify(self, last_map: Tensor) -> Tensor:
-        """Compute logits, (batch, class_count), of what `features` gives."""
+    def forward_head(self, last_map: Tensor) -> Tensor:
+        """Compute logits, (batch, class_count), of what `forward_features` gives."""
         pooled = self.pool(last_map).flatten(1)
         logits: Tensor = self.head(self.dropout(pooled))
         return logits
 
     def forward(self, images: Tensor) -> Tensor:
-        """Compute logits, (batch, class_count), of images as `features` takes them."""
-        return self.classify(self.features(images))
+        """Compute logits, (batch, class_count), of images as `forward_features` takes them."""
+        return self.forward_head(self.forward_features(images))
 
 
 def _build_stages(architecture: Architecture) -> OrderedDict[str, nn.Module]:
@@ -201,7 +193,7 @@ def _initialise(network: CXResNet) -> None:
                 nn.init.zeros_(module.bias)
         elif isinstance(module, HarmonicConv):
             module.reset_parameters()
-        elif isinstance(module, BasicBlock | BottleneckBlock):
+        elif isinstance(module, Block) and module.last_norm is not None:
             nn.init.zeros_(module.last_norm.get_parameter("weight"))
     nn.init.normal_(network.head.weight, std=0.01)
     nn.init.zeros_(network.head.bias)

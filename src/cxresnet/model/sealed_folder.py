@@ -1,11 +1,11 @@
-"""A folder of files that is whole or is refused, and whose last whole state is never destroyed.
+"""A folder of files that is either valid or refused, and whose last valid state is never destroyed.
 
-`MANIFEST.json` holds size and SHA-256 of every other file and is written last. Writing over a
-folder lets the new one grow beside the old as NAME.next; two renames then put it in place:
+`MANIFEST.json` holds size and SHA-256 of every other file and is written last. To overwrite a
+folder, the new one is written beside the old one as NAME.next; two renames put it in place:
 
     NAME → NAME.previous        NAME.next → NAME
 
-Killed at any point, at least one of NAME, NAME.next and NAME.previous is whole, and
+Whenever the process is killed, at least one of NAME, NAME.next and NAME.previous is valid, and
 `find_sealed_folder` finds it. NAME.previous stays, so that the last two states are kept.
 """
 
@@ -22,8 +22,6 @@ from typing import Any
 
 from cxresnet.core.errors import CheckpointError
 from cxresnet.core.files import explain_storage_errors, write_bytes
-
-__all__ = ["find_sealed_folder", "read_sealed_folder", "write_sealed_folder"]
 
 _logger = logging.getLogger(__name__)
 
@@ -44,7 +42,7 @@ def write_sealed_folder(folder: Path, files: Mapping[str, bytes]) -> Path:
 
     Raises:
         CheckpointError: The folder holds something that was not written by this function.
-        StorageError: The disk is full or may not be written; what stood there still stands.
+        StorageError: The disk is full or may not be written; existing files are kept.
     """
     _require_ours(folder)
     following, previous = _name_siblings(folder)
@@ -90,7 +88,7 @@ def find_sealed_folder(folder: Path) -> Path:
         The folder to read.
 
     Raises:
-        CheckpointError: None is whole; says what is wrong with the first.
+        CheckpointError: None is valid; the message is about the first.
     """
     problem: CheckpointError | None = None
     for candidate in (folder, *_name_siblings(folder)):
@@ -100,7 +98,7 @@ def find_sealed_folder(folder: Path) -> Path:
             problem = problem or error
             continue
         if problem is not None:
-            _logger.warning("%s Going on with '%s', which is whole.", problem, candidate)
+            _logger.warning("%s Continuing with '%s', which is valid.", problem, candidate)
         return candidate
     raise problem or CheckpointError(f"There is no checkpoint '{folder}'. {_WAY_OUT}")
 
@@ -114,7 +112,7 @@ def _require_ours(folder: Path) -> None:
     is_other = folder.is_dir() and any(folder.iterdir()) and not (folder / _MANIFEST).is_file()
     if is_other or (folder.exists() and not folder.is_dir()):
         raise CheckpointError(
-            f"'{folder}' holds something that is no checkpoint. "
+            f"'{folder}' holds something that is not a checkpoint. "
             "Move it away, or give another --out."
         )
 
@@ -157,7 +155,11 @@ def _read_manifest(folder: Path) -> dict[str, dict[str, Any]]:
     try:
         content = path.read_bytes()
     except OSError as error:
-        state = "is no whole checkpoint: it has no MANIFEST.json" if folder.exists() else "is gone"
+        state = (
+            "is not a complete checkpoint: it has no MANIFEST.json"
+            if folder.exists()
+            else "is missing"
+        )
         raise CheckpointError(f"The checkpoint '{folder}' {state}. {_WAY_OUT}") from error
     altered = f"'{path}' was altered or cut off. {_WAY_OUT}"
     try:

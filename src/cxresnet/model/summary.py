@@ -1,4 +1,4 @@
-"""What a network costs and sees, layer by layer: shapes, parameters, multiply-adds, windows."""
+"""The summary of a network by layer: shapes, parameters, multiply-adds, receptive fields."""
 
 from __future__ import annotations
 
@@ -13,21 +13,20 @@ from cxresnet.model.blocks import Shortcut
 from cxresnet.model.layers import BlurPool, HarmonicConv, SqueezeExcite
 from cxresnet.model.resnet import CXResNet
 
-__all__ = ["LayerRow", "Totals", "compute_totals", "summarise_model"]
-
 
 @dataclass(frozen=True)
 class LayerRow:
     """One line of the table.
 
     Attributes:
-        layer: Where it stands, for example "stage2.block1".
+        layer: Its name in the network, for example "stage2.block1".
         kind: What it is, for example "BasicBlock".
         output_shape: (channels, height, width), or (classes,) of the head.
         parameters: Learned numbers.
-        multiply_adds: For one film. Convolutions and the head count; norms, ReLUs and pools do not.
-        receptive_field_px: Side of the window of the film that one output place sees through
-            convolutions and pools; None where all of the film is seen. The gates of
+        multiply_adds: For one image. Convolutions and the head count; norms, ReLUs and pools do
+            not.
+        receptive_field_px: Side of the window of the image that one output place sees through
+            convolutions and pools; None where all of the image is seen. The gates of
             squeeze-excite, which see the mean of everything, are left aside.
     """
 
@@ -45,7 +44,7 @@ class Totals:
 
     Attributes:
         parameters: Learned numbers.
-        multiply_adds: For one film.
+        multiply_adds: For one image.
     """
 
     parameters: int
@@ -54,7 +53,7 @@ class Totals:
 
 @dataclass(frozen=True)
 class _Window:
-    """What one place of a map sees: `side_px` of the film, neighbours being `step_px` apart."""
+    """What one place of a map sees: `side_px` of the image, neighbours being `step_px` apart."""
 
     side_px: int = 1
     step_px: int = 1
@@ -65,7 +64,7 @@ def summarise_model(model: CXResNet, *, side_px: int) -> list[LayerRow]:
 
     Args:
         model: Any network of ours; a copy without weights is looked at.
-        side_px: Side of a square film.
+        side_px: Side of a square image.
 
     Returns:
         A row for each part of the stem, each block, the pool and the head, in order. Parameters
@@ -128,7 +127,7 @@ def _name_kind(module: nn.Module) -> str:
 
 
 def _count_multiply_adds(name: str, part: nn.Module, shapes: dict[str, tuple[int, ...]]) -> int:
-    """Count what one film costs in a part: for each output number, the inputs it weighs."""
+    """Count what one image costs in a part: for each output number, the inputs it weighs."""
     total = 0
     for inner, module in part.named_modules():
         places = _multiply(shapes.get(f"{name}.{inner}" if inner else name, ()))

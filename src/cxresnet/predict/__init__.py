@@ -1,5 +1,12 @@
-"""The one way from film to logits, and the table of predictions that everyone else reads."""
+"""From an image to logits, and from logits to a decision."""
 
+from cxresnet.predict.decision import (
+    CalibratedNetwork,
+    Decision,
+    ImageDecision,
+    OperatingPoint,
+    read_decision,
+)
 from cxresnet.predict.files import FilePrediction, predict_files
 from cxresnet.predict.lungs import FoundLungs, LungFinder, load_lung_finder
 from cxresnet.predict.predictions import (
@@ -11,15 +18,20 @@ from cxresnet.predict.predictions import (
 from cxresnet.predict.predictor import Predictor, load_predictor
 
 __all__ = [
+    "CalibratedNetwork",
+    "Decision",
     "FilePrediction",
     "FoundLungs",
+    "ImageDecision",
     "LungFinder",
+    "OperatingPoint",
     "Predictions",
     "Predictor",
     "concatenate_predictions",
     "load_lung_finder",
     "load_predictor",
     "predict_files",
+    "read_decision",
     "read_predictions",
     "write_predictions",
 ]

@@ -1,4 +1,4 @@
-"""Files that nobody prepared: one answer a file, or the reason why there is none."""
+"""Image files as they are on disk: the logits of each file, or the reason why it was refused."""
 
 from __future__ import annotations
 
@@ -8,28 +8,25 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
 
-from cxresnet.core.errors import FilmError
-from cxresnet.data.sources.store import MAX_FILE_BYTES
+from cxresnet.core.errors import ImageError
+from cxresnet.data.sources.source import MAX_FILE_BYTES
 from cxresnet.predict.predictor import Predictor
-
-__all__ = ["FilePrediction", "predict_files", "read_film_file"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class FilePrediction:
-    """What the network said about one file, or why it was not asked.
+    """The network's prediction for one file, or why there is none.
 
     Attributes:
         path: The file as given.
-        probabilities: One a class, in the network's order; None where the file was refused.
-        code: One short word where it was refused, as `FilmError.code`; else "".
+        logits: One a class, in the network's order; None where the file was refused.
+        code: One short word where it was refused, as `ImageError.code`; else "".
         reason: One sentence where it was refused; else "".
     """
 
     path: Path
-    probabilities: tuple[float, ...] | None
+    logits: tuple[float, ...] | None
     code: str = ""
     reason: str = ""
 
@@ -37,61 +34,59 @@ class FilePrediction:
 def predict_files(
     predictor: Predictor, paths: Sequence[Path], *, batch_size: int = 64
 ) -> Iterator[FilePrediction]:
-    """Ask the network about files, whatever they hold.
+    """Run the network on files, whatever they hold.
 
     Args:
         predictor: The network.
         paths: Files, not folders.
-        batch_size: Films in memory at once.
+        batch_size: Images in memory at once.
 
     Yields:
-        One answer a path, in order.
+        One prediction a path, in order.
     """
     for start in range(0, len(paths), batch_size):
         batch = paths[start : start + batch_size]
         prepared = [_prepare(predictor, path) for path in batch]
-        films = [film for film in prepared if not isinstance(film, FilmError)]
-        answers = iter(_compute_probabilities(predictor, films))
-        for path, film in zip(batch, prepared, strict=True):
-            if isinstance(film, FilmError):
-                yield FilePrediction(
-                    path=path, probabilities=None, code=film.code, reason=str(film)
-                )
+        images = [image for image in prepared if not isinstance(image, ImageError)]
+        rows = iter(_compute_logits(predictor, images))
+        for path, image in zip(batch, prepared, strict=True):
+            if isinstance(image, ImageError):
+                yield FilePrediction(path=path, logits=None, code=image.code, reason=str(image))
             else:
-                yield FilePrediction(path=path, probabilities=next(answers))
+                yield FilePrediction(path=path, logits=next(rows))
 
 
-def _prepare(predictor: Predictor, path: Path) -> NDArray[np.uint8] | FilmError:
+def _prepare(predictor: Predictor, path: Path) -> NDArray[np.uint8] | ImageError:
     try:
-        return predictor.prepare(read_film_file(path))
-    except FilmError as error:
+        return predictor.prepare(read_image_file(path))
+    except ImageError as error:
         return error
     except OSError as error:
-        return FilmError("unreadable", f"The file cannot be read: {error.strerror or error}.")
+        return ImageError("unreadable", f"The file cannot be read: {error.strerror or error}.")
 
 
-def read_film_file(path: Path) -> bytes:
-    """Read a plain file; never opens a device or a pipe, which could wait for ever.
+def read_image_file(path: Path) -> bytes:
+    """Read a plain file; never opens a device or a pipe, which could block for ever.
 
     Raises:
-        FilmError: "missing", "not-a-file" or "too-large".
+        ImageError: "missing", "not-a-file" or "too-large".
         OSError: The file cannot be read.
     """
     if not path.exists():
-        raise FilmError("missing", "There is no such file.")
+        raise ImageError("missing", "There is no such file.")
     if not path.is_file():
-        raise FilmError("not-a-file", "It is a folder, a pipe or a device, not a file.")
+        raise ImageError("not-a-file", "It is a folder, a pipe or a device, not a file.")
     if path.stat().st_size > MAX_FILE_BYTES:
-        raise FilmError(
+        raise ImageError(
             "too-large", f"The file has more than {MAX_FILE_BYTES // 2**20} MiB. Reduce it first."
         )
     return path.read_bytes()
 
 
-def _compute_probabilities(
-    predictor: Predictor, films: Sequence[NDArray[np.uint8]]
+def _compute_logits(
+    predictor: Predictor, images: Sequence[NDArray[np.uint8]]
 ) -> list[tuple[float, ...]]:
-    if not films:
+    if not images:
         return []
-    logits = predictor.predict_films(np.stack(films), batch_size=len(films))
-    return [tuple(map(float, row)) for row in special.softmax(logits.astype(np.float64), axis=1)]
+    logits = predictor.predict_images(np.stack(images), batch_size=len(images))
+    return [tuple(map(float, row)) for row in logits]

@@ -1,4 +1,4 @@
-"""The predictions table: one row an image, between the network and everything that judges it.
+"""The predictions table: one row an image, between the network and everything that reads it.
 
 Logits are written so that they come back bit by bit; the probabilities beside them are for readers
 and are checked against the logits when the table is read.
@@ -17,9 +17,7 @@ from scipy import special
 from cxresnet import DISCLAIMER
 from cxresnet.core.errors import RunFolderError
 from cxresnet.core.files import write_text
-from cxresnet.data.safe_csv import read_safe_csv, write_safe_csv
-
-__all__ = ["Predictions", "concatenate_predictions", "read_predictions", "write_predictions"]
+from cxresnet.data.manifest import read_safe_csv, write_safe_csv
 
 _TEXT_COLUMNS = ("image_id", "patient_id", "group_id", "source", "true_class")
 _LOGIT, _PROBABILITY, _CALIBRATED = "logit_", "probability_", "calibrated_"
@@ -28,15 +26,15 @@ _TOLERANCE = 1e-4
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Predictions:
-    """What a network said about films, and what they show. Row i is the same film everywhere.
+    """Logits of images with their true classes. Row i is the same image in every column.
 
     Attributes:
         image_ids: Unique.
         patient_ids: "" where not known.
-        group_ids: Patient with duplicates; films of one group are never independent.
-        sources: Where each film comes from.
-        truth: (films,), index into `class_names`; -1 where not known.
-        logits: (films, classes), finite.
+        group_ids: Patient with duplicates; images of one group are never independent.
+        sources: Where each image comes from.
+        truth: (images,), index into `class_names`; -1 where not known.
+        logits: (images, classes), finite.
         class_names: Order of the logits.
     """
 
@@ -49,17 +47,17 @@ class Predictions:
     class_names: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        films, classes = len(self.image_ids), len(self.class_names)
+        images, classes = len(self.image_ids), len(self.class_names)
         texts = (self.patient_ids, self.group_ids, self.sources)
         if (
-            any(len(column) != films for column in texts)
-            or self.truth.shape != (films,)
-            or self.logits.shape != (films, classes)
+            any(len(column) != images for column in texts)
+            or self.truth.shape != (images,)
+            or self.logits.shape != (images, classes)
         ):
-            raise ValueError(f"the columns do not all have {films} films and {classes} classes")
+            raise ValueError(f"the columns do not all have {images} images and {classes} classes")
         if not np.isfinite(self.logits).all():
             raise ValueError("a logit is not finite")
-        if films and not (self.truth.min() >= -1 and self.truth.max() < classes):
+        if images and not (self.truth.min() >= -1 and self.truth.max() < classes):
             raise ValueError(f"a true class is not among -1 to {classes - 1}")
 
     def __len__(self) -> int:
@@ -67,12 +65,12 @@ class Predictions:
 
     @property
     def probabilities(self) -> NDArray[np.float64]:
-        """Softmax of the logits as they are, (films, classes); rows sum to 1."""
+        """Softmax of the logits as they are, (images, classes); rows sum to 1."""
         probabilities: NDArray[np.float64] = special.softmax(self.logits.astype(np.float64), axis=1)
         return probabilities
 
     def select(self, chosen: NDArray[np.bool_]) -> Predictions:
-        """Take some of the films; `chosen` is a mask, (films,)."""
+        """Take some of the images; `chosen` is a mask, (images,)."""
         rows = np.flatnonzero(chosen).tolist()
 
         def take(column: Sequence[str]) -> tuple[str, ...]:
@@ -124,9 +122,9 @@ def write_predictions(
     Args:
         path: The table.
         predictions: What to write.
-        verdict: On the data that the network was trained on; "" where nobody asked.
-        calibrated: The probabilities that are shown, (films, classes), written beside the
-            network's own; None where nothing was calibrated.
+        verdict: On the data that the network was trained on; "" where they were not audited.
+        calibrated: Calibrated probabilities, (images, classes), written beside the
+            raw ones; None where nothing was calibrated.
 
     Raises:
         StorageError: The file cannot be written.
@@ -158,25 +156,25 @@ def read_predictions(path: Path) -> Predictions:
         return _parse(*read_safe_csv(path))
     except FileNotFoundError as error:
         raise RunFolderError(
-            f"'{path}' is not there. Make it with 'cxresnet evaluate RUN'."
+            f"There is no '{path}'. Make it with 'cxresnet evaluate RUN'."
         ) from error
     except (OSError, ValueError) as error:
         raise RunFolderError(
-            f"'{path}' is no table of predictions: {error}. "
+            f"'{path}' is not a table of predictions: {error}. "
             "Make it again with 'cxresnet evaluate RUN'."
         ) from error
 
 
 def _describe_table(path: Path, predictions: Predictions, *, verdict: str) -> str:
     lines = [
-        f"{path.name}: what a network said of {len(predictions)} films.",
+        f"{path.name}: predictions of a network for {len(predictions)} images.",
         DISCLAIMER,
-        verdict or "Verdict on the data: nobody asked.",
+        verdict or "Verdict on the data: not audited.",
         "",
-        f"{', '.join(_TEXT_COLUMNS)}: which film, and what it is said to show.",
-        f"{_LOGIT}CLASS: what the network said, before any calibration.",
-        f"{_PROBABILITY}CLASS: the same as shares of 1, not calibrated.",
-        f"{_CALIBRATED}CLASS, where there is one: the probability that report and 'predict' show.",
+        f"{', '.join(_TEXT_COLUMNS)}: the image, and its true class where one is recorded.",
+        f"{_LOGIT}CLASS: logits of the network, before calibration.",
+        f"{_PROBABILITY}CLASS: their softmax, before calibration.",
+        f"{_CALIBRATED}CLASS, if present: calibrated probabilities, as in report and 'predict'.",
     ]
     return "\n".join(lines) + "\n"
 
@@ -196,7 +194,7 @@ def _parse(header: list[str], columns: Sequence[Sequence[str]]) -> Predictions:
     labels = {"": -1} | {name: index for index, name in enumerate(names)}
     unknown = [name for name in texts[4] if name not in labels]
     if unknown:
-        raise ValueError(f"the true class '{unknown[0]}' is none of its classes")
+        raise ValueError(f"the true class '{unknown[0]}' is not one of its classes")
     predictions = Predictions(
         image_ids=tuple(texts[0]),
         patient_ids=tuple(texts[1]),

@@ -6,12 +6,12 @@ import torch
 from torch import Tensor
 
 
-def build_test_views() -> tuple[Tensor, ...]:
-    """Build the views of a film that are averaged at test time.
+def build_test_time_views() -> tuple[Tensor, ...]:
+    """Build the views of an image that are averaged at test time.
 
     Returns:
-        Geometries (2, 3) as `affine_grid` takes them: the film itself, a little larger and smaller,
-        and a little to either side. Nothing is mirrored.
+        Geometries (2, 3) as `affine_grid` takes them: the image itself, a little larger and
+        smaller, and a little to either side. Nothing is mirrored.
     """
     steps = ((1.0, 0.0), (0.94, 0.0), (1.06, 0.0), (1.0, 0.06), (1.0, -0.06))
     return tuple(torch.tensor([[zoom, 0.0, across], [0.0, zoom, 0.0]]) for zoom, across in steps)

@@ -13,11 +13,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
-__all__ = ["FAINT", "GRID", "INK", "SERIES", "Drawing", "draw_svg"]
+from cxresnet.explain.lungs import LEFT_LUNG, RIGHT_LUNG, Outline
+from cxresnet.explain.overlay import draw_overlay, draw_watermark
+from cxresnet.explain.record import Attributions, MethodRecord
+from cxresnet.report.page import build_data_uri, paint_outline
 
 INK = "#010101"
 FAINT = "#020202"
@@ -57,18 +62,18 @@ class Drawing:
 
     Attributes:
         svg: Safe to stand in the page as it is.
-        words: What it shows, for those who do not see it.
+        alt_text: What it shows, for those who do not see it.
     """
 
     svg: Markup
-    words: str
+    alt_text: str
 
 
 def draw_svg(
     name: str,
     draw: Callable[[Axes], None],
     *,
-    words: str,
+    alt_text: str,
     size_inches: tuple[float, float] = (4.4, 3.2),
 ) -> Drawing:
     """Draw one pair of axes as SVG.
@@ -76,7 +81,7 @@ def draw_svg(
     Args:
         name: Of the figure, unique in the page; keeps the ids of two figures apart.
         draw: Draws on the axes; names no text of the data.
-        words: What the figure shows, one sentence.
+        alt_text: What the figure shows, one sentence.
         size_inches: Width and height.
 
     Returns:
@@ -90,7 +95,7 @@ def draw_svg(
         draw(axes)
         stream = io.StringIO()
         figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})
-    return Drawing(svg=_clean(stream.getvalue()), words=words)
+    return Drawing(svg=_clean(stream.getvalue()), alt_text=alt_text)
 
 
 def _clean(text: str) -> Markup:
@@ -110,3 +115,119 @@ def _clean(text: str) -> Markup:
         text = text.replace(stand_in, colour)
     # Drawn by Matplotlib from numbers and our own words alone; nothing of the data is in it.
     return Markup(text)  # noqa: S704
+
+
+# One map over its image, as every section shows it: on its scale, and marked where it failed.
+
+
+def build_map_uri(
+    attributions: Attributions,
+    method: MethodRecord,
+    row: int,
+    *,
+    side_px: int,
+    outline: NDArray[np.bool_] | None = None,
+) -> str:
+    """Draw a map, and mark it if its method failed the sanity checks.
+
+    Args:
+        attributions: The maps.
+        method: Which of them.
+        row: Which image.
+        side_px: A larger picture is reduced to this side, a marked smaller one is enlarged to it.
+        outline: (row, column), painted white.
+
+    Returns:
+        A `data:` address.
+    """
+    picture = draw_overlay(
+        attributions.images[row],
+        attributions.compute_drawn(method, row),
+        scale_limit=attributions.get_scale_limit(method),
+    )
+    if outline is not None:
+        picture = paint_outline(picture, outline)
+    if method.failed_sanity:
+        picture = draw_watermark(picture, min_side_px=side_px)
+    return build_data_uri(picture, largest_side_px=side_px)
+
+
+# A drawing of the lung zones, for readers: SVG in the page's own colours, and in the docs.
+
+
+_SIDE = 400
+
+_HEAD = (
+    f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_SIDE} 448" role="img" '
+    "aria-label=\"Twelve zones of the lungs, as on an image: the patient's right lung is at the "
+    "picture's left; upper, middle and lower thirds, each with an inner and an outer half.\">"
+)
+
+_TEXT = (
+    '<g font-family="system-ui, sans-serif" font-size="12.5" text-anchor="middle" '
+    'fill="currentColor">'
+)
+
+_MIDDLE = ((154, 18), (131, 140), (106, 258), (104, 330))
+"""From tip to floor, the line between the halves of the right lung, in units of the drawing."""
+
+
+def draw_zones_svg(*, colour: str = "", paper: str = "") -> str:
+    """Draw both lungs with their zones and names; the patient's right is at the picture's left.
+
+    Args:
+        colour: Of lines and words; "" takes that of the text around.
+        paper: Of the background; "" leaves it clear. A file shown by others needs both.
+    """
+    drawing = _draw()
+    if paper:
+        drawing = drawing.replace(_TEXT, f'<rect width="400" height="448" fill="{paper}"/>{_TEXT}')
+    return drawing.replace("currentColor", colour) if colour else drawing
+
+
+def _draw() -> str:
+    parts = [
+        _HEAD,
+        _TEXT,
+        _draw_lung(RIGHT_LUNG, "right"),
+        _draw_lung(LEFT_LUNG, "left"),
+        _write(200, 205, "heart", faint=True),
+        _write(200, 220, "and", faint=True),
+        _write(200, 235, "spine", faint=True),
+        _write(105, 404, "patient's RIGHT lung"),
+        _write(295, 404, "patient's LEFT lung"),
+        _write(105, 420, "(picture's left)", faint=True),
+        _write(295, 420, "(picture's right)", faint=True),
+        _write(200, 442, "You look at the patient, who faces you.", faint=True),
+        "</g></svg>",
+    ]
+    return "\n".join(parts) + "\n"
+
+
+def _draw_lung(outline: Outline, side: str) -> str:
+    """Draw the outline, two lines between the thirds, one between the halves, six names."""
+    points = [(across * _SIDE, down * _SIDE) for across, down in outline]
+    path = " ".join(f"{'M' if i == 0 else 'L'}{x:.0f} {y:.0f}" for i, (x, y) in enumerate(points))
+    top, bottom = min(y for _, y in points), max(y for _, y in points)
+    edges = [top + (bottom - top) * third / 3 for third in range(4)]
+    middle = _MIDDLE if side == "right" else [(_SIDE - x, y) for x, y in _MIDDLE]
+    line = " ".join(f"{'M' if i == 0 else 'L'}{x} {y}" for i, (x, y) in enumerate(middle))
+    cuts = "".join(f"M0 {y:.0f}L{_SIDE} {y:.0f}" for y in edges[1:3])
+    names = []
+    for third, word in enumerate(("upper", "middle", "lower")):
+        down = (edges[third] + edges[third + 1]) / 2 + (32, 0, -18)[third]
+        for depth, across in (("outer", (96, 78, 68)[third]), ("inner", (157, 148, 140)[third])):
+            place = across if side == "right" else _SIDE - across
+            names += [_write(place, down, word), _write(place, down + 14, depth)]
+    return (
+        f'<clipPath id="zones-{side}"><path d="{path}Z"/></clipPath>'
+        f'<path d="{path}Z" fill="currentColor" fill-opacity=".08" stroke="currentColor" '
+        'stroke-width="2" stroke-linejoin="round"/>'
+        f'<path d="{cuts}{line}" clip-path="url(#zones-{side})" fill="none" '
+        'stroke="currentColor" stroke-opacity=".55" stroke-dasharray="5 4"/>' + "".join(names)
+    )
+
+
+def _write(across: float, down: float, text: str, *, faint: bool = False) -> str:
+    opacity = ' fill-opacity=".65"' if faint else ""
+    return f'<text x="{across:.0f}" y="{down:.0f}"{opacity}>{text}</text>'

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import base64
 import functools
+import io
 from importlib.resources import files
 
+import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
+from numpy.typing import NDArray
+from PIL import Image
 
 from cxresnet import DISCLAIMER, __version__
-from cxresnet.evaluate.alarm_record import name_alarms
-from cxresnet.report import words
-
-__all__ = ["render_page"]
+from cxresnet.evaluate.red_flags import name_red_flags
+from cxresnet.metrics.estimate import format_estimate
+from cxresnet.report import formatting
 
 
 @functools.cache
 def _build_environment() -> Environment:
-    """Build the templates' world: all is escaped, and a name that is not there is an error."""
+    """Build the templates' environment: all is escaped, and a missing name is an error."""
     environment = Environment(
         loader=PackageLoader("cxresnet.report", "templates"),
         autoescape=True,
@@ -26,14 +30,17 @@ def _build_environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {
-        "alarm_heading": name_alarms,
-        "bytes": words.show_bytes,
-        "count": words.show_count,
-        "decimal": words.show_decimal,
-        "decimal_range": words.show_decimal_range,
-        "percent": words.show_percent,
-        "percent_range": words.show_percent_range,
-        "share": words.show_share,
+        "red_flag_heading": name_red_flags,
+        "bytes": formatting.format_bytes,
+        "count": formatting.format_count,
+        "decimal": formatting.format_decimal,
+        "decimal_estimate": format_estimate,
+        "decimal_interval": formatting.format_decimal_interval,
+        "difference": formatting.format_difference,
+        "percent": formatting.format_percent,
+        "percent_estimate": formatting.format_percent_estimate,
+        "percent_interval": formatting.format_percent_interval,
+        "share": formatting.format_share,
     }
     return environment
 
@@ -61,3 +68,27 @@ def render_page(template: str, *, title: str, **content: object) -> str:
             **content,
         )
     )
+
+
+# Arrays as pictures inside the page: `data:` addresses, so that nothing is fetched.
+
+
+def build_data_uri(pixels: NDArray[np.uint8], *, largest_side_px: int) -> str:
+    """Encode a picture as PNG in a `data:` address.
+
+    Args:
+        pixels: (row, column) grey, or (row, column, 3) RGB.
+        largest_side_px: A larger picture is reduced to this side, so that the page stays small.
+    """
+    picture = Image.fromarray(np.ascontiguousarray(pixels))
+    picture.thumbnail((largest_side_px, largest_side_px), Image.Resampling.LANCZOS)
+    stream = io.BytesIO()
+    picture.save(stream, format="PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(stream.getvalue()).decode("ascii")
+
+
+def paint_outline(pixels: NDArray[np.uint8], outline: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Paint an outline in white on a grey or RGB picture; the picture given stays as it is."""
+    painted = pixels.copy()
+    painted[outline] = 255
+    return painted

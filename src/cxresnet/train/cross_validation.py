@@ -1,9 +1,9 @@
-"""Train once a fold, and once more a seed: how much of a number is luck?
+"""Cross-validation: train once for each fold and seed.
 
 train/
   rounds/seed-0-fold-0/train/   each round's own training
-  predictions_seed-0.csv        what each film was called by the network that never saw it
-  cross_validation.json         every round, mean and spread, and all seeds together
+  predictions_seed-0.csv        the prediction of each image by the network that did not see it
+  cross_validation.json         every round, mean and spread, and the ensemble of all seeds
 """
 
 from __future__ import annotations
@@ -20,20 +20,41 @@ from cxresnet.core.config import Config
 from cxresnet.core.errors import ConfigError
 from cxresnet.core.files import write_json
 from cxresnet.core.run_folder import RunFolder
-from cxresnet.data.dataset import PreparedDataset
+from cxresnet.data.dataset.dataset import PreparedDataset
+from cxresnet.metrics.agreement import Scores, Spread, compute_spread
 from cxresnet.metrics.bootstrap import compute_estimates
+from cxresnet.metrics.classification import ClassifiedImages, build_headline_statistics
 from cxresnet.metrics.estimate import Estimate
-from cxresnet.metrics.spread import Scores, Spread, compute_spread
-from cxresnet.predict.predictions import (
-    Predictions,
-    concatenate_predictions,
-    write_predictions,
-)
+from cxresnet.metrics.paired import build_pair_statistics
+from cxresnet.metrics.statistic import Key, Statistic, compute_value
+from cxresnet.predict.predictions import Predictions, concatenate_predictions, write_predictions
 from cxresnet.predict.predictor import load_predictor
 from cxresnet.train.fit import run_train
-from cxresnet.train.rounds import build_statistics, compute_scores, reseed
 
-__all__ = ["CrossValidation", "Round", "run_cross_validation"]
+# Trainings that differ in seed or fold: changing the seed, and their scores.
+
+
+def reseed(config: Config, seed: int) -> Config:
+    """Give the same config with another seed of the training."""
+    return config.model_copy(update={"train": config.train.model_copy(update={"seed": seed})})
+
+
+def build_statistics(table: Predictions) -> tuple[Statistic, ...]:
+    """Build the headline numbers of a table, and for three classes and more those of its pairs."""
+    evaluated = ClassifiedImages(
+        class_names=table.class_names,
+        truth=table.truth,
+        predicted=table.logits.argmax(axis=1),
+        probabilities=table.probabilities,
+    )
+    pairs = build_pair_statistics(evaluated) if len(table.class_names) > 2 else ()
+    return (*build_headline_statistics(evaluated), *pairs)
+
+
+def compute_scores(table: Predictions) -> Scores:
+    """Compute the numbers of `build_statistics`."""
+    return {str(one.name): compute_value(one) for one in build_statistics(table)}
+
 
 _logger = logging.getLogger(__name__)
 
@@ -44,16 +65,16 @@ class Round:
 
     Attributes:
         seed: Of weights, order and augmentation.
-        fold: Held out; neither learned from nor asked which epoch is best.
+        fold: Held out; used neither for learning nor for selecting the epoch.
         best_epoch: Chosen on another fold.
-        films: Held out.
+        images: Held out.
         scores: On them; None where one is not defined.
     """
 
     seed: int
     fold: int
     best_epoch: int
-    films: int
+    images: int
     scores: Scores
 
 
@@ -64,10 +85,10 @@ class CrossValidation:
     Attributes:
         rounds: In the order of training.
         spread: From score to its mean and spread over rounds: folds and seeds.
-        pooled: From seed to the scores over all films at once, each from its own round.
+        pooled: From seed to the scores over all images at once, each from its own round.
         pooled_spread: From score to mean and spread of `pooled` over seeds.
-        together: From score to its estimate, where the networks of all seeds answer together (their
-            logits averaged), each film by those that never saw it.
+        ensemble: From score to its estimate, for the ensemble of the networks of all seeds (their
+            logits averaged), each image by those that never saw it.
         predictions: The tables, one a seed.
     """
 
@@ -75,7 +96,7 @@ class CrossValidation:
     spread: dict[str, Spread]
     pooled: dict[int, Scores]
     pooled_spread: dict[str, Spread]
-    together: dict[str, Estimate]
+    ensemble: dict[Key, Estimate]
     predictions: tuple[Path, ...]
 
     def describe(self) -> str:
@@ -97,10 +118,10 @@ def run_cross_validation(
     seeds: Sequence[int] = (),
     resume: bool = False,
 ) -> CrossValidation:
-    """Train once for every fold and seed, and judge each network by the fold it never saw.
+    """Train once for every fold and seed, and evaluate each network on its held-out fold.
 
     Args:
-        dataset: Prepared with `data.folds`; the sealed test split is in no fold.
+        dataset: Prepared with `data.folds`; the held-out test set is in no fold.
         config: Of every round, but for the seed.
         run: Where `train/` is written.
         folds: As many as the dataset has, at least 2.
@@ -130,7 +151,7 @@ def run_cross_validation(
         spread=compute_spread([one.scores for one in rounds]),
         pooled=pooled,
         pooled_spread=compute_spread(list(pooled.values())),
-        together=_judge_together(list(tables.values()), config=config),
+        ensemble=_evaluate_ensemble(list(tables.values()), config=config),
         predictions=tuple(_get_table_path(run, seed) for seed in tables),
     )
     _write_summary(run.train / "cross_validation.json", result)
@@ -145,7 +166,7 @@ def _require_rounds(config: Config, *, folds: int) -> None:
     if folds < 2:
         raise ConfigError(
             f"Cross-validation needs at least 2 folds, not {folds}: one is held out, the others "
-            "are learned from."
+            "are for training."
         )
     if config.train.devices not in {1, "auto"}:
         raise ConfigError("Cross-validation trains on one device: --set train.devices=1.")
@@ -159,21 +180,21 @@ def _run_round(
     folder = RunFolder(run.train / "rounds" / f"seed-{seed}-fold-{fold}")
     result = run_train(dataset, config=config, run=folder, resume=resume, fold=fold)
     held_out = dataset.select_fold(fold, "val")
-    table = load_predictor(result.checkpoint).predict_film_set(
-        held_out, test_views=config.evaluate.test_views
+    table = load_predictor(result.checkpoint).predict_image_set(
+        held_out, test_time_augmentation=config.evaluate.test_time_augmentation
     )
     done = Round(
         seed=seed,
         fold=fold,
         best_epoch=result.best_epoch,
-        films=len(table),
+        images=len(table),
         scores=compute_scores(table),
     )
     return done, table
 
 
-def _judge_together(tables: Sequence[Predictions], *, config: Config) -> dict[str, Estimate]:
-    """Judge the mean of the logits of all seeds; every table holds the same films in one order."""
+def _evaluate_ensemble(tables: Sequence[Predictions], *, config: Config) -> dict[Key, Estimate]:
+    """Evaluate the mean of the logits of all seeds; all tables hold the same images in order."""
     first = tables[0]
     mean = np.stack([table.logits for table in tables]).mean(axis=0)
     settings = config.evaluate
@@ -181,7 +202,7 @@ def _judge_together(tables: Sequence[Predictions], *, config: Config) -> dict[st
         build_statistics(replace(first, logits=mean)),
         groups=np.array(first.group_ids),
         resamples=settings.bootstrap_resamples,
-        confidence=settings.confidence,
+        confidence=settings.confidence_level,
         generator=np.random.default_rng(settings.seed),
     )
 
@@ -195,6 +216,6 @@ def _write_summary(path: Path, result: CrossValidation) -> None:
             "spread": {name: asdict(one) for name, one in result.spread.items()},
             "pooled": {str(seed): scores for seed, scores in result.pooled.items()},
             "pooled_spread": {name: asdict(one) for name, one in result.pooled_spread.items()},
-            "together": {name: asdict(one) for name, one in result.together.items()},
+            "ensemble": {str(name): asdict(one) for name, one in result.ensemble.items()},
         },
     )

@@ -1,9 +1,15 @@
-"""Lightning's trainer, set up as the config asks."""
+"""Lightning's trainer, set up from the config."""
 
 from __future__ import annotations
 
+import contextlib
+import importlib.metadata
 import importlib.util
 import logging
+import os
+import platform
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +18,12 @@ from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
-from cxresnet.core.config import TrainConfig
+from cxresnet import __version__
+from cxresnet.core.config import Config, TrainConfig
 from cxresnet.core.errors import ConfigError
-from cxresnet.train.state_folder import StateFolderIO
-
-__all__ = ["build_trainer", "choose_precision"]
+from cxresnet.core.files import write_json
+from cxresnet.train.checkpointing import StateFolderIO
+from cxresnet.train.module import TrainingModule
 
 _logger = logging.getLogger(__name__)
 
@@ -30,7 +37,7 @@ def build_trainer(config: TrainConfig, *, folder: Path, callbacks: list[Callback
         callbacks: Ours; Lightning's bar, summary and checkpoints stay off.
 
     Raises:
-        ConfigError: There are no such devices, or Lightning knows no such strategy.
+        ConfigError: There are no such devices, or Lightning has no such strategy.
     """
     options: dict[str, Any] = {
         "accelerator": config.accelerator,
@@ -50,7 +57,7 @@ def build_trainer(config: TrainConfig, *, folder: Path, callbacks: list[Callback
             plugins=[StateFolderIO()],
             default_root_dir=folder,
             num_sanity_val_steps=0,
-            use_distributed_sampler=False,  # ours knows ranks, and keeps its order after a stop
+            use_distributed_sampler=False,  # ours handles ranks, and keeps its order after a stop
             enable_progress_bar=False,
             enable_model_summary=False,
         )
@@ -62,7 +69,7 @@ def build_trainer(config: TrainConfig, *, folder: Path, callbacks: list[Callback
 
 
 def choose_precision(config: TrainConfig) -> str:
-    """Choose the precision: mixed on a GPU, full on a CPU, unless the config says otherwise."""
+    """Choose the precision: mixed on a GPU, full on a CPU, unless the config sets it."""
     if config.precision != "auto":
         return config.precision
     if config.accelerator == "cpu" or not torch.cuda.is_available():
@@ -75,3 +82,117 @@ def _build_loggers(folder: Path) -> list[TensorBoardLogger]:
         _logger.info('No TensorBoard history; for one: pip install "cxresnet[track]"')
         return []
     return [TensorBoardLogger(save_dir=folder, name="tensorboard", version="")]
+
+
+# The environment of a training, without names of machines or people.
+
+
+_PACKAGES = ("lightning", "numpy", "pandas", "pillow", "safetensors", "torch")
+
+
+def collect_versions() -> dict[str, str]:
+    """Collect the versions of all that the weights depend on, by name."""
+    packages = {name: importlib.metadata.version(name) for name in _PACKAGES}
+    return {"cxresnet": __version__, "python": platform.python_version(), **packages}
+
+
+def describe_environment(*, precision: str, processes: int) -> dict[str, Any]:
+    """Describe what a training runs on, as JSON.
+
+    Args:
+        precision: As Lightning names it.
+        processes: That train together.
+    """
+    gpus = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
+    return {
+        "versions": collect_versions(),
+        "system": platform.system(),
+        "machine": platform.machine(),
+        "cpu_cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "gpus": gpus,
+        "precision": precision,
+        "processes": processes,
+        "same_seed_same_bits": not gpus,
+    }
+
+
+class EnvironmentNote(Callback):  # type: ignore[misc]  # mypy does not follow Lightning
+    """Writes `config.json` and `environment.json` once all processes are there.
+
+    Not before: helper processes run the same command again, and a folder that is in use already
+    would turn them away.
+
+    Args:
+        folder: Where to write.
+        config: The whole config.
+    """
+
+    def __init__(self, folder: Path, *, config: Config) -> None:
+        self._folder = folder
+        self._config = config
+
+    def on_train_start(self, trainer: Trainer, pl_module: TrainingModule) -> None:
+        """Write both, in the first process."""
+        del pl_module
+        if trainer.is_global_zero:
+            environment = describe_environment(
+                precision=str(trainer.precision), processes=trainer.world_size
+            )
+            write_json(self._folder / "config.json", self._config.model_dump(mode="json"))
+            write_json(self._folder / "environment.json", environment)
+
+
+# Settings of the process that a training changes and restores.
+
+
+_HARMLESS = (
+    # Batches are cut from a memory map in this process; workers would make it slower.
+    ("The '.*dataloader' does not have many workers", UserWarning),
+    # A data set of a few batches is shorter than Lightning's interval; the history is our own.
+    ("The number of training batches", UserWarning),
+    # Training on a CPU although there is a GPU was the user's choice.
+    ("GPU available but not used", UserWarning),
+    # Lightning calls PyTorch's old tree functions.
+    (".*LeafSpec.*", FutureWarning),
+    # The state may be written over the one before; `sealed_folder.py` keeps both whole.
+    ("Checkpoint directory .* exists and is not empty", UserWarning),
+)
+
+
+@contextlib.contextmanager
+def quiet_lightning() -> Iterator[None]:
+    """Keep Lightning's tips and the warnings that do not concern a user out of the way."""
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings():
+        for message, category in _HARMLESS:
+            warnings.filterwarnings("ignore", message=message, category=category)
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
+
+
+@contextlib.contextmanager
+def reproducible(seed: int) -> Iterator[None]:
+    """Seed PyTorch and ask for repeatable arithmetic; all of it is put back after the block.
+
+    On a CPU the same seed gives the same bits. On a GPU some operations have no repeatable form;
+    there only the convolutions are held to one.
+    """
+    strict = torch.are_deterministic_algorithms_enabled()
+    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    cudnn = (torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark)
+    with torch.random.fork_rng():
+        try:
+            torch.manual_seed(seed)
+            torch.use_deterministic_algorithms(not torch.cuda.is_available())
+            torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
+            yield
+        finally:
+            torch.use_deterministic_algorithms(strict, warn_only=warn_only)
+            torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = cudnn

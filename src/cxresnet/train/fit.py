@@ -1,11 +1,11 @@
-"""Train: from a prepared dataset to the network that validation chose.
+"""Training: from a prepared dataset to the network that validation selects.
 
 train/
   config.json        the whole config
   environment.json   versions, threads, kind of machine
-  history.csv        a row an epoch
-  checkpoint/        the chosen network; what `load_predictor` reads
-  resume/            the last state; what `--resume` goes on from
+  history.csv        one row per epoch
+  checkpoint/        the selected network; `load_predictor` reads it
+  resume/            the last state; `--resume` continues from it
   tensorboard/       the history again, if TensorBoard is installed
 """
 
@@ -27,21 +27,24 @@ from cxresnet.core.config import Config
 from cxresnet.core.errors import TrainingError
 from cxresnet.core.run_folder import RunFolder
 from cxresnet.core.seeding import derive_seed
-from cxresnet.data.dataset import PreparedDataset
+from cxresnet.data.dataset.dataset import PreparedDataset
 from cxresnet.model.checkpoint import CheckpointRecord, find_valid_checkpoint, write_checkpoint
-from cxresnet.train.engine import build_trainer
-from cxresnet.train.environment import EnvironmentNote, collect_versions
-from cxresnet.train.history import History
-from cxresnet.train.interruption import Interruption, TrainingStoppedError, watching_signals
-from cxresnet.train.material import Material, gather_material
+from cxresnet.train.checkpointing import (
+    Interruption,
+    StateSaving,
+    TrainingStoppedError,
+    watching_signals,
+)
+from cxresnet.train.engine import (
+    EnvironmentNote,
+    build_trainer,
+    collect_versions,
+    quiet_lightning,
+    reproducible,
+)
+from cxresnet.train.history import History, Selection, StepProgress, TrainResult
+from cxresnet.train.inputs import TrainingInputs, gather_training_inputs
 from cxresnet.train.module import TrainingModule
-from cxresnet.train.progress import StepProgress
-from cxresnet.train.result import TrainResult
-from cxresnet.train.saving import StateSaving
-from cxresnet.train.selection import Selection
-from cxresnet.train.surroundings import quiet_lightning, reproducible
-
-__all__ = ["run_train"]
 
 _logger = logging.getLogger(__name__)
 
@@ -77,7 +80,7 @@ def run_train(
         KeyboardInterrupt: Ctrl-C; the state is saved.
         SystemExit: SIGTERM, with code 143; the state is saved.
     """
-    material = gather_material(
+    inputs = gather_training_inputs(
         dataset,
         fold=fold,
         without_source=without_source,
@@ -87,15 +90,15 @@ def run_train(
     if not resume and rank_zero_only.rank == 0:
         _clear(run)
     with quiet_lightning(), reproducible(derive_seed(config.train.seed, "weights")):
-        session = _build_session(material, config=config, run=run)
-        with _explaining_memory(config), _exiting_as_asked(session.interruption):
+        session = _build_session(inputs, config=config, run=run)
+        with _explaining_memory(config), _exiting_as_requested(session.interruption):
             session.fit(state)
     return TrainResult(
         checkpoint=run.checkpoint,
         epochs=len(session.history.rows),
         best_epoch=session.selection.best_epoch,
         metrics=session.selection.best_metrics,
-        val_films=len(material.val),
+        val_images=len(inputs.val),
         seconds=sum(row["seconds"] for row in session.history.rows),
         chosen=config.train.monitor != "last",
     )
@@ -133,15 +136,17 @@ class _Session:
             sys.exit(0)
 
 
-def _build_session(material: Material, *, config: Config, run: RunFolder) -> _Session:
+def _build_session(inputs: TrainingInputs, *, config: Config, run: RunFolder) -> _Session:
     settings = config.train
 
     def keep(module: TrainingModule, epoch: int, metrics: dict[str, float]) -> None:
-        record = _build_record(material, config=config, metrics=metrics | {"epoch": epoch})
-        write_checkpoint(run.checkpoint, tensors=module.judged_network.state_dict(), record=record)
+        record = _build_record(inputs, config=config, metrics=metrics | {"epoch": epoch})
+        write_checkpoint(
+            run.checkpoint, tensors=module.evaluated_network.state_dict(), record=record
+        )
 
     return _Session(
-        module=TrainingModule(material, config=config),
+        module=TrainingModule(inputs, config=config),
         history=History(run.history, epochs=settings.epochs, monitor=settings.monitor),
         selection=Selection(settings, keep=keep),
         interruption=Interruption(),
@@ -151,21 +156,21 @@ def _build_session(material: Material, *, config: Config, run: RunFolder) -> _Se
 
 
 def _build_record(
-    material: Material, *, config: Config, metrics: dict[str, float]
+    inputs: TrainingInputs, *, config: Config, metrics: dict[str, float]
 ) -> CheckpointRecord:
     known = {name: value for name, value in metrics.items() if math.isfinite(value)}
     return CheckpointRecord(
         model=config.model,
-        class_names=material.class_names,
-        preprocessing=material.preprocessing.model_dump(mode="json"),
-        dataset_hash=material.dataset_hash,
+        class_names=inputs.class_names,
+        preprocessing=inputs.preprocessing.model_dump(mode="json"),
+        dataset_hash=inputs.dataset_hash,
         versions=collect_versions(),
         metrics=dict(known),
         notes={
-            "data_verdict": material.data_verdict,
+            "data_verdict": inputs.data_verdict,
             "train": config.train.model_dump(mode="json"),
-            "train_films": len(material.train),
-            "val_films": len(material.val),
+            "train_images": len(inputs.train),
+            "val_images": len(inputs.val),
         },
     )
 
@@ -175,7 +180,7 @@ def _get_state_folder(run: RunFolder) -> Path:
 
 
 def _find_state(run: RunFolder) -> Path | None:
-    """Find the state to go on from; None, said aloud, where the run was killed before the first.
+    """Find the state to resume from; None, with a log line, if the run was killed before the first.
 
     Raises:
         CheckpointError: There are states but none is whole.
@@ -184,7 +189,9 @@ def _find_state(run: RunFolder) -> Path | None:
     # A folder without a manifest is a first state that a kill left half-written.
     if any(folder.parent.glob(f"{folder.name}*/MANIFEST.json")):
         return find_valid_checkpoint(folder)
-    _logger.info("There is no state to go on from in '%s': beginning.", run.train)
+    _logger.info(
+        "There is no state to resume from in '%s': starting from the beginning.", run.train
+    )
     return None
 
 
@@ -209,14 +216,14 @@ def _explaining_memory(config: Config) -> Iterator[None]:
             raise
         batch = config.train.batch_size
         raise TrainingError(
-            f"Memory ran out with batches of {batch} films. "
-            f"Try --set train.batch_size={max(2, batch // 2)}, a smaller preset, or smaller films "
+            f"Memory ran out with batches of {batch} images. "
+            f"Try --set train.batch_size={max(2, batch // 2)}, a smaller preset, or smaller images "
             "(--set data.side_px=128)."
         ) from error
 
 
 @contextmanager
-def _exiting_as_asked(interruption: Interruption) -> Iterator[None]:
+def _exiting_as_requested(interruption: Interruption) -> Iterator[None]:
     """End as the signal would have ended the process, after the state is saved.
 
     Lightning answers a second Ctrl-C with SystemExit(1); for us it stays Ctrl-C.
@@ -225,6 +232,6 @@ def _exiting_as_asked(interruption: Interruption) -> Iterator[None]:
         try:
             yield
         except (TrainingStoppedError, SystemExit) as stop:
-            if not interruption.is_asked:
+            if not interruption.is_requested:
                 raise
             raise interruption.build_exit() from stop

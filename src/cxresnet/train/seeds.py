@@ -1,9 +1,9 @@
-"""Train the same network from several seeds: they answer together, and their spread is luck.
+"""Train the same network from several seeds: an ensemble, whose spread shows the randomness.
 
 train/
   rounds/seed-0/train/   each seed's own training
-  checkpoint/            all of them: the logits of the members are averaged
-  history.csv            mean over the seeds, epoch by epoch, as far as every seed came
+  checkpoint/            the ensemble: the logits of the members are averaged
+  history.csv            mean over the seeds for each epoch that all seeds reached
   seeds.json             every seed, and mean and spread on validation
 """
 
@@ -21,16 +21,14 @@ from cxresnet.core.config import Config
 from cxresnet.core.errors import ConfigError
 from cxresnet.core.files import read_json, write_json, write_text
 from cxresnet.core.run_folder import RunFolder
-from cxresnet.data.dataset import PreparedDataset
-from cxresnet.metrics.spread import Spread, compute_spread
+from cxresnet.data.dataset.dataset import PreparedDataset
+from cxresnet.metrics.agreement import Spread, compute_spread
 from cxresnet.model.checkpoint import read_checkpoint, write_checkpoint
 from cxresnet.model.ensemble import gather_member_weights
+from cxresnet.train.cross_validation import reseed
 from cxresnet.train.fit import run_train
-from cxresnet.train.result import TrainResult
-from cxresnet.train.rounds import reseed
-from cxresnet.train.validation import VALIDATION_NAMES
-
-__all__ = ["SeedsResult", "run_seeds"]
+from cxresnet.train.history import TrainResult
+from cxresnet.train.module import VALIDATION_NAMES
 
 _logger = logging.getLogger(__name__)
 
@@ -51,15 +49,16 @@ class SeedsResult:
 
     def describe(self) -> str:
         """Say in one sentence what came of it."""
-        films = next(iter(self.trainings.values())).val_films
+        images = next(iter(self.trainings.values())).val_images
         parts = [
             f"{name.removeprefix('val_').replace('_', ' ')} {one.mean:.3f} ± {one.sd:.3f}"
             for name, one in self.spread.items()
             if name != "val_loss" and one.sd is not None
         ]
         return (
-            f"Trained {len(self.trainings)} networks that answer together; on validation each by "
-            f"itself, mean ± sd: {', '.join(parts)} (n={films} films; 'evaluate' says how good)."
+            f"Trained an ensemble of {len(self.trainings)} networks. Validation scores of the "
+            f"single networks, mean ± sd: {', '.join(parts)} (n={images} images). Test the "
+            "ensemble with 'cxresnet evaluate'."
         )
 
 
@@ -90,7 +89,7 @@ def run_seeds(
         _logger.info("Seed %d of %s", seed, ", ".join(map(str, seeds)))
         folder = _get_folder(run, seed)
         trainings[seed] = run_train(dataset, config=reseed(config, seed), run=folder, resume=resume)
-    _write_together(run, seeds=seeds)
+    _write_ensemble(run, seeds=seeds)
     spread = compute_spread(
         [{name: one.metrics[name] for name in VALIDATION_NAMES} for one in trainings.values()]
     )
@@ -113,12 +112,12 @@ def _get_folder(run: RunFolder, seed: int) -> RunFolder:
     return RunFolder(run.train / "rounds" / f"seed-{seed}")
 
 
-def _write_together(run: RunFolder, *, seeds: Sequence[int]) -> None:
+def _write_ensemble(run: RunFolder, *, seeds: Sequence[int]) -> None:
     """Write the checkpoint of all, and beside it what a single training has there."""
     folders = [_get_folder(run, seed) for seed in seeds]
     members = [read_checkpoint(folder.checkpoint) for folder in folders]
     record = members[0][1]
-    together = record.model_copy(
+    joined = record.model_copy(
         update={
             "model": record.model.model_copy(update={"members": len(seeds)}),
             "metrics": {},
@@ -129,7 +128,7 @@ def _write_together(run: RunFolder, *, seeds: Sequence[int]) -> None:
         write_json(run.train / name, read_json(folders[0].train / name))
     write_text(run.history, _average_histories([folder.history for folder in folders]))
     weights = gather_member_weights([tensors for tensors, _ in members])
-    write_checkpoint(run.checkpoint, tensors=weights, record=together)
+    write_checkpoint(run.checkpoint, tensors=weights, record=joined)
 
 
 def _average_histories(paths: Sequence[Path]) -> str:

@@ -1,4 +1,4 @@
-"""Tiny trees of films, built for each test."""
+"""Tiny trees of images, built for each test."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BuildTree = Callable[[Iterable[str] | Mapping[str, bytes]], Path]
 
 @pytest.fixture(scope="session")
 def tiny_png() -> bytes:
-    """Give the bytes of an 8 × 8 film."""
+    """Give the bytes of an 8 × 8 image."""
     stream = io.BytesIO()
     Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8)).save(stream, "PNG")
     return stream.getvalue()
@@ -23,10 +23,10 @@ def tiny_png() -> bytes:
 
 @pytest.fixture
 def build_tree(tmp_path: Path, tiny_png: bytes) -> BuildTree:
-    """Write files under `tmp_path/films`: a film under each path, or the content given."""
+    """Write files under `tmp_path/images`: an image under each path, or the content given."""
 
     def build(files: Iterable[str] | Mapping[str, bytes]) -> Path:
-        root = tmp_path / "films"
+        root = tmp_path / "images"
         contents = files if isinstance(files, Mapping) else dict.fromkeys(files, tiny_png)
         for name, content in contents.items():
             path = root / name

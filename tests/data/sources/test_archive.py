@@ -10,9 +10,9 @@ import zipfile
 import numpy as np
 import pytest
 
-from cxresnet.core.errors import FilmError, SourceError
+from cxresnet.core.errors import ImageError, SourceError
 from cxresnet.data.sources import archive as archive_module
-from cxresnet.data.sources import gzip_points, tar_index
+from cxresnet.data.sources import tar_index
 from cxresnet.data.sources.archive import open_archive
 from cxresnet.data.sources.class_folders import ClassFoldersSource
 
@@ -88,12 +88,12 @@ def test_names_that_climb_out_are_rejected_and_cannot_be_read(build_archive, tin
     found = source.scan()
     assert [record.image_id for record in found.records] == ["COVID/b.png", "Normal/a.png"]
     assert [row.code for row in found.rejections] == ["unsafe-path", "unsafe-path"]
-    with pytest.raises(FilmError, match="is not in"):
+    with pytest.raises(ImageError, match="is not in"):
         source.read("../../COVID/slip.png")
 
 
 def test_links_and_devices_in_a_tar_are_rejected(tmp_path, tiny_png):
-    path = tmp_path / "films.tar"
+    path = tmp_path / "images.tar"
     with tarfile.open(path, "w") as archive:
         add_to_tar(archive, "Normal/a.png", tiny_png)
         for name, kind in [("s", tarfile.SYMTYPE), ("h", tarfile.LNKTYPE), ("c", tarfile.CHRTYPE)]:
@@ -106,7 +106,7 @@ def test_links_and_devices_in_a_tar_are_rejected(tmp_path, tiny_png):
 
 
 def test_a_link_in_a_zip_is_rejected(tmp_path, tiny_png):
-    path = tmp_path / "films.zip"
+    path = tmp_path / "images.zip"
     link = zipfile.ZipInfo("Normal/link.png")
     link.external_attr = 0o120777 << 16
     with zipfile.ZipFile(path, "w") as archive:
@@ -118,7 +118,7 @@ def test_a_link_in_a_zip_is_rejected(tmp_path, tiny_png):
 
 
 def test_what_would_unpack_to_far_too_much_is_rejected_unread(tmp_path, tiny_png):
-    path = tmp_path / "films.zip"
+    path = tmp_path / "images.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("Normal/a.png", tiny_png)
         archive.writestr("Normal/bomb.png", bytes(2**21))  # zeros: packed about 1000 times
@@ -126,7 +126,7 @@ def test_what_would_unpack_to_far_too_much_is_rejected_unread(tmp_path, tiny_png
     assert [(row.image_id, row.code) for row in store.list_members().rejections] == [
         ("Normal/bomb.png", "too-large")
     ]
-    with pytest.raises(FilmError):
+    with pytest.raises(ImageError):
         store.read_member("Normal/bomb.png")
 
 
@@ -141,7 +141,7 @@ def test_a_stated_size_over_the_limit_is_rejected(build_archive, monkeypatch, ki
 
 def test_a_packed_tar_that_unpacks_to_far_too_much_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(tar_index, "_BOMB_BYTES", 2**20)
-    path = tmp_path / "films.tar.gz"
+    path = tmp_path / "images.tar.gz"
     with tarfile.open(path, "w:gz") as archive:
         add_to_tar(archive, "Normal/a.png", bytes(2**22))
     with pytest.raises(SourceError, match="more than 200 times"):
@@ -149,7 +149,7 @@ def test_a_packed_tar_that_unpacks_to_far_too_much_is_refused(tmp_path, monkeypa
 
 
 def test_a_second_file_of_the_same_name_never_takes_the_place_of_the_first(tmp_path):
-    path = tmp_path / "films.zip"
+    path = tmp_path / "images.zip"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("Normal/a.png", b"first")
         with pytest.warns(UserWarning, match="Duplicate name"):
@@ -167,10 +167,10 @@ def test_a_file_locked_with_a_password_is_rejected(build_archive, tiny_png):
     assert [row.code for row in open_archive(path).list_members().rejections] == ["encrypted"]
 
 
-def test_a_damaged_film_is_a_film_error(build_archive, tiny_png):
+def test_a_damaged_image_is_an_image_error(build_archive, tiny_png):
     path = build_archive("zip", {"Normal/a.png": tiny_png})
     path.write_bytes(path.read_bytes().replace(b"IHDR", b"IHDX"))
-    with pytest.raises(FilmError, match="cannot be unpacked") as caught:
+    with pytest.raises(ImageError, match="cannot be unpacked") as caught:
         open_archive(path).read_member("Normal/a.png")
     assert caught.value.code == "damaged"
 
@@ -180,19 +180,19 @@ def test_an_archive_that_is_cut_off_is_refused(build_archive, kind):
     noise = np.random.default_rng(0).bytes(300_000)
     path = build_archive(kind, {"Normal/a.png": noise})
     path.write_bytes(path.read_bytes()[:150_000])
-    with pytest.raises(SourceError, match=r"no readable (zip|tar) archive.*Fetch it again"):
+    with pytest.raises(SourceError, match=r"not a readable (zip|tar) archive.*Download it again"):
         open_archive(path).list_members()
 
 
-def test_a_film_cut_off_in_a_tar_is_never_handed_out(build_archive):
+def test_an_image_cut_off_in_a_tar_is_never_handed_out(build_archive):
     path = build_archive("tar", {"Normal/a.png": b"x" * 300_000})
     path.write_bytes(path.read_bytes()[:150_000])
     store = open_archive(path)
-    with pytest.raises((FilmError, SourceError)):
+    with pytest.raises((ImageError, SourceError)):
         store.read_member("Normal/a.png")
 
 
-@pytest.mark.parametrize("name", ["films.rar", "films.tar.xz", "films.7z"])
+@pytest.mark.parametrize("name", ["images.rar", "images.tar.xz", "images.7z"])
 def test_other_archives_are_refused_with_the_way_out(tmp_path, name):
     with pytest.raises(SourceError, match="Unpack it and give the folder"):
         open_archive(tmp_path / name)
@@ -202,7 +202,7 @@ def test_an_archive_that_is_not_there_or_none_is_refused(tmp_path):
     with pytest.raises(SourceError, match="cannot be read"):
         open_archive(tmp_path / "gone.zip").list_members()
     (tmp_path / "text.tar").write_bytes(b"this is no archive" * 100)
-    with pytest.raises(SourceError, match="no readable tar archive"):
+    with pytest.raises(SourceError, match="not a readable tar archive"):
         open_archive(tmp_path / "text.tar").list_members()
 
 
@@ -215,11 +215,11 @@ def test_an_archive_written_anew_is_read_anew(build_archive):
 
 
 @pytest.mark.parametrize(("parts", "most"), [(1, 2000), (3, 2000), (1, 4)])
-def test_films_are_read_in_any_order_from_the_middle_of_a_packed_tar(
+def test_images_are_read_in_any_order_from_the_middle_of_a_packed_tar(
     tmp_path, monkeypatch, parts, most
 ):
-    monkeypatch.setattr(gzip_points, "_MIN_STEP_BYTES", 100_000)
-    monkeypatch.setattr(gzip_points, "_MAX_POINTS", most)
+    monkeypatch.setattr(tar_index, "_MIN_STEP_BYTES", 100_000)
+    monkeypatch.setattr(tar_index, "_MAX_POINTS", most)
     noise = np.random.default_rng(1)
     files = {f"Normal/{number:02}.png": noise.bytes(40_000 + number) for number in range(30)}
     stream = io.BytesIO()
@@ -228,7 +228,7 @@ def test_films_are_read_in_any_order_from_the_middle_of_a_packed_tar(
             add_to_tar(archive, name, content)
     plain = stream.getvalue()
     step = len(plain) // parts + 1
-    path = tmp_path / "films.tar.gz"
+    path = tmp_path / "images.tar.gz"
     # Several gzip files in a row, as parallel packers write, with zeros behind them.
     packed = (gzip.compress(plain[i : i + step]) for i in range(0, len(plain), step))
     path.write_bytes(b"".join(packed) + bytes(512))

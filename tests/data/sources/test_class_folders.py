@@ -8,19 +8,23 @@ import pytest
 
 from cxresnet.core.classes import build_class_map
 from cxresnet.core.errors import ClassMapError, EmptySourceError, SourceError, UnsafePathError
-from cxresnet.data.sources.class_folders import ClassFoldersSource
+from cxresnet.data.sources.class_folders import (
+    ClassFoldersSource,
+    is_image_name,
+    lay_out_class_folders,
+)
 
 TWO_CLASSES = ["Normal/a.png", "PNEUMONIA/b.png"]
 
 
-def test_each_film_gets_the_class_of_its_folder_and_is_read_back(build_tree, tiny_png):
+def test_each_image_gets_the_class_of_its_folder_and_is_read_back(build_tree, tiny_png):
     source = ClassFoldersSource(build_tree(["train/Normal/b.png", "test/PNEUMONIA/a.png"]))
     first, second = source.scan().records
     assert (first.image_id, first.class_name, first.given_split) == (
         "test/PNEUMONIA/a.png", "pneumonia", "test",
     )  # fmt: skip
     assert second.class_name == "normal"
-    assert second.source == "films"
+    assert second.source == "images"
     assert source.read(first.location) == tiny_png
 
 
@@ -36,22 +40,22 @@ def test_a_class_table_adds_classes_and_leaves_folders_out(build_tree):
     ).scan()
     assert [record.class_name for record in found.records] == ["normal", "tuberculosis"]
     assert [(row.image_id, row.code) for row in found.rejections] == [("other/c.png", "ignored")]
-    assert "1 films lie in folders that are left out" in found.notices[0]
+    assert "1 images are in folders that are left out" in found.warnings[0]
 
 
 def test_one_class_alone_is_refused_but_may_be_joined(build_tree):
     root = build_tree(["Normal/a.png", "Normal/b.png"])
     with pytest.raises(ClassMapError, match="one class only: normal"):
         ClassFoldersSource(root).scan()
-    assert len(ClassFoldersSource(root, alone=False).scan().records) == 2
+    assert len(ClassFoldersSource(root, require_two_classes=False).scan().records) == 2
 
 
-def test_films_without_class_folders_are_refused(build_tree):
-    with pytest.raises(ClassMapError, match="2 films but no class folders"):
+def test_images_without_class_folders_are_refused(build_tree):
+    with pytest.raises(ClassMapError, match="2 images but no class folders"):
         ClassFoldersSource(build_tree(["a.png", "b.png"])).scan()
 
 
-def test_a_loose_film_beside_class_folders_is_left_out_with_a_reason(build_tree):
+def test_a_loose_image_beside_class_folders_is_left_out_with_a_reason(build_tree):
     found = ClassFoldersSource(build_tree([*TWO_CLASSES, "cover.png", "Normal/notes.mp4"])).scan()
     assert {(row.image_id, row.code) for row in found.rejections} == {
         ("cover.png", "no-class"),
@@ -60,14 +64,14 @@ def test_a_loose_film_beside_class_folders_is_left_out_with_a_reason(build_tree)
 
 
 def test_an_empty_folder_is_refused(build_tree, tmp_path):
-    (tmp_path / "films" / "Normal").mkdir(parents=True)
-    with pytest.raises(EmptySourceError, match="No film was found in 'films'"):
-        ClassFoldersSource(tmp_path / "films").scan()
+    (tmp_path / "images" / "Normal").mkdir(parents=True)
+    with pytest.raises(EmptySourceError, match="No image was found in 'images'"):
+        ClassFoldersSource(tmp_path / "images").scan()
 
 
 def test_an_empty_folder_says_why_what_was_there_is_left_out(build_tree):
-    with pytest.raises(EmptySourceError, match=r"all 1 were left out.*no picture by its name"):
-        ClassFoldersSource(build_tree(["Normal/film.mp4"])).scan()
+    with pytest.raises(EmptySourceError, match=r"all 1 were left out.*not that of an image"):
+        ClassFoldersSource(build_tree(["Normal/image.mp4"])).scan()
 
 
 def test_a_name_that_is_no_utf8_becomes_a_printable_id(build_tree, tiny_png):
@@ -90,14 +94,14 @@ def test_a_folder_that_is_no_utf8_can_be_named_in_the_message(build_tree, tiny_p
 
 
 def test_a_validation_split_too_small_to_choose_on_is_said_aloud(build_tree):
-    films = ["train/Normal/a.png", "train/PNEUMONIA/b.png", "val/Normal/c.png"]
-    found = ClassFoldersSource(build_tree(films)).scan()
-    assert any("only 1 films" in notice for notice in found.notices)
+    images = ["train/Normal/a.png", "train/PNEUMONIA/b.png", "val/Normal/c.png"]
+    found = ClassFoldersSource(build_tree(images)).scan()
+    assert any("only 1 images" in warning for warning in found.warnings)
 
 
 MANIFEST = b"""file,label,patient_id,source,view,lung_mask
-films/Normal/a.png,normal,p1,here,PA,
-films/PNEUMONIA/b.png,pneumonia,p2,there,AP,lungs/b.png
+images/Normal/a.png,normal,p1,here,PA,
+images/PNEUMONIA/b.png,pneumonia,p2,there,AP,lungs/b.png
 other/c.png,normal,p3,here,PA,
 """
 
@@ -112,7 +116,7 @@ def test_a_manifest_above_the_folder_tells_patients_sources_views_and_masks(buil
     second = found.records[1]
     assert (second.patient_id, second.source, second.view) == ("p2", "there", "AP")
     assert source.read(second.lung_mask) == tiny_png
-    assert any("was used for 2 of 2" in notice for notice in found.notices)
+    assert any("was used for 2 of 2" in warning for warning in found.warnings)
 
 
 def test_a_manifest_can_be_left_out(build_tree):
@@ -124,7 +128,7 @@ def test_a_manifest_can_be_left_out(build_tree):
         source.read("../manifest.csv")
 
 
-def test_a_manifest_in_the_folder_keeps_its_masks_from_being_films(build_tree, tiny_png):
+def test_a_manifest_in_the_folder_keeps_its_masks_from_being_images(build_tree, tiny_png):
     manifest = (
         b"file,class,lesion_mask\nNormal/a.png,normal,\nPNEUMONIA/b.png,pneumonia,spots/b.png\n"
     )
@@ -136,12 +140,12 @@ def test_a_manifest_in_the_folder_keeps_its_masks_from_being_films(build_tree, t
     assert [record.lesion_mask for record in records] == ["", "spots/b.png"]
 
 
-def test_a_manifest_that_names_none_of_the_films_changes_nothing(build_tree):
+def test_a_manifest_that_names_none_of_the_images_changes_nothing(build_tree):
     root = build_tree(TWO_CLASSES)
     (root.parent / "manifest.csv").write_bytes(b"file,label\nelse/a.png,normal\n")
     found = ClassFoldersSource(root).scan()
-    assert found.notices == ()
-    assert found.records[0].source == "films"
+    assert found.warnings == ()
+    assert found.records[0].source == "images"
 
 
 def test_a_mask_that_is_not_there_is_counted_and_left_empty(build_tree):
@@ -149,13 +153,13 @@ def test_a_mask_that_is_not_there_is_counted_and_left_empty(build_tree):
     (root.parent / "manifest.csv").write_bytes(MANIFEST)
     found = ClassFoldersSource(root).scan()
     assert {record.lung_mask for record in found.records} == {""}
-    assert any("1 masks that are not there" in notice for notice in found.notices)
+    assert any("1 masks that are not there" in warning for warning in found.warnings)
 
 
 def test_a_mask_that_leads_out_stops_the_scan_and_names_the_row(build_tree):
     root = build_tree(TWO_CLASSES)
     (root.parent / "manifest.csv").write_bytes(
-        b"file,label,mask\nfilms/Normal/a.png,normal,../../etc/passwd\n"
+        b"file,label,mask\nimages/Normal/a.png,normal,../../etc/passwd\n"
     )
     with pytest.raises(UnsafePathError, match=r"Row 2 of manifest\.csv"):
         ClassFoldersSource(root).scan()
@@ -182,19 +186,21 @@ def test_where_folder_and_manifest_quarrel_the_folder_is_believed_and_said(build
     (root / "manifest.csv").write_bytes(b"file,label\nNormal/a.png,covid\n")
     found = ClassFoldersSource(root).scan()
     assert found.records[0].class_name == "normal"
-    assert any("another class" in notice and "Normal/a.png" in notice for notice in found.notices)
+    assert any(
+        "another class" in warning and "Normal/a.png" in warning for warning in found.warnings
+    )
 
 
-def test_films_in_no_class_folder_take_their_class_from_the_manifest(build_tree):
+def test_images_in_no_class_folder_take_their_class_from_the_manifest(build_tree):
     root = build_tree(["a.png", "b.png"])
     (root / "manifest.csv").write_bytes(b"file,label\na.png,covid\nb.png,normal\n")
     records = ClassFoldersSource(root).scan().records
     assert [record.class_name for record in records] == ["covid-19", "normal"]
 
 
-@pytest.mark.films
-def test_the_real_folders_are_read_whole(films_root):
-    source = ClassFoldersSource(films_root / "darkcovid")
+@pytest.mark.images
+def test_the_real_folders_are_read_whole(images_root):
+    source = ClassFoldersSource(images_root / "darkcovid")
     records = source.scan().records
     assert Counter(record.class_name for record in records) == {
         "covid-19": 124, "normal": 500, "pneumonia": 500,
@@ -205,7 +211,86 @@ def test_the_real_folders_are_read_whole(films_root):
     assert {record.source for record in records} == {"cohen", "nih-chestxray8"}
 
 
-@pytest.mark.films
-def test_the_real_kaggle_folders_keep_their_given_split(films_root):
-    records = ClassFoldersSource(films_root / "kaggle317").scan().records
+@pytest.mark.images
+def test_the_real_kaggle_folders_keep_their_given_split(images_root):
+    records = ClassFoldersSource(images_root / "kaggle317").scan().records
     assert Counter(record.given_split for record in records) == {"train": 251, "test": 66}
+
+
+CLASS_MAP = build_class_map()
+
+
+def place(*paths: str):
+    return {image.path: image for image in lay_out_class_folders(paths, CLASS_MAP).images}
+
+
+@pytest.mark.parametrize(
+    ("path", "class_name", "given_split"),
+    [
+        ("Normal/a.png", "normal", ""),
+        ("chest_xray/train/PNEUMONIA/a.jpeg", "pneumonia", "train"),
+        ("set/Covid/Validation/a.png", "covid-19", "val"),
+        ("COVID/images/a.png", "covid-19", ""),
+        ("Pneumonia/Viral Pneumonia/a.dcm", "pneumonia", ""),
+        ("covid-19/normal/a.png", "normal", ""),  # a wrapper of that name: the deepest decides
+    ],
+)
+def test_a_path_says_class_and_split(path, class_name, given_split):
+    image = place(path)[path]
+    assert (image.class_name, image.given_split) == (class_name, given_split)
+
+
+def test_a_masks_folder_holds_masks_of_images_with_the_same_name():
+    images = place(
+        "COVID/images/a.png", "COVID/images/b.jpg", "COVID/masks/a.png", "COVID/masks/c.png"
+    )
+    assert {path: image.lung_mask for path, image in images.items()} == {
+        "COVID/images/a.png": "COVID/masks/a.png",
+        "COVID/images/b.jpg": "",
+    }
+
+
+def test_a_mask_never_crosses_from_one_class_to_another():
+    images = place("COVID/images/1.png", "Normal/images/1.png", "Normal/masks/1.png")
+    assert images["COVID/images/1.png"].lung_mask == ""
+    assert images["Normal/images/1.png"].lung_mask == "Normal/masks/1.png"
+
+
+def test_a_folder_left_out_leaves_out_all_below():
+    class_map = build_class_map({"ignore": ["Lung_Opacity"]})
+    layout = lay_out_class_folders(["Lung_Opacity/normal/a.png", "normal/b.png"], class_map)
+    assert layout.ignored == ("Lung_Opacity/normal/a.png",)
+    assert [image.path for image in layout.images] == ["normal/b.png"]
+
+
+def test_the_folder_nobody_claims_is_named_and_not_its_wrapper_or_split():
+    images = place(
+        "set/train/Normal/a.png", "set/train/Pneumonai/images/b.png", "set/test/Normal/c.png"
+    )
+    assert images["set/train/Pneumonai/images/b.png"].folder == "Pneumonai"
+
+
+def test_an_image_outside_of_all_folders_has_neither_class_nor_folder():
+    image = place("Normal/a.png", "cover.png")["cover.png"]
+    assert (image.class_name, image.folder) == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("a.PNG", True),
+        ("IM000001", True),  # DICOM files often have no ending
+        ("README", None),
+        ("readme.md", None),
+        ("labels.csv", None),
+        ("image.mp4", False),
+    ],
+)
+def test_an_image_is_told_from_papers_and_from_other_files(name, expected):
+    assert is_image_name(f"Normal/{name}") is expected
+
+
+def test_files_that_are_no_images_are_listed_but_papers_are_not():
+    layout = lay_out_class_folders(["Normal/a.mp4", "Normal/a.txt", "Normal/a.png"], CLASS_MAP)
+    assert layout.not_images == ("Normal/a.mp4",)
+    assert len(layout.images) == 1

@@ -5,13 +5,13 @@ import pickle
 import pytest
 
 from cxresnet.core.classes import build_class_map
-from cxresnet.core.errors import ClassMapError, FilmError
+from cxresnet.core.errors import ClassMapError, ImageError
 from cxresnet.data.sources.class_folders import ClassFoldersSource
 from cxresnet.data.sources.joined import JoinedSource
 
 
 def open_part(root, table=None) -> ClassFoldersSource:
-    return ClassFoldersSource(root, build_class_map(table), alone=False)
+    return ClassFoldersSource(root, build_class_map(table), require_two_classes=False)
 
 
 def test_sources_of_one_class_each_become_one_dataset(build_tree):
@@ -49,7 +49,7 @@ def test_masks_are_read_from_their_own_source(build_tree):
 
 def test_sources_that_have_one_class_together_are_refused(build_tree):
     root = build_tree(["x/Normal/a.png", "y/Normal/a.png"])
-    with pytest.raises(ClassMapError, match=r"'x\+y' has films of one class only"):
+    with pytest.raises(ClassMapError, match=r"'x\+y' has images of one class only"):
         JoinedSource([open_part(root / "x"), open_part(root / "y")]).scan()
 
 
@@ -67,14 +67,14 @@ def test_classes_of_all_sources_are_joined_in_order(build_tree):
 
 def test_a_patient_in_two_sources_is_one_person_and_said(build_tree):
     root = build_tree(["x/Normal/a.png", "y/COVID/a.png"])
-    for part, film in (("x", "Normal/a.png"), ("y", "COVID/a.png")):
-        (root / part / "manifest.csv").write_text(f"file,patient_id\n{film},17\n")
+    for part, image in (("x", "Normal/a.png"), ("y", "COVID/a.png")):
+        (root / part / "manifest.csv").write_text(f"file,patient_id\n{image},17\n")
     found = JoinedSource([open_part(root / "x"), open_part(root / "y")]).scan()
     assert {record.patient_id for record in found.records} == {"17"}
-    assert "1 patient ids stand in more than one source" in found.notices[-1]
+    assert "1 patient ids are in more than one source" in found.warnings[-1]
 
 
-def test_a_film_of_no_source_is_a_film_error(build_tree):
+def test_an_image_of_no_source_is_an_image_error(build_tree):
     source = JoinedSource([open_part(build_tree(["Normal/a.png"]))])
-    with pytest.raises(FilmError, match="no source 'other'"):
+    with pytest.raises(ImageError, match="no source 'other'"):
         source.read("other/Normal/a.png")

@@ -62,7 +62,7 @@ def test_where_kaggle_cannot_be_reached_the_way_by_hand_is_told_whole(stand_in):
     message = str(caught.value)
     assert "cannot be reached from here" in message
     assert "https://www.kaggle.com/datasets/paultimothymooney/chest-xray-pneumonia" in message
-    assert "cxresnet prepare films/kermany.zip --recipe kermany --out DATASET" in message
+    assert "cxresnet prepare images/kermany.zip --dataset-preset kermany --out DATASET" in message
     assert "HTTPSConnectionPool" not in message
 
 

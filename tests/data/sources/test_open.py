@@ -14,10 +14,10 @@ from cxresnet.data.sources.class_folders import ClassFoldersSource
 from cxresnet.data.sources.dicom_folder import DicomFolderSource
 from cxresnet.data.sources.joined import JoinedSource
 from cxresnet.data.sources.medmnist import MedMnistSource
-from cxresnet.data.sources.open import NO_RECIPE, SourceOptions, open_source
+from cxresnet.data.sources.open import NO_DATASET_PRESET, SourceOptions, open_source
 from cxresnet.data.sources.phantom import PhantomSource
-from cxresnet.data.sources.recipe import RecipeSource
-from cxresnet.data.sources.table import TableReading, TableSource
+from cxresnet.data.sources.presets import DatasetPresetSource
+from cxresnet.data.sources.table import TableOptions, TableSource
 
 TWO_CLASSES = ["Normal/a.png", "PNEUMONIA/b.png"]
 KERMANY = ["train/PNEUMONIA/person1_virus_2.jpeg", "train/NORMAL/IM-1-1.jpeg"]
@@ -34,17 +34,17 @@ def test_a_folder_is_opened_with_its_class_table(build_tree):
 def test_a_table_is_opened_with_its_columns(build_tree, tiny_png):
     table = b"x,y\na.png,normal\nb.png,covid\n"
     root = build_tree({"t.csv": table, "a.png": tiny_png, "b.png": tiny_png})
-    options = SourceOptions(reading=TableReading(columns={"path": "x", "class": "y"}))
+    options = SourceOptions(table_options=TableOptions(columns={"path": "x", "class": "y"}))
     source = open_source([str(root / "t.csv")], options)
     assert isinstance(source, TableSource)
     assert len(source.scan().records) == 2
 
 
 def test_an_archive_and_a_medmnist_file_are_told_by_their_ending(tmp_path, tiny_png):
-    with zipfile.ZipFile(tmp_path / "films.zip", "w") as archive:
+    with zipfile.ZipFile(tmp_path / "images.zip", "w") as archive:
         for name in TWO_CLASSES:
             archive.writestr(name, tiny_png)
-    source = open_source(str(tmp_path / "films.zip"))
+    source = open_source(str(tmp_path / "images.zip"))
     assert isinstance(source, ClassFoldersSource)
     assert isinstance(source.store, ZipStore)
     np.savez(tmp_path / "m.npz", a=np.zeros(1))
@@ -52,7 +52,7 @@ def test_an_archive_and_a_medmnist_file_are_told_by_their_ending(tmp_path, tiny_
 
 
 def test_phantoms_are_opened_with_their_settings():
-    source = open_source("phantoms:films_per_class=3")
+    source = open_source("phantoms:images_per_class=3")
     assert isinstance(source, PhantomSource)
     assert len(source.scan().records) == 9
 
@@ -72,17 +72,21 @@ def test_a_folder_with_plus_in_its_name_is_one_source(build_tree):
 
 def test_a_known_set_is_recognised_unless_told_otherwise(build_tree):
     root = str(build_tree(KERMANY))
-    assert isinstance(open_source(root), RecipeSource)
-    assert isinstance(open_source(root, SourceOptions(recipe="kermany")), RecipeSource)
-    assert isinstance(open_source(root, SourceOptions(recipe=NO_RECIPE)), ClassFoldersSource)
-    with pytest.raises(ConfigError, match="no recipe 'x'"):
-        open_source(root, SourceOptions(recipe="x"))
+    assert isinstance(open_source(root), DatasetPresetSource)
+    assert isinstance(
+        open_source(root, SourceOptions(dataset_preset="kermany")), DatasetPresetSource
+    )
+    assert isinstance(
+        open_source(root, SourceOptions(dataset_preset=NO_DATASET_PRESET)), ClassFoldersSource
+    )
+    with pytest.raises(ConfigError, match="no dataset preset 'x'"):
+        open_source(root, SourceOptions(dataset_preset="x"))
 
 
 def test_a_known_set_keeps_its_manifest_unless_told_otherwise(build_tree):
     root = build_tree(KERMANY)
     (root.parent / "manifest.csv").write_text(
-        f"file,patient_id\nfilms/{KERMANY[0]},p1\nfilms/{KERMANY[1]},p2\n"
+        f"file,patient_id\nimages/{KERMANY[0]},p1\nimages/{KERMANY[1]},p2\n"
     )
     with_it = open_source(str(root)).scan().records
     without = open_source(str(root), SourceOptions(use_manifest=False)).scan().records
@@ -101,15 +105,15 @@ def test_what_kaggle_gives_is_opened_by_its_recipe(build_tree, monkeypatch):
     stand_in = SimpleNamespace(dataset_download=lambda handle: str(root))
     monkeypatch.setitem(sys.modules, "kagglehub", stand_in)
     source = open_source("kaggle:tawsifurrahman/covid19-radiography-database")
-    assert isinstance(source, RecipeSource)
+    assert isinstance(source, DatasetPresetSource)
     assert {record.source for record in source.scan().records} == {"radiography", "kermany"}
     assert isinstance(open_source("kaggle:some/thing"), ClassFoldersSource)
 
 
 def test_a_name_that_is_nothing_is_guessed_at(build_tree):
     root = build_tree(TWO_CLASSES)
-    with pytest.raises(SourceError, match=r"Did you mean '.*films'\?"):
-        open_source(str(root.parent / "flims"))
+    with pytest.raises(SourceError, match=r"Did you mean '.*images'\?"):
+        open_source(str(root.parent / "imgaes"))
     with pytest.raises(SourceError, match="Give a folder, a table"):
         open_source(str(root / "zzz"))
     with pytest.raises(SourceError, match="No source was named"):
@@ -117,15 +121,15 @@ def test_a_name_that_is_nothing_is_guessed_at(build_tree):
 
 
 def test_a_file_of_no_known_kind_is_refused(tmp_path):
-    (tmp_path / "film.png").write_bytes(io.BytesIO().getvalue())
-    with pytest.raises(SourceError, match=r"'film\.png' is of no kind that is read"):
-        open_source(str(tmp_path / "film.png"))
+    (tmp_path / "image.png").write_bytes(io.BytesIO().getvalue())
+    with pytest.raises(SourceError, match=r"'image\.png' is of a kind that cannot be read"):
+        open_source(str(tmp_path / "image.png"))
 
 
-@pytest.mark.films
-def test_the_real_sets_are_one_dataset_by_their_folders_and_by_the_manifest(films_root):
-    folders = open_source([str(films_root / "hannover"), str(films_root / "kaggle317")]).scan()
-    table = open_source(str(films_root / "manifest.csv")).scan()
+@pytest.mark.images
+def test_the_real_sets_are_one_dataset_by_their_folders_and_by_the_manifest(images_root):
+    folders = open_source([str(images_root / "hannover"), str(images_root / "kaggle317")]).scan()
+    table = open_source(str(images_root / "manifest.csv")).scan()
 
     def describe(record, image_id: str):
         return (image_id, record.class_name, record.patient_id, record.source, record.view)

@@ -8,28 +8,87 @@ import pytest
 from cxresnet.core.classes import build_class_map
 from cxresnet.core.errors import (
     ClassMapError,
+    ConfigError,
     EmptySourceError,
     SourceError,
     UnsafePathError,
 )
-from cxresnet.data.sources.store import FolderStore
-from cxresnet.data.sources.table import TableReading, TableSource
+from cxresnet.data.sources.source import FolderStore
+from cxresnet.data.sources.table import LabelRule, TableOptions, TableSource, check_patterns
+
+NIH = LabelRule(build_class_map({"ignore": ["Fibrosis"]}))
+
+
+@pytest.mark.parametrize(
+    ("label", "class_name", "code"),
+    [
+        ("Pneumonia", "pneumonia", ""),
+        ("Pneumonia|Effusion", "pneumonia", ""),  # a finding nobody claims goes along
+        ("Infiltration| Pneumonia |Edema", "pneumonia", ""),
+        ("Pneumonia|Viral Pneumonia", "pneumonia", ""),  # both mean the same class
+        ("No Finding", "normal", ""),
+        ("No Finding|Effusion", "", "ambiguous"),
+        ("No Finding|Pneumonia", "", "ambiguous"),
+        ("COVID|Pneumonia", "", "ambiguous"),
+        ("Effusion", "", "other-finding"),
+        ("Effusion|Mass", "", "other-finding"),
+        ("Pneumonia|Fibrosis", "", "ignored"),
+        ("", "", "no-label"),
+        ("NaN", "", "no-label"),
+        ("|", "", "other-finding"),
+    ],
+)
+def test_a_list_of_findings_comes_to_one_class_or_is_left_out(label, class_name, code):
+    decision = NIH.decide(label, multi_label=True)
+    assert (decision.class_name, decision.code) == (class_name, code)
+
+
+def test_where_labels_are_single_an_unknown_one_is_not_decided():
+    assert NIH.decide("Pneumonai", multi_label=False) is None
+
+
+def test_the_first_pattern_found_decides_where_no_class_claims_the_whole_label():
+    rule = LabelRule(
+        build_class_map(), {"ignore": "todo|normal", "covid": "covid", "pneumonia": "^pneumonia/"}
+    )
+    names = ["Pneumonia/Viral/COVID-19", "Pneumonia/Bacterial", "todo", "normal"]
+    decisions = [rule.decide(name, multi_label=False) for name in names]
+    assert [decision.class_name for decision in decisions] == [
+        "covid-19",
+        "pneumonia",
+        "",
+        "normal",
+    ]
+    assert decisions[2].code == "ignored"
+
+
+def test_a_pattern_that_is_none_is_refused():
+    with pytest.raises(ConfigError, match=r"'\(' for 'covid' is not a regular expression"):
+        check_patterns({"covid": "("})
 
 
 @pytest.fixture
 def open_table(build_tree, tiny_png):
-    """Write a table and films beside it, and open the table."""
+    """Write a table and images beside it, and open the table."""
 
-    def build(text: str, *films: str, class_map=None, alone=True, **reading) -> TableSource:
-        files = {"labels.csv": text.encode(), **dict.fromkeys(films, tiny_png)}
+    def build(
+        text: str, *images: str, class_map=None, require_two_classes=True, **table_options
+    ) -> TableSource:
+        files = {"labels.csv": text.encode(), **dict.fromkeys(images, tiny_png)}
         store = FolderStore(build_tree(files))
-        reading = TableReading(**reading)
-        return TableSource(store, "labels.csv", class_map, reading=reading, alone=alone)
+        table_options = TableOptions(**table_options)
+        return TableSource(
+            store,
+            "labels.csv",
+            class_map,
+            table_options=table_options,
+            require_two_classes=require_two_classes,
+        )
 
     return build
 
 
-def test_rows_become_films_with_all_that_the_table_says(open_table, tiny_png):
+def test_rows_become_images_with_all_that_the_table_says(open_table, tiny_png):
     source = open_table(
         "file,label,patient_id,source,view,age,sex,split,mask\n"
         "x/a.png,covid,p1,here,PA,58,female,Training,m/a.png\n"
@@ -41,7 +100,7 @@ def test_rows_become_films_with_all_that_the_table_says(open_table, tiny_png):
     assert (first.image_id, first.class_name, first.patient_id) == ("x/a.png", "covid-19", "p1")
     assert (first.source, first.view, first.age_years, first.sex) == ("here", "PA", "58", "F")
     assert (first.given_split, first.lung_mask) == ("train", "m/a.png")
-    assert second.source == "films"
+    assert second.source == "images"
     assert source.read(first.location) == tiny_png
 
 
@@ -55,7 +114,7 @@ def test_a_bare_name_is_found_deeper_down_with_or_without_its_ending(open_table)
     ]
 
 
-def test_a_bare_name_that_two_films_have_is_left_out(open_table):
+def test_a_bare_name_that_two_images_have_is_left_out(open_table):
     source = open_table(
         "image,label\na.png,normal\nb.png,normal\nc.png,covid\n",
         "x/a.png", "y/a.png", "x/b.png", "x/c.png", "masks/b.png",
@@ -74,7 +133,7 @@ def test_labels_that_are_lists_follow_the_stated_rule(open_table):
     found = source.scan()
     assert [record.class_name for record in found.records] == ["pneumonia", "normal"]
     assert [row.code for row in found.rejections] == ["other-finding", "ambiguous"]
-    assert "2 films were kept; 1 have other findings, 1 are ambiguous" in found.notices[0]
+    assert "2 images were kept; 1 have other findings, 1 are ambiguous" in found.warnings[0]
 
 
 def test_missing_labels_paths_and_files_are_left_out_with_their_row(open_table):
@@ -89,17 +148,17 @@ def test_missing_labels_paths_and_files_are_left_out_with_their_row(open_table):
     ]
 
 
-def test_a_film_named_twice_is_kept_once(open_table):
+def test_an_image_named_twice_is_kept_once(open_table):
     found = open_table(
         "file,label\na.png,normal\nb.png,covid\n./a.png,normal\n", "a.png", "b.png"
     ).scan()
     assert len(found.records) == 2
     assert [(row.code, row.reason) for row in found.rejections] == [
-        ("duplicate-row", "Row 4: The film stands already in row 2.")
+        ("duplicate-row", "Row 4: The image is already in row 2.")
     ]
 
 
-def test_a_film_under_two_classes_is_left_out_altogether(open_table):
+def test_an_image_under_two_classes_is_left_out_altogether(open_table):
     found = open_table(
         "file,label\na.png,normal\nb.png,covid\na.png,covid\nc.png,normal\n",
         "a.png", "b.png", "c.png",
@@ -149,7 +208,7 @@ def test_one_class_alone_is_refused_but_may_be_joined(open_table):
     text = "file,label\na.png,normal\n"
     with pytest.raises(ClassMapError, match="one class only"):
         open_table(text, "a.png").scan()
-    assert len(open_table(text, "a.png", alone=False).scan().records) == 1
+    assert len(open_table(text, "a.png", require_two_classes=False).scan().records) == 1
 
 
 def test_a_table_without_a_column_of_files_or_classes_says_what_to_write(open_table):
@@ -159,7 +218,7 @@ def test_a_table_without_a_column_of_files_or_classes_says_what_to_write(open_ta
         open_table("file,x\na.png,normal\n").scan()
 
 
-def test_a_table_of_films_that_are_not_there_says_so(open_table):
+def test_a_table_of_images_that_are_not_there_says_so(open_table):
     with pytest.raises(EmptySourceError, match=r"all 2 were left out.*no file 'a\.png'"):
         open_table("file,label\na.png,normal\nb.png,covid\n").scan()
 
@@ -169,12 +228,12 @@ def test_a_mask_that_is_not_there_is_counted(open_table):
         "file,label,mask\na.png,normal,m.png\nb.png,covid,\n", "a.png", "b.png"
     ).scan()
     assert found.records[0].lung_mask == ""
-    assert "names 1 masks that are not there" in found.notices[0]
+    assert "names 1 masks that are not there" in found.warnings[0]
 
 
-@pytest.mark.films
-def test_the_real_manifest_is_one_dataset_of_three(films_root):
-    records = TableSource(FolderStore(films_root), "manifest.csv").scan().records
+@pytest.mark.images
+def test_the_real_manifest_is_one_dataset_of_three(images_root):
+    records = TableSource(FolderStore(images_root), "manifest.csv").scan().records
     assert Counter(record.image_id.partition("/")[0] for record in records) == {
         "darkcovid": 1124, "hannover": 243, "kaggle317": 317,
     }  # fmt: skip

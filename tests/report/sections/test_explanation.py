@@ -1,4 +1,4 @@
-"""Films and maps are shown as recorded."""
+"""Images and maps are shown as recorded."""
 
 from __future__ import annotations
 
@@ -11,34 +11,38 @@ from PIL import Image
 
 from cxresnet.explain.overlay import draw_overlay
 from cxresnet.explain.record import Attributions
-from cxresnet.report.sections.explanation import ExplanationView, build_explanation_section
+from cxresnet.report.artifacts import RunArtifacts
+from cxresnet.report.registry import build_section
+from cxresnet.report.sections.explanation import (
+    GalleryView,
+    build_explanation_view,
+    build_gallery_view,
+)
 
 
-def _view(attributions: Attributions) -> ExplanationView:
-    view = build_explanation_section(attributions).view
-    assert isinstance(view, ExplanationView)
-    return view
+def _open(uri: str) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))))
 
 
-def _open(address: str) -> np.ndarray:
-    return np.asarray(Image.open(io.BytesIO(base64.b64decode(address.partition(",")[2]))))
-
-
-def test_the_picture_is_the_film_tinted_on_the_shared_scale(attributions: Attributions) -> None:
+def test_the_picture_is_the_image_tinted_on_the_shared_scale(attributions: Attributions) -> None:
     expected = draw_overlay(
-        attributions.films[1], attributions.maps["occlusion"][1], scale_limit=0.2
+        attributions.images[1], attributions.maps["occlusion"][1], scale_limit=0.2
     )
-    np.testing.assert_array_equal(_open(_view(attributions).films[1].maps[0].address), expected)
+    np.testing.assert_array_equal(
+        _open(build_explanation_view(attributions).images[1].maps[0].uri), expected
+    )
 
 
 def test_the_rim_of_the_lungs_is_white_where_a_mask_is_there(attributions: Attributions) -> None:
-    picture = _open(_view(attributions).films[0].maps[0].address)
+    picture = _open(build_explanation_view(attributions).images[0].maps[0].uri)
     assert (picture[4, 4:12] == 255).all()
     assert not (picture[8, 8] == 255).all()
 
 
 def test_the_strongest_value_keeps_its_sign(attributions: Attributions) -> None:
-    assert _view(attributions).films[0].maps[0].words == "strongest -0.200"
+    assert build_explanation_view(attributions).images[0].maps[0].caption == (
+        "largest change of probability −0.200 (argues against)"
+    )
 
 
 def test_a_scale_of_its_own_is_said_with_its_unit(attributions: Attributions) -> None:
@@ -48,8 +52,8 @@ def test_a_scale_of_its_own_is_said_with_its_unit(attributions: Attributions) ->
     changed = dataclasses.replace(
         attributions, index=attributions.index.model_copy(update={"methods": (method,)})
     )
-    words = _view(changed).films[0].maps[0].words
-    assert words == "own scale ±0.02, change of probability per sd of grey"
+    caption = build_explanation_view(changed).images[0].maps[0].caption
+    assert caption == "own scale ±0.02, change of probability per sd of grey"
 
 
 def test_what_is_drawn_of_a_map_that_adds_up_is_its_sum_over_patches(
@@ -64,41 +68,84 @@ def test_what_is_drawn_of_a_map_that_adds_up_is_its_sum_over_patches(
         index=attributions.index.model_copy(update={"methods": (method,)}),
         maps={"occlusion": maps},
     )
-    # Nine pixels of 0.01 in the middle of the film; at its edge fewer.
-    assert _view(changed).films[0].maps[0].words == "strongest +0.090"
+    # Nine pixels of 0.01 in the middle of the image; at its edge fewer.
+    assert build_explanation_view(changed).images[0].maps[0].caption == (
+        "largest change of probability +0.090 (argues for)"
+    )
 
 
-def test_how_far_covers_come_apart_is_shown_beside_the_maps(attributions: Attributions) -> None:
-    spreads = {"occlusion": np.full(attributions.films.shape, 0.05, np.float32)}
-    view = _view(dataclasses.replace(attributions, spreads=spreads))
-    assert [one.words for one in view.films[0].maps][1:] == ["at most 0.050"]
+def test_the_range_between_baselines_is_shown_beside_the_maps(attributions: Attributions) -> None:
+    baseline_ranges = {"occlusion": np.full(attributions.images.shape, 0.05, np.float32)}
+    view = build_explanation_view(
+        dataclasses.replace(attributions, baseline_ranges=baseline_ranges)
+    )
+    assert [one.caption for one in view.images[0].maps][1:] == [
+        "maps with different baselines differ by up to 0.050"
+    ]
 
 
-def test_the_lung_row_is_the_mean_over_films_with_a_mask(attributions: Attributions) -> None:
-    (row,) = _view(attributions).lungs
-    assert (row.films, row.share, row.chance) == (1, 0.6, 0.25)
+def test_the_lung_row_is_the_mean_over_images_with_a_mask(attributions: Attributions) -> None:
+    (row,) = build_explanation_view(attributions).lungs
+    assert (row.images, row.share, row.chance) == (1, 0.6, 0.25)
 
 
-def test_beyond_thirty_films_the_rest_is_counted(attributions: Attributions) -> None:
+def test_beyond_thirty_images_the_rest_is_counted(attributions: Attributions) -> None:
     many = dataclasses.replace(
         attributions,
-        index=attributions.index.model_copy(update={"films": attributions.index.films * 20}),
-        films=np.tile(attributions.films, (20, 1, 1)),
+        index=attributions.index.model_copy(update={"images": attributions.index.images * 20}),
+        images=np.tile(attributions.images, (20, 1, 1)),
         lung_masks=np.tile(attributions.lung_masks, (20, 1, 1)),
         maps={"occlusion": np.tile(attributions.maps["occlusion"], (20, 1, 1))},
     )
-    view = _view(many)
-    assert (len(view.films), view.left_out) == (30, 10)
+    view = build_explanation_view(many)
+    assert (len(view.images), view.left_out) == (30, 10)
 
 
 def test_a_method_that_failed_is_marked_in_picture_and_words(attributions: Attributions) -> None:
     methods = tuple(
-        method.model_copy(update={"distrusted": True}) for method in attributions.index.methods
+        method.model_copy(update={"failed_sanity": True}) for method in attributions.index.methods
     )
     marked = dataclasses.replace(
         attributions, index=attributions.index.model_copy(update={"methods": methods})
     )
-    plain, told = (_view(maps).films[0].maps[0] for maps in (attributions, marked))
-    assert (plain.distrusted, told.distrusted) == (False, True)
-    assert _open(told.address).shape[0] >= 192
-    assert plain.address != told.address
+    plain, told = (
+        build_explanation_view(maps).images[0].maps[0] for maps in (attributions, marked)
+    )
+    assert (plain.failed_sanity, told.failed_sanity) == (False, True)
+    assert _open(told.uri).shape[0] >= 192
+    assert plain.uri != told.uri
+
+
+# The gallery: confident errors, and correct images of low confidence, class by class.
+
+
+def _choose(attributions: Attributions, *whys: str) -> GalleryView:
+    images = tuple(
+        image.model_copy(update={"selection_reason": selection_reason})
+        for image, selection_reason in zip(attributions.index.images, whys, strict=True)
+    )
+    index = attributions.index.model_copy(update={"images": images})
+    return build_gallery_view(dataclasses.replace(attributions, index=index))
+
+
+def test_images_stand_with_their_label_and_their_kind(attributions: Attributions) -> None:
+    view = _choose(attributions, "most confident incorrect", "least confident correct")
+    assert [row.class_name for row in view.rows] == list(attributions.index.class_names)
+    normal, *others = view.rows
+    assert [one.record for one in normal.confident_errors] == [
+        attributions.index.images[0].model_copy(
+            update={"selection_reason": "most confident incorrect"}
+        )
+    ]
+    assert len(normal.low_confidence_correct) == 1
+    assert normal.confident_errors[0].uri != normal.confident_errors[0].map_uri
+    assert all(row.confident_errors == row.low_confidence_correct == () for row in others)
+
+
+def test_sure_and_right_images_are_no_mistakes(attributions: Attributions) -> None:
+    view = _choose(attributions, "most confident correct", "most confident correct")
+    assert all(row.confident_errors == row.low_confidence_correct == () for row in view.rows)
+
+
+def test_without_maps_it_says_how_to_get_them() -> None:
+    assert "cxresnet explain RUN" in build_section("gallery", RunArtifacts(name="new")).missing

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from cxresnet.evaluate.record import Evaluation
-from cxresnet.report.sections.reproduction import ReproductionView, build_reproduction_section
+from cxresnet.report.sections.reproduction import list_pins
 
 
 def test_versions_hashes_and_seeds_are_pinned(evaluation: Evaluation) -> None:
-    view = build_reproduction_section(
+    view = list_pins(
         dataset_hash="abc",
         versions={"torch": "2.13.0"},
         provenance=evaluation.provenance,
         config={"data": {"seed": 3}, "train": {"seed": 4, "epochs": 2}, "evaluate": {"seed": 9}},
-    ).view
-    assert isinstance(view, ReproductionView)
+    )
     pins = {pin.name: pin.value for pin in view.pins}
     assert pins["torch"] == "2.13.0"
     assert pins["dataset"] == "abc"
@@ -24,7 +23,6 @@ def test_versions_hashes_and_seeds_are_pinned(evaluation: Evaluation) -> None:
 
 
 def test_what_is_not_known_is_left_out() -> None:
-    view = build_reproduction_section(dataset_hash="", versions={}, provenance=None, config={}).view
-    assert isinstance(view, ReproductionView)
+    view = list_pins(dataset_hash="", versions={}, provenance=None, config={})
     assert [pin.name for pin in view.pins] == ["cxresnet, this page"]
     assert view.config == ""

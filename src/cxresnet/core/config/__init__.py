@@ -1,6 +1,6 @@
-"""One frozen config holds every choice and default: a section a room, one file a section."""
+"""One frozen config holds every choice and default: one section per package, one file each."""
 
-from cxresnet.core.config.config import Config, read_config, read_written_config
+from cxresnet.core.config.config import Config, change_config, read_config, read_written_config
 from cxresnet.core.config.data import DataConfig
 from cxresnet.core.config.evaluate import EvaluateConfig
 from cxresnet.core.config.explain import ExplainConfig
@@ -16,6 +16,7 @@ __all__ = [
     "ModelConfig",
     "SourceConfig",
     "TrainConfig",
+    "change_config",
     "read_config",
     "read_written_config",
 ]

@@ -1,10 +1,10 @@
-"""The config as a whole: read from TOML, changed by `--set`, checked before anything is touched."""
+"""The whole config: read from TOML, changed by `--set`, and checked before any file is written."""
 
 from __future__ import annotations
 
 import difflib
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,27 @@ from cxresnet.core.config.source import SourceConfig
 from cxresnet.core.config.train import TrainConfig
 from cxresnet.core.errors import ConfigError
 
-__all__ = ["Config", "read_config", "read_written_config"]
+RENAMED_KEYS = {
+    "data.fit": "data.resize_mode",
+    "data.equalise_limit": "data.equalisation_clip_limit",
+    "data.outside": "data.external_test",
+    "source.recipe": "source.dataset_preset",
+    "train.average_decay": "train.ema_decay",
+    "evaluate.test_views": "evaluate.test_time_augmentation",
+    "evaluate.baselines": "evaluate.shortcut_baselines",
+    "evaluate.least_sensitivity": "evaluate.target_sensitivity",
+    "evaluate.cost_of_miss": "evaluate.false_negative_cost",
+    "evaluate.slice_patients": "evaluate.min_slice_patients",
+    "evaluate.few_patients": "evaluate.min_patients_per_class",
+    "evaluate.confidence": "evaluate.confidence_level",
+    "explain.films_per_class": "explain.images_per_class",
+    "explain.occlusion_covers": "explain.occlusion_baselines",
+    "explain.trust_films": "explain.sanity_check_images",
+    "explain.concept_films": "explain.zone_mean_images",
+    "explain.superpixels_along_side": "explain.superpixels_per_side",
+    "explain.superpixel_sets": "explain.kernel_shap_samples",
+}
+"""Keys of configs that were written for version 0.1, and what they are called since."""
 
 
 class Config(Section):
@@ -45,15 +65,46 @@ def read_config(path: Path | None = None, *, settings: Sequence[str] = ()) -> Co
         The frozen config.
 
     Raises:
-        ConfigError: The file cannot be read, or a key or value is wrong; says which and what to do.
+        ConfigError: The file cannot be read, or a key or value is wrong; the message names it.
     """
     content = {} if path is None else _read_toml(path)
     for setting in settings:
         _apply(content, setting)
+    return _validate(content, where="" if path is None else f" in '{path}'")
+
+
+def change_config(config: Config, values: Mapping[str, object]) -> Config:
+    """Change values of a config; the result is checked as a whole.
+
+    Args:
+        config: Stays as it is.
+        values: By key, for example {"train.epochs": 3}. A mapping changes only the keys that it
+            has.
+
+    Raises:
+        ConfigError: A key or value is wrong; the message says which and what to do.
+
+    >>> change_config(Config(), {"train.epochs": 3}).train.epochs
+    3
+    """
+    content = config.model_dump()
+    for key, value in values.items():
+        section, _, name = key.rpartition(".")
+        place = content
+        for part in section.split("."):
+            place = place[part]
+        old = place.get(name)
+        if isinstance(old, dict) and isinstance(value, Mapping):
+            place[name] = old | dict(value)
+        else:
+            place[name] = value
+    return _validate(content, where="")
+
+
+def _validate(content: Mapping[str, Any], *, where: str) -> Config:
     try:
         return Config.model_validate(content)
     except ValidationError as error:
-        where = "" if path is None else f" in '{path}'"
         raise ConfigError(_explain(error.errors()[0], where=where)) from error
 
 
@@ -70,7 +121,7 @@ def read_written_config(path: Path) -> Config:
         return Config.model_validate_json(path.read_bytes())
     except (OSError, ValidationError) as error:
         raise ConfigError(
-            f"'{path}' is not there or cannot be read by this version, so nobody knows how the "
+            f"'{path}' is missing or was written by another version, so it is not known how the "
             "network was trained. Train again."
         ) from error
 
@@ -80,7 +131,7 @@ def _read_toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise ConfigError(
-            f"There is no config '{path}'. The ready ones lie in configs/."
+            f"There is no config '{path}'. Ready-made ones are in configs/."
         ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"The config '{path}' cannot be read: {error}.") from error
@@ -110,6 +161,8 @@ def _explain(error: ErrorDetails, *, where: str) -> str:
     key = ".".join(names) or "the config"
     if error["type"] != "extra_forbidden":
         return f"The config key {key}{where} is wrong: {error['msg']} (got {error['input']!r})."
+    if key in RENAMED_KEYS:
+        return f"The config key {key}{where} is now {RENAMED_KEYS[key]}."
     known = sorted(_find_known_keys(Config, names[:-1]))
     close = difflib.get_close_matches(names[-1], known, n=1, cutoff=0.5)
     hint = f"Did you mean '{close[0]}'?" if close else f"Known here: {', '.join(known)}."

@@ -1,4 +1,4 @@
-"""Which network."""
+"""Which network is built."""
 
 from __future__ import annotations
 
@@ -8,9 +8,6 @@ from pydantic import Field, model_validator
 
 from cxresnet.core.config.section import Section
 
-__all__ = ["BlockName", "ModelConfig", "NormName", "ShortcutName", "StemName"]
-
-BlockName = Literal["plain", "basic", "bottleneck"]
 StemName = Literal["flat", "pool", "classic", "deep"]
 ShortcutName = Literal["strided", "average"]
 NormName = Literal["batch", "group"]
@@ -22,15 +19,16 @@ _Depth = Annotated[int, Field(ge=1, le=64)]
 class ModelConfig(Section):
     """Which network: a named preset, and what differs from it.
 
-    Everything but the preset may be None, which takes what the preset says.
+    Everything but the preset may be None, which takes the value of the preset.
 
     Attributes:
         preset: Name of a preset; `cxresnet model` lists them.
-        stem: How the film enters: "flat" (one 3×3 convolution, the size stays), "pool" (the same
+        stem: How the image enters: "flat" (one 3×3 convolution, the size stays), "pool" (the same
             and a max pool: half the size), "classic" (7×7 and a max pool: a quarter), "deep"
             (three 3×3 and a max pool, as in ResNet-D: a quarter).
-        stem_width: Channels that the stem hands over.
-        block: "basic" (two 3×3), "bottleneck" (1×1, 3×3, 1×1) or "plain" (one 3×3, no shortcut).
+        stem_width: Channels of the stem's output.
+        block: Name of a registered block: "basic" (two 3×3), "bottleneck" (1×1, 3×3, 1×1) or
+            "plain" (one 3×3, no shortcut); see `cxresnet.model.blocks`.
         widths: Channels of each stage; every stage but the first halves the side.
         depths: Blocks of each stage.
         shortcut: How the shortcut halves the side: a "strided" 1×1 convolution, which drops three
@@ -38,8 +36,8 @@ class ModelConfig(Section):
         antialias: Blur before dropping pixels (Zhang 2019).
         squeeze_excite: Let every block weigh its channels (Hu 2018).
         harmonic: Make every 3×3 convolution a learned mix of fixed cosines (Ulicny 2019).
-        norm: "batch", or "group" for batches below 16 films.
-        stochastic_depth: Share of films for which the last block is left out of a training step;
+        norm: "batch", or "group" for batches below 16 images.
+        stochastic_depth: Share of images for which the last block is left out of a training step;
             earlier blocks less, in proportion.
         dropout: Share of pooled features left out of a training step, before the head.
         members: Networks whose logits are averaged; `cxresnet train --seeds` sets it.
@@ -48,7 +46,7 @@ class ModelConfig(Section):
     preset: str = Field(default="nano", min_length=1)
     stem: StemName | None = None
     stem_width: _Width | None = None
-    block: BlockName | None = None
+    block: str | None = Field(default=None, min_length=1)
     widths: tuple[_Width, ...] | None = Field(default=None, min_length=1, max_length=8)
     depths: tuple[_Depth, ...] | None = Field(default=None, min_length=1, max_length=8)
     shortcut: ShortcutName | None = None

@@ -5,11 +5,9 @@ import json
 
 from pydantic import BaseModel, ConfigDict
 
-__all__ = ["Section"]
-
 
 class Section(BaseModel):
-    """Frozen, and strict about names: a key that nobody knows is an error, not a shrug."""
+    """Frozen, and strict about names: an unknown key is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 

@@ -8,30 +8,32 @@ from pydantic import Field
 
 from cxresnet.core.config.section import Section
 
-__all__ = ["AugmentConfig", "TrainConfig"]
-
 
 class AugmentConfig(Section):
-    """How far a training film may be changed; each film anew, evenly between no and most.
+    """How far a training image may be changed; drawn anew for each image, between 0 and the most.
 
-    Never upside down. Left and right are swapped only on request, because the heart lies left.
+    Images are never turned upside down. Left and right are swapped only on request, because the
+    heart is on the left.
 
     Attributes:
-        rotation_degrees: Turned by at most so much, either way.
+        rotation_degrees: Rotated by at most this angle, either way.
         scale_share: Larger or smaller by at most this share.
+        aspect_share: Wider and lower, or narrower and higher, by at most this share each: what an
+            image squeezed to a square was before.
         shift_share: Moved by at most this share of the side, both ways.
         contrast: Contrast multiplied by 1 ± at most this.
-        brightness: Brightness moved by ± at most this, in standard deviations of the films.
-        gamma: Tone curve: exponent between 1 / (1 + gamma) and 1 + gamma.
-        blur: A film blurred over 3×3 pixels is mixed in with at most this share.
-        noise: Standard deviation of added noise, at most, in standard deviations of the films.
+        brightness: Brightness moved by ± at most this, in standard deviations of the images.
+        gamma: Exponent of the tone curve, between 1 / (1 + gamma) and 1 + gamma.
+        blur: An image blurred over 3×3 pixels is mixed in with at most this share.
+        noise: Standard deviation of added noise, at most, in standard deviations of the images.
         border_erase_share: Width of a grey frame laid over the border, at most, as a share of the
-            side: what is written in a corner, and how a film was cut, is not always to be had.
-        horizontal_flip: Swap left and right of half of the films.
+            side, so that the network does not rely on text in a corner or on how an image was cut.
+        horizontal_flip: Swap left and right of half of the images.
     """
 
     rotation_degrees: float = Field(default=10, ge=0, le=45)
     scale_share: float = Field(default=0.12, ge=0, le=0.5)
+    aspect_share: float = Field(default=0.0, ge=0, le=0.5)
     shift_share: float = Field(default=0.06, ge=0, le=0.5)
     contrast: float = Field(default=0.5, ge=0, lt=1)
     brightness: float = Field(default=0.5, ge=0, le=3)
@@ -46,35 +48,40 @@ class TrainConfig(Section):
     """How the network is trained.
 
     Attributes:
-        epochs: Passes over the training films, at most.
-        batch_size: Films a step, on each device.
-        learning_rate: Peak of the schedule: a linear climb, then half a cosine down to zero.
+        epochs: Passes over the training images, at most.
+        batch_size: Images a step, on each device.
+        learning_rate: Peak of the schedule: a linear warm-up, then half a cosine down to zero.
         weight_decay: Decoupled (AdamW); not applied to norms and biases.
-        warmup_epochs: Length of the climb.
-        label_smoothing: Share of the truth spread over all classes.
-        mixup: Blend pairs of films, weight drawn from Beta(mixup, mixup); 0 does not.
-        cutmix: Lay a part of one film over another, size drawn from Beta(cutmix, cutmix); 0 does
-            not. With mixup too, each batch takes one of them.
-        class_weights: Weigh rare classes more in the loss: not at all, by the square root of their
-            rarity, or fully.
-        sampling: "shuffle" every film once an epoch; or draw films so that all classes, or all
-            pairs of class and source, come up equally often.
-        average_decay: The network that is judged is a moving average of the weights, which keeps
-            this share a step (EMA); 0 judges the last weights.
-        swa_share: Over this last share of the epochs, the network that is judged is the plain mean
-            of the weights instead (SWA), and the learning rate stays level; 0 does not.
-        gradient_clip: Longest gradient; longer ones are shortened. 0 does not.
-        monitor: What chooses the epoch, on validation films; "last" takes the last one, whatever
-            they say, and they only watch.
-        patience_epochs: Stop when that has not improved for so long; 0 never stops early.
+        warmup_epochs: Length of the warm-up.
+        label_smoothing: Share of the label that is spread over all classes.
+        mixup: Blend pairs of images, weight drawn from Beta(mixup, mixup); 0 turns it off.
+        cutmix: Lay a part of one image over another, size drawn from Beta(cutmix, cutmix); 0
+            turns it off. With mixup too, each batch takes one of them.
+        class_weights: Weigh rare classes more in the loss: not at all ("none"), by the square root
+            of their rarity ("sqrt"), or fully ("balanced").
+        sampling: "shuffle" every image once an epoch; or draw images so that all classes ("class"),
+            or all pairs of class and source ("class-and-source"), come up equally often; or
+            "class-and-capped-source": all classes equally often, and within a class the sources by
+            their size up to `source_cap`.
+        source_cap: From so many images of a class on, a source counts no more for being larger.
+        ema_decay: The evaluated network is an exponential moving average of the weights (EMA) with
+            this decay at each step; 0 evaluates the last weights.
+        swa_share: Over this last share of the epochs, the evaluated network is the plain mean of
+            the weights instead (SWA), and the learning rate stays constant; 0 turns it off.
+        gradient_clip: Largest norm of the gradient; 0 turns clipping off.
+        monitor: Validation score that selects the epoch; "last" takes the last epoch, and
+            validation is only reported.
+        patience_epochs: Stop when the score has not improved for this many epochs; 0 never stops
+            early.
         seed: Of weights, order and augmentation.
         accelerator: "auto" takes a GPU if there is one.
-        devices: How many of them, "auto" for all.
+        devices: How many to use, "auto" for all.
         num_nodes: Machines.
-        strategy: How several devices work together, as Lightning names it.
+        strategy: Strategy for several devices, as Lightning names it.
         precision: "auto" is mixed on a GPU and full on a CPU; else as Lightning names it.
-        save_minutes: The state for --resume is saved after each epoch, and so often within one.
-        augment: How far a training film may be changed.
+        save_minutes: The state for --resume is saved after each epoch, and at this interval within
+            one.
+        augment: How far a training image may be changed.
     """
 
     epochs: int = Field(default=40, ge=1, le=100_000)
@@ -85,9 +92,10 @@ class TrainConfig(Section):
     label_smoothing: float = Field(default=0.05, ge=0, lt=1)
     mixup: float = Field(default=0.2, ge=0, le=10)
     cutmix: float = Field(default=0.0, ge=0, le=10)
-    class_weights: Literal["none", "root", "full"] = "root"
-    sampling: Literal["shuffle", "class", "class-and-source"] = "shuffle"
-    average_decay: float = Field(default=0.99, ge=0, lt=1)
+    class_weights: Literal["none", "sqrt", "balanced"] = "sqrt"
+    sampling: Literal["shuffle", "class", "class-and-source", "class-and-capped-source"] = "shuffle"
+    source_cap: int = Field(default=300, ge=1)
+    ema_decay: float = Field(default=0.99, ge=0, lt=1)
     swa_share: float = Field(default=0.0, ge=0, le=0.9)
     gradient_clip: float = Field(default=5.0, ge=0)
     monitor: Literal["val_loss", "val_macro_auroc", "val_balanced_accuracy", "last"] = (

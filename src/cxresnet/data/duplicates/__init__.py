@@ -1,10 +1,14 @@
-"""Copies of one film, found whatever they are called: re-encoded, resized, cropped, mirrored.
+"""Near-duplicates, whatever their names: re-encoded, resized, cropped or mirrored.
 
-Call `compute_fingerprint` once a film where it is decoded, stack the results, and hand them to
-`find_clusters`.
+Call `compute_fingerprint` once for each image when it is decoded, stack the results, and pass them
+to `find_clusters`.
 """
 
-from cxresnet.data.duplicates.clusters import CopyPairs, find_clusters, find_copies
+from cxresnet.data.duplicates.clusters import (
+    NearDuplicatePairs,
+    find_clusters,
+    find_near_duplicates,
+)
 from cxresnet.data.duplicates.fingerprint import (
     FINGERPRINT_SIZE_BYTES,
     compute_fingerprint,
@@ -13,9 +17,9 @@ from cxresnet.data.duplicates.fingerprint import (
 
 __all__ = [
     "FINGERPRINT_SIZE_BYTES",
-    "CopyPairs",
+    "NearDuplicatePairs",
     "compute_fingerprint",
     "compute_fingerprints",
     "find_clusters",
-    "find_copies",
+    "find_near_duplicates",
 ]

@@ -1,1 +1,1 @@
-"""Drawn chest films with a known truth. They are drawings, not patients."""
+"""Drawn chest X-rays with a known truth. They are drawings, not patients."""

@@ -1,4 +1,4 @@
-"""The body that is drawn: what differs between patients, and where everything lies.
+"""The body that is drawn: what differs between patients, and where everything is.
 
 Body coordinates: `across` runs from -1 (image left, the patient's right) to 1, `down` from -1
 (neck) to 1 (belly). Every length is in these units.
@@ -12,8 +12,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-
-__all__ = ["Anatomy", "Body", "Field", "Position", "draw_anatomy", "place_body", "soft_step"]
 
 Field = NDArray[np.float32]
 
@@ -86,11 +84,11 @@ def draw_anatomy(generator: np.random.Generator, *, sex: str) -> Anatomy:
 
 @dataclass(frozen=True)
 class Position:
-    """How the patient stands before the film.
+    """How the patient stands before the image.
 
     Attributes:
         angle: Rotation in radians; positive turns the body clockwise.
-        scale: 1 fills the film.
+        scale: 1 fills the image.
         shift_across: Of the body, in body units.
         shift_down: The same, downwards.
         breath: How much deeper than usual the patient breathed in, in body units.
@@ -111,7 +109,7 @@ class Body:
 
     Attributes:
         anatomy: Of the patient.
-        position: Of the patient before the film.
+        position: Of the patient before the image.
         across: Body coordinate of each pixel; negative at image left.
         down: The other one.
         lateral: Distance from the spine, the absolute value of `across`.
@@ -133,7 +131,7 @@ class Body:
 
     @property
     def side_px(self) -> int:
-        """Side of the film in pixels."""
+        """Side of the image in pixels."""
         return len(self.across)
 
 
@@ -149,7 +147,7 @@ def soft_step(distance: NDArray[np.floating[Any]], softness: float) -> Field:
 
 
 def place_body(anatomy: Anatomy, position: Position, side_px: int) -> Body:
-    """Compute where every pixel of a film lies in the body."""
+    """Compute where every pixel of an image lies in the body."""
     axis = ((np.arange(side_px, dtype=np.float32) + 0.5) / side_px * 2 - 1) / position.scale
     cosine, sine = math.cos(position.angle), math.sin(position.angle)
     row, column = axis[:, None], axis[None, :]

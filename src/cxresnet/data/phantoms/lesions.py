@@ -1,19 +1,21 @@
-"""What illness adds: one dense focus (pneumonia), or faint patches on both sides (covid-19).
+"""Lesions: one dense focus (pneumonia), or faint patches on both sides (covid-19).
 
-Radiology is simplified on purpose: the drawings give the network something to find and the heat
-maps something to be checked against; they do not say how a disease looks.
+Radiology is simplified on purpose: the drawings give the network something to find and a ground
+truth for the heat maps; they do not show how a disease looks.
 """
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
 
 from cxresnet.data.phantoms.anatomy import Body, Field, soft_step
-from cxresnet.data.phantoms.smooth_noise import draw_smooth_noise
-
-__all__ = ["Lesion", "draw_lesion"]
+from cxresnet.data.phantoms.plan import CorruptKind, NearDuplicateKind
+from cxresnet.data.phantoms.texture import draw_smooth_noise
 
 # Height within the lung, from 0 (tip) to 1 (diaphragm), by side: the left lung has no middle lobe.
 _LOBES: tuple[tuple[int, float, float], ...] = (
@@ -27,7 +29,7 @@ _LOBES: tuple[tuple[int, float, float], ...] = (
 
 @dataclass(frozen=True)
 class Lesion:
-    """What illness adds to one film; every field is (side_px, side_px).
+    """What illness adds to one image; every field is (side_px, side_px).
 
     Attributes:
         opacity: 0 to 1, how much of the air is replaced.
@@ -46,8 +48,8 @@ def draw_lesion(
     body: Body,
     class_name: str,
     *,
-    patient: np.random.Generator,
-    film: np.random.Generator,
+    patient_generator: np.random.Generator,
+    image_generator: np.random.Generator,
     contrast: float,
 ) -> Lesion:
     """Draw what the illness of a class adds to a healthy lung.
@@ -55,14 +57,14 @@ def draw_lesion(
     Args:
         body: The body.
         class_name: "normal", "pneumonia" or "covid-19".
-        patient: Which lobes are ill: the same in every film of the patient.
-        film: Shape and size: different in every film.
+        patient_generator: Which lobes are ill: the same in every image of the patient.
+        image_generator: Shape and size: different in every image.
         contrast: As `PhantomSettings.lesion_contrast`.
     """
     if class_name == "pneumonia":
-        return _draw_consolidation(body, patient, film, contrast)
+        return _draw_consolidation(body, patient_generator, image_generator, contrast)
     if class_name == "covid-19":
-        return _draw_ground_glass(body, patient, film, contrast)
+        return _draw_ground_glass(body, patient_generator, image_generator, contrast)
     nothing = np.zeros_like(body.lung)
     return Lesion(nothing, nothing, nothing, nothing)
 
@@ -88,35 +90,109 @@ def _draw_blob(body: Body, centre: tuple[float, float], radii: tuple[float, floa
 
 
 def _draw_consolidation(
-    body: Body, patient: np.random.Generator, film: np.random.Generator, contrast: float
+    body: Body,
+    patient_generator: np.random.Generator,
+    image_generator: np.random.Generator,
+    contrast: float,
 ) -> Lesion:
-    side, low, high = _LOBES[patient.integers(len(_LOBES))]
-    centre = _place(body, side, patient.uniform(low, high), patient.uniform(0.3, 0.7))
-    size = film.uniform(0.16, 0.26)
-    blob = _draw_blob(body, centre, (size, size * film.uniform(0.75, 1.2)))
-    ragged = 0.30 * draw_smooth_noise(film, body.side_px, knots=10)
-    ragged += 0.16 * draw_smooth_noise(film, body.side_px, knots=26)
+    side, low, high = _LOBES[patient_generator.integers(len(_LOBES))]
+    centre = _place(
+        body, side, patient_generator.uniform(low, high), patient_generator.uniform(0.3, 0.7)
+    )
+    size = image_generator.uniform(0.16, 0.26)
+    blob = _draw_blob(body, centre, (size, size * image_generator.uniform(0.75, 1.2)))
+    ragged = 0.30 * draw_smooth_noise(image_generator, body.side_px, knots=10)
+    ragged += 0.16 * draw_smooth_noise(image_generator, body.side_px, knots=26)
     opacity = soft_step(blob + ragged, 0.30) * body.lung * (body.across * side > 0)
-    patchy = 1 + 0.35 * draw_smooth_noise(film, body.side_px, knots=34)
-    strength = contrast * film.uniform(0.27, 0.42)
+    patchy = 1 + 0.35 * draw_smooth_noise(image_generator, body.side_px, knots=34)
+    strength = contrast * image_generator.uniform(0.27, 0.42)
     return Lesion(opacity, strength * opacity * patchy, opacity, opacity)
 
 
 def _draw_ground_glass(
-    body: Body, patient: np.random.Generator, film: np.random.Generator, contrast: float
+    body: Body,
+    patient_generator: np.random.Generator,
+    image_generator: np.random.Generator,
+    contrast: float,
 ) -> Lesion:
     patches = np.full_like(body.lung, -1)
     for side in (-1, 1):
-        for _ in range(int(patient.integers(2, 5))):
-            centre = _place(body, side, patient.uniform(0.5, 0.95), patient.uniform(0.72, 1.0))
-            size = film.uniform(0.11, 0.205)
-            radii = (size, size * film.uniform(0.9, 1.5))
+        for _ in range(int(patient_generator.integers(2, 5))):
+            centre = _place(
+                body,
+                side,
+                patient_generator.uniform(0.5, 0.95),
+                patient_generator.uniform(0.72, 1.0),
+            )
+            size = image_generator.uniform(0.11, 0.205)
+            radii = (size, size * image_generator.uniform(0.9, 1.5))
             np.maximum(patches, _draw_blob(body, centre, radii), out=patches)
-    ragged = 0.25 * draw_smooth_noise(film, body.side_px, knots=12)
+    ragged = 0.25 * draw_smooth_noise(image_generator, body.side_px, knots=12)
     opacity = soft_step(patches + ragged, 0.40) * body.lung
-    net = np.abs(draw_smooth_noise(film, body.side_px, knots=36))
-    grain = draw_smooth_noise(film, body.side_px, knots=56)
+    net = np.abs(draw_smooth_noise(image_generator, body.side_px, knots=36))
+    grain = draw_smooth_noise(image_generator, body.side_px, knots=56)
     texture = np.maximum(1.9 - 1.2 * net + 0.4 * grain, 0.1)  # bright meshes around dim cells
-    strength = contrast * film.uniform(0.125, 0.20)
+    strength = contrast * image_generator.uniform(0.125, 0.20)
     nothing = np.zeros_like(opacity)
     return Lesion(opacity, strength * opacity * texture, 0.35 * opacity, nothing)
+
+
+# Faults planted on purpose: shortcuts that predict the class, near-duplicates, unreadable files.
+
+
+_LETTER = ("11110", "10001", "10001", "11110", "10100", "10010", "10001")
+"""An "R" of lead, as it is laid beside the patient's right shoulder."""
+
+
+def draw_shortcut(
+    grey: NDArray[np.float32], shortcut: str, *, letters: int = 1
+) -> NDArray[np.float32]:
+    """Plant a shortcut: a letter in the upper left corner, or several, or a darker image ("tone").
+
+    Args:
+        grey: 0 to 1, (side_px, side_px).
+        shortcut: As `PhantomSettings.shortcut`.
+        letters: How many, one below the other.
+    """
+    if shortcut == "tone":
+        return np.clip(grey, 0, 1) ** np.float32(1.6)
+    letter = np.array([[int(dot) for dot in row] for row in _LETTER], dtype=bool)
+    dot_px = max(round(grey.shape[0] * 0.0125), 1)
+    stamp = np.kron(letter, np.ones((dot_px, dot_px), dtype=bool))
+    left = round(grey.shape[0] * 0.06)
+    marked = grey.copy()
+    for number in range(letters):
+        top = left + number * (stamp.shape[0] + 2 * dot_px)
+        marked[top : top + stamp.shape[0], left : left + stamp.shape[1]][stamp] = 1
+    return marked
+
+
+def encode_png(pixels: NDArray[np.uint8]) -> bytes:
+    """Encode grey levels as PNG."""
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "PNG", compress_level=1)
+    return stream.getvalue()
+
+
+def make_near_duplicate(
+    pixels: NDArray[np.uint8], kind: NearDuplicateKind
+) -> bytes | NDArray[np.uint8]:
+    """Make a near duplicate: the same image, saved again, smaller, or brighter."""
+    if kind == "re-encoded":
+        stream = io.BytesIO()
+        Image.fromarray(pixels).save(stream, "JPEG", quality=60)
+        return stream.getvalue()
+    if kind == "resized":
+        side_px = round(pixels.shape[0] * 0.8)
+        return np.asarray(Image.fromarray(pixels).resize((side_px, side_px)))
+    if kind == "brightened":
+        return np.asarray(np.clip(pixels * 1.08, 0, 255), dtype=np.uint8)
+    return pixels
+
+
+def corrupt_file(pixels: NDArray[np.uint8], kind: CorruptKind) -> bytes:
+    """Make a file that cannot be read: cut off half way, empty, or not an image at all."""
+    if kind == "truncated":
+        content = encode_png(pixels)
+        return content[: len(content) // 2]
+    return b"" if kind == "empty" else b"This is a text, not an image.\n"

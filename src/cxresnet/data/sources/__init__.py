@@ -1,1 +1,1 @@
-"""Sources: where films come from, one file each, all yielding the same rows."""
+"""Sources: where images come from, one file each, all yielding the same rows."""

@@ -1,4 +1,4 @@
-"""Archives read where they are: zip, tar and tar.gz, without unpacking to the disk."""
+"""Archives (zip, tar, tar.gz), read in place without unpacking to the disk."""
 
 from __future__ import annotations
 
@@ -13,20 +13,16 @@ from functools import lru_cache
 from pathlib import Path
 from typing import cast
 
-from cxresnet.core.errors import FilmError, SourceError, UnsafePathError
+from cxresnet.core.errors import ImageError, SourceError, UnsafePathError
 from cxresnet.data.sources.safe_path import make_printable, normalise_path
-from cxresnet.data.sources.source import Rejection
-from cxresnet.data.sources.store import MAX_FILE_BYTES, AbstractStore, Listing, is_hidden
+from cxresnet.data.sources.source import (
+    MAX_FILE_BYTES,
+    AbstractStore,
+    Listing,
+    Rejection,
+    is_hidden,
+)
 from cxresnet.data.sources.tar_index import TarEntry, index_tar, read_tar_entry
-
-__all__ = [
-    "ARCHIVE_SUFFIXES",
-    "AbstractArchiveStore",
-    "TarStore",
-    "ZipStore",
-    "is_archive_name",
-    "open_archive",
-]
 
 ARCHIVE_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz")
 """Endings of the archives that are read."""
@@ -48,7 +44,7 @@ def open_archive(path: Path) -> AbstractStore:
     """
     if not is_archive_name(path.name):
         raise SourceError(
-            f"'{path.name}' is no archive that is read in place ({', '.join(ARCHIVE_SUFFIXES)}). "
+            f"'{path.name}' is not an archive that can be read ({', '.join(ARCHIVE_SUFFIXES)}). "
             "Unpack it and give the folder."
         )
     return ZipStore(path) if path.name.casefold().endswith(".zip") else TarStore(path)
@@ -95,7 +91,7 @@ class AbstractArchiveStore(AbstractStore):
         """Name of the archive without its ending."""
         name = self.path.name
         ending = next((end for end in ARCHIVE_SUFFIXES if name.casefold().endswith(end)), "")
-        return make_printable(name[: len(name) - len(ending)] or "films")
+        return make_printable(name[: len(name) - len(ending)] or "images")
 
     def list_members(self) -> Listing:
         """List every file by its stated name and size; see `AbstractStore`."""
@@ -112,11 +108,11 @@ class AbstractArchiveStore(AbstractStore):
         place = self._list_contents().places.get(member)
         shown = make_printable(member)
         if place is None:
-            raise FilmError("missing", f"'{shown}' is not in '{self.path.name}'.")
+            raise ImageError("missing", f"'{shown}' is not in '{self.path.name}'.")
         try:
             return self._unpack(place)
         except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError) as error:
-            raise FilmError("damaged", f"'{shown}' cannot be unpacked: {error}.") from error
+            raise ImageError("damaged", f"'{shown}' cannot be unpacked: {error}.") from error
 
     def _list_contents(self) -> _Contents:
         return _remember_contents(type(self), *_identify(self.path))
@@ -196,7 +192,7 @@ def _identify(path: Path) -> tuple[Path, int, int]:
 def _remember_contents(
     kind: type[AbstractArchiveStore], path: Path, written_ns: int, size_bytes: int
 ) -> _Contents:
-    """List an archive once a process; time and size only tell a changed file from the old one."""
+    """List an archive once in each process; time and size show whether the file has changed."""
     del written_ns, size_bytes
     return _sort_entries(kind(path).list_entries())
 
@@ -213,7 +209,7 @@ def _open_zip(path: Path, written_ns: int, size_bytes: int, process: int) -> zip
         return zipfile.ZipFile(path)
     except (zipfile.BadZipFile, OSError, ValueError) as error:
         raise SourceError(
-            f"'{path.name}' is no readable zip archive: {error}. Fetch it again."
+            f"'{path.name}' is not a readable zip archive: {error}. Download it again."
         ) from error
 
 

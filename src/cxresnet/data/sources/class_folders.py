@@ -1,35 +1,216 @@
-"""Films in class folders: `normal/film.png`, with or without train, val and test around them."""
+"""Images in class folders: `normal/image.png`, with or without train, val and test around them."""
 
 from __future__ import annotations
 
+import posixpath
+import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from cxresnet.core.classes import ClassMap, build_class_map
-from cxresnet.core.errors import ClassMapError
-from cxresnet.data.record import ImageRecord
-from cxresnet.data.sources.beside import (
-    BesideManifest,
-    find_manifest_folder,
-    read_manifest_beside,
+from cxresnet.core.errors import ClassMapError, ImageError
+from cxresnet.data.manifest import ImageRecord
+from cxresnet.data.sources.masks import SidecarManifest, find_manifest_folder, read_sidecar_manifest
+from cxresnet.data.sources.safe_path import make_printable, normalise_path
+from cxresnet.data.sources.source import (
+    AbstractStore,
+    AbstractStoredSource,
+    FolderStore,
+    Rejection,
+    ScanResult,
+    read_split,
 )
-from cxresnet.data.sources.columns import FilmRow
-from cxresnet.data.sources.layout import Layout, PlacedFilm, lay_out_class_folders
-from cxresnet.data.sources.safe_path import make_printable
-from cxresnet.data.sources.source import Rejection, ScanResult
-from cxresnet.data.sources.store import AbstractStore, FolderStore
-from cxresnet.data.sources.stored import AbstractStoredSource
+from cxresnet.data.sources.table_file import ImageRow
 
-__all__ = ["ClassFoldersSource", "open_films_folder"]
+# Class folders as a pure function, from the names of files to the class and split of each image.
+#
+# It is used for folders, archives and dataset presets. A path is read folder by folder:
+# `chest_xray/train/PNEUMONIA/images/image.png` has a wrapper, a split, a class and a folder of
+# images.
+
+
+_IMAGE_SUFFIXES = {
+    "png", "jpg", "jpeg", "jpe", "jfif", "bmp", "tif", "tiff", "webp", "gif", "dcm", "dicom", "",
+}  # fmt: skip
+_DOCUMENT_SUFFIXES = {
+    "txt", "csv", "tsv", "json", "xml", "md", "rst", "html", "htm", "pdf", "doc", "docx", "xls",
+    "xlsx", "parquet", "py", "ipynb", "toml", "yaml", "yml", "log", "ini", "cfg", "bib", "sha256",
+    "md5", "license",
+}  # fmt: skip
+_DOCUMENT_NAMES = {"readme", "license", "licence", "copying", "dicomdir", "changelog", "makefile"}
+_IMAGE_FOLDERS = {"images", "image", "imgs", "img", "films"}
+_LUNG_FOLDERS = {"masks", "mask", "lungs", "lungmasks"}
+_LESION_FOLDERS = {"lesions", "lesionmasks", "infectionmasks"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlacedImage:
+    """One image and what its path tells.
+
+    Attributes:
+        path: Of the file.
+        class_name: Of its class folder; "" where no folder says.
+        folder: The folder that nobody claims, where there is no class; "" for an image outside of
+            all folders.
+        given_split: "train", "val" or "test" after a folder of that name, else "".
+        lung_mask: Path of the mask in a `masks` folder beside, else "".
+        lesion_mask: Path of the mask in a `lesions` folder beside, else "".
+    """
+
+    path: str
+    class_name: str
+    folder: str = ""
+    given_split: str = ""
+    lung_mask: str = ""
+    lesion_mask: str = ""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where every file belongs.
+
+    Attributes:
+        images: In the order of the paths.
+        ignored: Images in folders that the class map leaves out.
+        not_images: Files that by their name are neither an image nor a paper beside images.
+    """
+
+    images: tuple[PlacedImage, ...]
+    ignored: tuple[str, ...] = ()
+    not_images: tuple[str, ...] = ()
+
+
+def is_image_name(path: str) -> bool | None:
+    """Tell an image by its file name: true, false, or None for a paper that lies beside images."""
+    name = path.rpartition("/")[2].casefold()
+    stem, dot, suffix = name.rpartition(".")
+    if not dot:
+        stem, suffix = name, ""
+    if suffix in _DOCUMENT_SUFFIXES or stem in _DOCUMENT_NAMES:
+        return None
+    return suffix in _IMAGE_SUFFIXES
+
+
+def lay_out_class_folders(paths: Iterable[str], class_map: ClassMap) -> Layout:
+    """Find each image's class, split and masks from the names of its folders.
+
+    The deepest folder that a class claims decides; a folder that is left out leaves out all below.
+
+    Args:
+        paths: Relative, with "/" between the parts.
+        class_map: Which folder means which class.
+
+    Returns:
+        Every image, also those whose class no folder says; whether that is an error is the
+        caller's to say, for a manifest may know.
+    """
+    images: list[str] = []
+    not_images: list[str] = []
+    masks: dict[str, dict[str, str]] = {"lung": {}, "lesion": {}}
+    for path in paths:
+        kind = find_mask_kind(path, class_map)
+        is_image = is_image_name(path)
+        if is_image and kind:
+            masks[kind][_make_pair_key(path, class_map)] = path
+        elif is_image:
+            images.append(path)
+        elif is_image is False:
+            not_images.append(path)
+    wrapper = _count_wrapper_folders(images)
+    placed: list[PlacedImage] = []
+    ignored: list[str] = []
+    for path in images:
+        image = _place(path, class_map, wrapper=wrapper, masks=masks)
+        if image is None:
+            ignored.append(path)
+        else:
+            placed.append(image)
+    return Layout(tuple(placed), tuple(ignored), tuple(not_images))
+
+
+def _place(
+    path: str, class_map: ClassMap, *, wrapper: int, masks: dict[str, dict[str, str]]
+) -> PlacedImage | None:
+    """Place one image; None if it is left out."""
+    folders = _split_folders(path)
+    claims = [claim for claim in map(class_map.find, folders) if claim is not None]
+    if "" in claims:
+        return None
+    splits = [split for split in map(read_split, folders) if split]
+    key = _make_pair_key(path, class_map)
+    return PlacedImage(
+        path=path,
+        class_name=claims[-1] if claims else "",
+        folder="" if claims else _name_unclaimed_folder(folders, wrapper=wrapper),
+        given_split=splits[0] if splits else "",
+        lung_mask=masks["lung"].get(key, ""),
+        lesion_mask=masks["lesion"].get(key, ""),
+    )
+
+
+def _split_folders(path: str) -> list[str]:
+    return path.split("/")[:-1]
+
+
+def _normalise_label(name: str) -> str:
+    return re.sub(r"[^0-9a-z]+", "", name.casefold())
+
+
+def find_mask_kind(path: str, class_map: ClassMap) -> str:
+    """Tell a mask by its folder: "lung", "lesion", or "" for anything else."""
+    for folder in _split_folders(path):
+        if class_map.find(folder) is None:
+            if _normalise_label(folder) in _LUNG_FOLDERS:
+                return "lung"
+            if _normalise_label(folder) in _LESION_FOLDERS:
+                return "lesion"
+    return ""
+
+
+def _make_pair_key(path: str, class_map: ClassMap) -> str:
+    """Make the key that an image and its mask share: no `images` or `masks` folder, no suffix."""
+    special = _IMAGE_FOLDERS | _LUNG_FOLDERS | _LESION_FOLDERS
+    folders = [
+        folder
+        for folder in _split_folders(path)
+        if class_map.find(folder) is not None or _normalise_label(folder) not in special
+    ]
+    name = path.rpartition("/")[2]
+    return "/".join([*folders, name.rpartition(".")[0] or name])
+
+
+def _count_wrapper_folders(paths: Sequence[str]) -> int:
+    """Count the folders around everything, as archives often have one."""
+    if not paths:
+        return 0
+    first, last = _split_folders(min(paths)), _split_folders(max(paths))
+    shared = 0
+    for ours, theirs in zip(first, last, strict=False):
+        if ours != theirs:
+            break
+        shared += 1
+    return shared
+
+
+def _name_unclaimed_folder(folders: Sequence[str], *, wrapper: int) -> str:
+    """Name the folder that should have been a class: the first that is nothing else."""
+    names = [
+        folder
+        for folder in (folders[wrapper:] or folders[-1:])
+        if not read_split(folder) and _normalise_label(folder) not in _IMAGE_FOLDERS
+    ]
+    return names[0] if names else ""
 
 
 class ClassFoldersSource(AbstractStoredSource):
-    """A folder or archive with one folder of films a class; see `layout.py` for what is understood.
+    """A folder or archive with one folder of images for each class.
 
-    Where a `manifest.csv` lies in the folder or in the one above it, and its rows name these films,
-    patients, sources, views, splits and masks are taken from it, and classes for films that lie in
-    no class folder.
+    Where a `manifest.csv` lies in the folder or in the one above it, and its rows name these
+    images, patients, sources, views, splits and masks are taken from it, and classes for images
+    that lie in no class folder.
     """
 
     def __init__(
@@ -38,80 +219,83 @@ class ClassFoldersSource(AbstractStoredSource):
         class_map: ClassMap | None = None,
         *,
         use_manifest: bool = True,
-        alone: bool = True,
+        require_two_classes: bool = True,
     ) -> None:
-        """Keep what to read; nothing is opened.
+        """Keep what to read; nothing is opened yet.
 
         Args:
             root: A folder, or another store.
             class_map: Which folder means which class; by default what we know.
-            use_manifest: Take what a `manifest.csv` beside the films says.
-            alone: False where other sources are joined: a single class is then no error.
+            use_manifest: Take what a `manifest.csv` beside the images says.
+            require_two_classes: False where other sources are joined: a single class is then no
+                error.
         """
         if isinstance(root, Path):
-            root = open_films_folder(root, use_manifest=use_manifest)
-        super().__init__(root, class_map or build_class_map(), alone=alone)
+            root = open_image_folder(root, use_manifest=use_manifest)
+        super().__init__(
+            root, class_map or build_class_map(), require_two_classes=require_two_classes
+        )
         self.use_manifest = use_manifest
 
-    def arrange(self) -> ScanResult:
-        """List the films and ask the manifest beside them; see `AbstractStoredSource.scan`."""
+    def list_records(self) -> ScanResult:
+        """List the images and ask the manifest beside them; see `AbstractStoredSource.scan`."""
         listing = self.store.list_members()
-        manifest = read_manifest_beside(self.store, listing.members) if self.use_manifest else None
+        manifest = read_sidecar_manifest(self.store, listing.members) if self.use_manifest else None
         masks = manifest.list_masks() if manifest else set()
         layout = lay_out_class_folders(
             (member for member in listing.members if member not in masks), self.class_map
         )
         rows = manifest.rows if manifest else {}
-        films = [self._describe(film, rows.get(film.path)) for film in layout.films]
-        self._check_folders(layout.films, films)
-        kept = tuple(film for film in films if film.class_name)
-        homeless = (film.image_id for film in films if not film.class_name)
+        images = [self._describe(image, rows.get(image.path)) for image in layout.images]
+        self._check_folders(layout.images, images)
+        kept = tuple(image for image in images if image.class_name)
+        without_class = (image.image_id for image in images if not image.class_name)
         return ScanResult(
             kept,
-            (*listing.rejections, *_list_rejections(layout, homeless)),
-            tuple(_make_notices(layout, kept, manifest, self.class_map)),
+            (*listing.rejections, *_list_rejections(layout, without_class)),
+            tuple(_make_warnings(layout, kept, manifest, self.class_map)),
         )
 
-    def _describe(self, film: PlacedFilm, row: FilmRow | None) -> ImageRecord:
-        """Join what the path and the manifest say; the class folder decides on the class."""
-        class_name = film.class_name
+    def _describe(self, image: PlacedImage, row: ImageRow | None) -> ImageRecord:
+        """Join path and manifest; the class folder decides on the class."""
+        class_name = image.class_name
         if not class_name and row is not None and row.label:
             class_name = self.class_map.require(row.label)
         return ImageRecord(
-            image_id=make_printable(film.path),
-            location=film.path,
+            image_id=make_printable(image.path),
+            location=image.path,
             class_name=class_name,
             source=(row.source if row else "") or self.name,
             patient_id=row.patient_id if row else "",
-            given_split=film.given_split or (row.given_split if row else ""),
+            given_split=image.given_split or (row.given_split if row else ""),
             view=row.view if row else "",
             age_years=row.age_years if row else "",
             sex=row.sex if row else "",
-            lung_mask=(row.lung_mask if row else "") or film.lung_mask,
-            lesion_mask=(row.lesion_mask if row else "") or film.lesion_mask,
+            lung_mask=(row.lung_mask if row else "") or image.lung_mask,
+            lesion_mask=(row.lesion_mask if row else "") or image.lesion_mask,
         )
 
-    def _check_folders(self, placed: Sequence[PlacedFilm], films: Sequence[ImageRecord]) -> None:
-        """Refuse films in folders that nobody claims, and a folder without any class folder.
+    def _check_folders(self, placed: Sequence[PlacedImage], images: Sequence[ImageRecord]) -> None:
+        """Refuse images in folders without a class, and a folder without any class folder.
 
         Raises:
             ClassMapError: Says what was probably meant.
         """
         unknown = {
             make_printable(where.folder)
-            for where, film in zip(placed, films, strict=True)
-            if where.folder and not film.class_name
+            for where, image in zip(placed, images, strict=True)
+            if where.folder and not image.class_name
         }
         if unknown:
             raise ClassMapError(f"'{self.name}': {self.class_map.explain_unknown(unknown)}")
-        if films and not any(film.class_name for film in films):
+        if images and not any(image.class_name for image in images):
             raise ClassMapError(
-                f"'{self.name}' has {len(films)} films but no class folders. Put the films of each "
-                "class into a folder of their own, or give a table that names file and class."
+                f"'{self.name}' has {len(images)} images but no class folders. Put the images of "
+                "each class into a folder of their own, or give a table with file and class."
             )
 
 
-def open_films_folder(root: Path, *, use_manifest: bool) -> FolderStore:
+def open_image_folder(root: Path, *, use_manifest: bool) -> FolderStore:
     """Open a folder as a store that may reach the masks of a manifest above it, and no farther."""
     return FolderStore(root, reach=find_manifest_folder(root) if use_manifest else None)
 
@@ -123,49 +307,112 @@ def _reject(image_id: str, code: str, reason: str, *, class_name: str = "") -> R
     )
 
 
-def _list_rejections(layout: Layout, homeless: Iterator[str]) -> Iterator[Rejection]:
-    for path in homeless:
-        yield _reject(path, "no-class", "The film lies in no class folder.")
+def _list_rejections(layout: Layout, without_class: Iterator[str]) -> Iterator[Rejection]:
+    for path in without_class:
+        yield _reject(path, "no-class", "The image is in no class folder.")
     for path in layout.ignored:
         yield _reject(
-            path, "ignored", "The film lies in a folder that --classes or the recipe leaves out."
+            path,
+            "ignored",
+            "The image is in a folder that --classes or the dataset preset leaves out.",
         )
-    for path in layout.not_films:
-        yield _reject(path, "not-an-image", "The file is no picture by its name.")
+    for path in layout.not_images:
+        yield _reject(path, "not-an-image", "The name of the file is not that of an image.")
 
 
-def _make_notices(
+def _make_warnings(
     layout: Layout,
-    films: Sequence[ImageRecord],
-    manifest: BesideManifest | None,
+    images: Sequence[ImageRecord],
+    manifest: SidecarManifest | None,
     class_map: ClassMap,
 ) -> Iterator[str]:
     if layout.ignored:
-        yield f"{len(layout.ignored)} films lie in folders that are left out."
-    validation = Counter(film.given_split for film in films)["val"]
+        yield f"{len(layout.ignored)} images are in folders that are left out."
+    validation = Counter(image.given_split for image in images)["val"]
     if 0 < validation < 50:
         yield (
-            f"The given validation split has only {validation} films, too few to choose a network "
-            "on. It is kept only with data.keep_given_split=true; else all films are split afresh."
+            f"The given validation split has only {validation} images, too few to choose a network "
+            "on. It is kept only with data.keep_given_split=true; otherwise all images are split "
+            "again."
         )
     if manifest is None:
         return
-    matched = sum(film.location in manifest.rows for film in films)
+    matched = sum(image.location in manifest.rows for image in images)
     yield (
-        f"{manifest.place} beside the films was used for {matched} of {len(films)}: patients, "
+        f"{manifest.place} beside the images was used for {matched} of {len(images)}: patients, "
         "sources, views, splits and masks come from it (--no-manifest leaves it out)."
     )
     if manifest.lost_masks:
         yield f"{manifest.place} names {manifest.lost_masks} masks that are not there."
-    quarrels = [film for film in films if _disagrees(film, manifest, class_map)]
-    if quarrels:
+    disagreements = [image for image in images if _disagrees(image, manifest, class_map)]
+    if disagreements:
         yield (
-            f"{len(quarrels)} films have another class in {manifest.place} than their folder says, "
-            f"for example '{quarrels[0].image_id}'; the folder was believed."
+            f"{len(disagreements)} images have another class in {manifest.place} than in their "
+            f"folder, for example '{disagreements[0].image_id}'; the class of the folder was used."
         )
 
 
-def _disagrees(film: ImageRecord, manifest: BesideManifest, class_map: ClassMap) -> bool:
-    row = manifest.rows.get(film.location)
+def _disagrees(image: ImageRecord, manifest: SidecarManifest, class_map: ClassMap) -> bool:
+    row = manifest.rows.get(image.location)
     said = class_map.find(row.label) if row and row.label else None
-    return said is not None and said != film.class_name
+    return said is not None and said != image.class_name
+
+
+# Finding the file that a path in a table means.
+
+
+class ImageFinder:
+    """Finds files by path; and images by a bare name, wherever below the folder they lie."""
+
+    def __init__(self, store: AbstractStore, class_map: ClassMap, *, base: str) -> None:
+        """Keep where to look.
+
+        Args:
+            store: With the files.
+            class_map: A folder of masks may have the name of a class; then it holds images.
+            base: Folder in the store that paths are relative to; "" for the top.
+        """
+        self.store = store
+        self.class_map = class_map
+        self.base = base
+
+    def find_file(self, path: str) -> str:
+        """Find the member at a path; "" if there is none.
+
+        Raises:
+            UnsafePathError: The path leads out of the table's folder.
+        """
+        return self.store.find_member(posixpath.join(self.base, normalise_path(path)))
+
+    def find_image(self, path: str) -> str:
+        """Find the image that a path or a bare name means, with or without its ending.
+
+        Raises:
+            ImageError: "missing", or "ambiguous-name" if several images have this name.
+            UnsafePathError: The path leads out of the table's folder.
+        """
+        member = self.find_file(path)
+        if member:
+            return member
+        shown = make_printable(path)
+        found = () if "/" in normalise_path(path) else self._by_name.get(path.strip(), ())
+        if not found:
+            raise ImageError("missing", f"There is no file '{shown}' in the folder of the table.")
+        if len(found) > 1:
+            raise ImageError(
+                "ambiguous-name",
+                f"{len(found)} files are called '{shown}', for example '{found[0]}' and "
+                f"'{found[1]}'. Write the path in the table.",
+            )
+        return found[0]
+
+    @cached_property
+    def _by_name(self) -> dict[str, tuple[str, ...]]:
+        """Every image below the folder, by its name and by its name without the ending."""
+        found: dict[str, tuple[str, ...]] = {}
+        for member in self.store.list_members().members:
+            if is_image_name(member) and not find_mask_kind(member, self.class_map):
+                name = posixpath.basename(member)
+                for key in {name, posixpath.splitext(name)[0]}:
+                    found[key] = (*found.get(key, ()), member)
+        return found

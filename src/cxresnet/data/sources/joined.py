@@ -11,29 +11,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cxresnet.core.classes import ClassMap
-from cxresnet.core.errors import FilmError
-from cxresnet.data.record import ImageRecord
-from cxresnet.data.sources.source import AbstractSource, Rejection, ScanResult
-from cxresnet.data.sources.stored import check_classes
-
-__all__ = ["JoinedSource"]
+from cxresnet.core.errors import ImageError
+from cxresnet.data.manifest import ImageRecord
+from cxresnet.data.sources.source import AbstractSource, Rejection, ScanResult, check_classes
 
 
 class JoinedSource(AbstractSource):
-    """Sources side by side; each film's id and location begin with the name of its source.
+    """Sources side by side; each image's id and location begin with the name of its source.
 
-    Patient ids stay as they are: where two sources have the same one, its films stay together,
+    Patient ids stay as they are: where two sources have the same one, its images stay together,
     which can only make the split stricter.
     """
 
-    def __init__(self, parts: Sequence[AbstractSource], *, alone: bool = True) -> None:
-        """Keep the sources; nothing is opened.
+    def __init__(
+        self, parts: Sequence[AbstractSource], *, require_two_classes: bool = True
+    ) -> None:
+        """Keep the sources; nothing is opened yet.
 
         Args:
             parts: Made with `alone=False`, so that each may have a single class.
-            alone: False where all of them together may have a single class.
+            require_two_classes: False where all of them together may have a single class.
         """
-        self.alone = alone
+        self.require_two_classes = require_two_classes
         self.parts = tuple(parts)
 
     @property
@@ -43,7 +42,7 @@ class JoinedSource(AbstractSource):
 
     @property
     def class_map(self) -> ClassMap:
-        """All classes and labels; where two sources mean different things, the first is asked."""
+        """All classes and labels; where two sources differ, the first decides."""
         names = dict.fromkeys(name for part in self.parts for name in part.class_map.class_names)
         meanings: dict[str, str] = {}
         for part in reversed(self.parts):
@@ -52,7 +51,7 @@ class JoinedSource(AbstractSource):
 
     @cached_property
     def _by_prefix(self) -> dict[str, AbstractSource]:
-        """Each source under a name of its own: "films", "films-2"."""
+        """Each source under a name of its own: "images", "images-2"."""
         found: dict[str, AbstractSource] = {}
         for part in self.parts:
             count = sum(part.name == other.name for other in found.values())
@@ -63,39 +62,39 @@ class JoinedSource(AbstractSource):
         return found
 
     def scan(self) -> ScanResult:
-        """List the films of all sources; see `AbstractSource.scan`.
+        """List the images of all sources; see `AbstractSource.scan`.
 
         Raises:
-            EmptySourceError: One of them has no film.
-            ClassMapError: A label that no class claims; or all films are of one class.
+            EmptySourceError: One of them has no image.
+            ClassMapError: A label that no class claims; or all images are of one class.
         """
         records: list[ImageRecord] = []
         rejections: list[Rejection] = []
-        notices: list[str] = []
+        warnings: list[str] = []
         for prefix, part in self._by_prefix.items():
             found = part.scan()
             records += (_prefix_record(record, prefix) for record in found.records)
             rejections += (
                 replace(row, image_id=f"{prefix}/{row.image_id}") for row in found.rejections
             )
-            notices += (f"{prefix}: {notice}" for notice in found.notices)
+            warnings += (f"{prefix}: {warning}" for warning in found.warnings)
         records.sort(key=lambda record: record.image_id)
-        if self.alone:
+        if self.require_two_classes:
             check_classes(tuple(records), self.class_map, name=self.name)
         return ScanResult(
-            tuple(records), tuple(rejections), (*notices, *_find_shared_patients(records))
+            tuple(records), tuple(rejections), (*warnings, *_find_shared_patients(records))
         )
 
     def read(self, location: str) -> bytes | NDArray[np.uint8]:
-        """Read one film or mask from the source it belongs to; see `AbstractSource.read`.
+        """Read one image or mask from the source it belongs to; see `AbstractSource.read`.
 
         Raises:
-            FilmError: There is no such source or film.
+            ImageError: There is no such source or image.
         """
         prefix, _, inner = location.partition("/")
         part = self._by_prefix.get(prefix)
         if part is None:
-            raise FilmError("missing", f"There is no source '{prefix}'.")
+            raise ImageError("missing", f"There is no source '{prefix}'.")
         return part.read(inner)
 
 
@@ -115,6 +114,6 @@ def _find_shared_patients(records: Iterable[ImageRecord]) -> Iterator[str]:
     shared = [patient for patient, count in counts.items() if count > 1]
     if shared:
         yield (
-            f"{len(shared)} patient ids stand in more than one source, for example '{shared[0]}'; "
-            "they are taken for the same people and stay in one split."
+            f"{len(shared)} patient ids are in more than one source, for example '{shared[0]}'; "
+            "they count as the same patients and stay in one split."
         )

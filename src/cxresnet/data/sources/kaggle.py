@@ -1,4 +1,4 @@
-"""Films by their name on Kaggle, fetched with the user's own credentials."""
+"""Datasets from Kaggle, downloaded with the user's own credentials."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ import re
 from pathlib import Path
 
 from cxresnet.core.errors import ConfigError, MissingExtraError, SourceError
-from cxresnet.data.sources.recipes import find_recipe_of_handle
-
-__all__ = ["KAGGLE_PREFIX", "fetch_from_kaggle", "normalise_handle"]
+from cxresnet.data.sources.known_presets import find_dataset_preset_by_handle
 
 KAGGLE_PREFIX = "kaggle:"
 """What a source begins with that Kaggle has."""
@@ -37,7 +35,7 @@ def normalise_handle(text: str) -> str:
 
 
 def fetch_from_kaggle(handle: str) -> Path:
-    """Fetch a data set, or go on where the last try stopped; what is there already is kept.
+    """Download a dataset, or resume an earlier download; existing files are kept.
 
     Args:
         handle: "OWNER/SLUG", "OWNER/SLUG/versions/N" or "competitions/SLUG".
@@ -52,7 +50,9 @@ def fetch_from_kaggle(handle: str) -> Path:
     try:
         import kagglehub  # noqa: PLC0415  an extra, and it reads credentials when imported
     except ImportError as error:
-        raise MissingExtraError("kaggle", needed_for=f"Fetching '{handle}' from Kaggle") from error
+        raise MissingExtraError(
+            "kaggle", needed_for=f"Downloading '{handle}' from Kaggle"
+        ) from error
     kind, _, slug = handle.partition("/")
     try:
         if kind == "competitions":
@@ -63,14 +63,15 @@ def fetch_from_kaggle(handle: str) -> Path:
 
 
 def _explain_by_hand(handle: str, error: Exception) -> str:
-    recipe = find_recipe_of_handle(handle)
+    dataset_preset = find_dataset_preset_by_handle(handle)
     place = handle if handle.startswith("competitions/") else f"datasets/{handle}"
-    page = recipe.page if recipe else f"https://www.kaggle.com/{place}"
-    file = f"films/{recipe.name if recipe else handle.split('/')[1]}.zip"
-    flag = f" --recipe {recipe.name}" if recipe else ""
+    page = dataset_preset.page if dataset_preset else f"https://www.kaggle.com/{place}"
+    file = f"images/{dataset_preset.name if dataset_preset else handle.split('/')[1]}.zip"
+    flag = f" --dataset-preset {dataset_preset.name}" if dataset_preset else ""
     return (
-        f"'{handle}' could not be fetched from Kaggle: {_explain_failure(error)}. "
-        f"Download it by hand from {page}, put the zip as it is at {file}, and go on with: "
+        f"'{handle}' could not be downloaded from Kaggle: {_explain_failure(error)}. "
+        f"Download it by hand from {page}, put the zip file, unchanged, at {file}, and continue "
+        "with: "
         f"cxresnet prepare {file}{flag} --out DATASET"
     )
 

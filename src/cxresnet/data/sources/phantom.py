@@ -1,7 +1,7 @@
-"""Films that are drawn instead of read: the embedded default, with a known truth.
+"""Images that are drawn instead of read: the embedded default, with a known truth.
 
 They are drawings, not patients: good for a first run, for tests, and for planting a fault that the
-audit must find; no figure measured on them says anything about people.
+audit must find; no result on them is evidence about people.
 """
 
 from __future__ import annotations
@@ -16,31 +16,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cxresnet.core.classes import ClassMap, build_class_map
-from cxresnet.core.errors import FilmError
+from cxresnet.core.errors import ImageError
 from cxresnet.core.files import write_bytes, write_text
 from cxresnet.core.progress import track
-from cxresnet.data.phantoms.film import DrawnFilm, draw_film
-from cxresnet.data.phantoms.plan import FilmPlan, plan_films
-from cxresnet.data.phantoms.planted import corrupt_file, encode_png, make_copy
-from cxresnet.data.phantoms.settings import PhantomSettings, parse_phantom_settings
-from cxresnet.data.record import ImageRecord
+from cxresnet.data.manifest import ImageRecord
+from cxresnet.data.phantoms.draw import PhantomImage, draw_phantom
+from cxresnet.data.phantoms.lesions import corrupt_file, encode_png, make_near_duplicate
+from cxresnet.data.phantoms.plan import PhantomPlan, PhantomSettings, plan_phantoms
 from cxresnet.data.sources.source import AbstractSource, ScanResult
 
-__all__ = ["PhantomSettings", "PhantomSource", "parse_phantom_settings", "write_phantom_folder"]
-
-PHANTOM_NOTICE = (
-    "These films are drawings, not patients: no figure on them says anything about people."
+PHANTOM_WARNING = (
+    "These images are drawings, not patients: no result on them is evidence about people."
 )
 
 
 @lru_cache(maxsize=4)
-def _draw_film_once(plan: FilmPlan, settings: PhantomSettings) -> DrawnFilm:
-    """Draw a film and keep it for a moment: its masks are usually read next."""
-    return draw_film(plan, settings)
+def _draw_phantom_once(plan: PhantomPlan, settings: PhantomSettings) -> PhantomImage:
+    """Draw an image and keep it for a moment: its masks are usually read next."""
+    return draw_phantom(plan, settings)
 
 
 class PhantomSource(AbstractSource):
-    """Drawn films. A location is "film-00012", or that with ":lung" or ":lesion" for a mask."""
+    """Drawn images. A location is "image-00012", or that with ":lung" or ":lesion" for a mask."""
 
     def __init__(self, settings: PhantomSettings) -> None:
         self.settings = settings
@@ -56,41 +53,41 @@ class PhantomSource(AbstractSource):
         return build_class_map()
 
     @cached_property
-    def plans(self) -> dict[str, FilmPlan]:
-        """What is known about each film before it is drawn, by location."""
-        plans = plan_films(self.settings)
-        return {f"film-{number:05d}": plan for number, plan in enumerate(plans)}
+    def plans(self) -> dict[str, PhantomPlan]:
+        """What is known about each image before it is drawn, by location."""
+        plans = plan_phantoms(self.settings)
+        return {f"image-{number:05d}": plan for number, plan in enumerate(plans)}
 
     def scan(self) -> ScanResult:
-        """List the films; nothing is drawn yet."""
+        """List the images; nothing is drawn yet."""
         records = tuple(_describe(location, plan) for location, plan in self.plans.items())
-        return ScanResult(records, notices=(PHANTOM_NOTICE,))
+        return ScanResult(records, warnings=(PHANTOM_WARNING,))
 
     def read(self, location: str) -> bytes | NDArray[np.uint8]:
-        """Draw one film or mask.
+        """Draw one image or mask.
 
         Args:
             location: Of a record of `scan`.
 
         Returns:
-            Grey levels 0 to 255, (side_px, side_px); bytes for a re-encoded or corrupt film.
+            Grey levels 0 to 255, (side_px, side_px); bytes for a re-encoded or corrupt image.
 
         Raises:
-            FilmError: There is no such film.
+            ImageError: There is no such image.
         """
-        film, _, mask = location.partition(":")
-        plan = self.plans.get(film)
+        image, _, mask = location.partition(":")
+        plan = self.plans.get(image)
         if plan is None or mask not in {"", "lung", "lesion"}:
-            raise FilmError("missing", f"There is no drawn film '{location}'.")
-        drawn = _draw_film_once(plan, self.settings)
+            raise ImageError("missing", f"There is no drawn image '{location}'.")
+        drawn = _draw_phantom_once(plan, self.settings)
         if mask:
             return drawn.lung_mask if mask == "lung" else drawn.lesion_mask
         if plan.corrupt != "none":
             return corrupt_file(drawn.pixels, plan.corrupt)
-        return make_copy(drawn.pixels, plan.copy)
+        return make_near_duplicate(drawn.pixels, plan.copy)
 
 
-def _describe(location: str, plan: FilmPlan) -> ImageRecord:
+def _describe(location: str, plan: PhantomPlan) -> ImageRecord:
     return ImageRecord(
         image_id=location,
         location=location,
@@ -106,11 +103,11 @@ def _describe(location: str, plan: FilmPlan) -> ImageRecord:
 
 
 def write_phantom_folder(settings: PhantomSettings, out: Path) -> Path:
-    """Write drawn films as people keep real ones: a folder a class, and a table beside them.
+    """Write drawn images as people keep real ones: a folder a class, and a table beside them.
 
     Args:
-        settings: Which films.
-        out: Gets `CLASS/film-00012.png` (`.jpg` for re-encoded copies), `lungs/`, `lesions/`,
+        settings: Which images.
+        out: Gets `CLASS/image-00012.png` (`.jpg` for re-encoded ones), `lungs/`, `lesions/`,
             `manifest.csv` and a `README.txt` that says that they are drawings.
 
     Returns:
@@ -124,10 +121,10 @@ def write_phantom_folder(settings: PhantomSettings, out: Path) -> Path:
     table = io.StringIO()
     rows = csv.writer(table, lineterminator="\n")
     rows.writerow(_COLUMNS)
-    for record in track(records, "Drawing films", total=len(records)):
-        rows.writerow(_write_film(source, record, out))
+    for record in track(records, "Drawing images", total=len(records)):
+        rows.writerow(_write_image(source, record, out))
     write_text(out / "manifest.csv", table.getvalue())
-    write_text(out / "README.txt", PHANTOM_NOTICE + "\n")
+    write_text(out / "README.txt", PHANTOM_WARNING + "\n")
     return out
 
 
@@ -136,7 +133,7 @@ _COLUMNS = (
 )  # fmt: skip
 
 
-def _write_film(source: PhantomSource, record: ImageRecord, out: Path) -> Iterator[str]:
+def _write_image(source: PhantomSource, record: ImageRecord, out: Path) -> Iterator[str]:
     content = source.read(record.location)
     suffix = "png"
     if isinstance(content, bytes):

@@ -1,4 +1,4 @@
-"""Paths that others wrote: taken apart by their text alone, before any file is touched."""
+"""Untrusted paths: checked by their text alone, before any file is touched."""
 
 from __future__ import annotations
 
@@ -7,13 +7,11 @@ import re
 
 from cxresnet.core.errors import UnsafePathError
 
-__all__ = ["make_printable", "normalise_path"]
-
 _DRIVE = re.compile(r"^[A-Za-z]:")
 
 
 def normalise_path(text: str) -> str:
-    """Bring a path from a table or an archive to the form `folder/film.png`.
+    """Bring a path from a table or an archive to the form `folder/image.png`.
 
     Args:
         text: Relative to its folder; with "/" or, as Windows writes it, with backslashes.
@@ -24,8 +22,8 @@ def normalise_path(text: str) -> str:
     Raises:
         UnsafePathError: It is absolute, starts at a home folder or a drive, or climbs out.
 
-    >>> normalise_path("train/../test/film.png")
-    'test/film.png'
+    >>> normalise_path("train/../test/image.png")
+    'test/image.png'
     """
     path = text.strip().replace("\\", "/")
     tidy = posixpath.normpath(path) if path else ""
@@ -33,7 +31,7 @@ def normalise_path(text: str) -> str:
     if climbs or _DRIVE.match(tidy) or "\0" in path:
         raise UnsafePathError(
             f"The path '{make_printable(text)}' leads out of its folder; it is not followed. "
-            "Write paths relative to the folder, and put the films in it."
+            "Write paths relative to the folder, and put the images in it."
         )
     return "" if tidy == "." else tidy
 

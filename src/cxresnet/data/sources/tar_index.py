@@ -1,19 +1,155 @@
-"""Where each file of a tar archive begins: read once, so that films are read in any order."""
+"""An index of a tar archive, built in one pass, so that images can be read in any order."""
 
 from __future__ import annotations
 
 import io
 import tarfile
 import zlib
+from bisect import bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from cxresnet.core.errors import SourceError
-from cxresnet.data.sources.gzip_points import GzipPoint, GzipStream, read_gzip_range
 
-__all__ = ["TarEntry", "TarIndex", "index_tar", "read_tar_entry"]
+# Random access in a gzip file: points are kept at which decompression can be resumed.
+
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+
+_CHUNK_BYTES = 64 * 2**10
+_MIN_STEP_BYTES = 2**20
+_MAX_POINTS = 2000  # a point takes about 40 KiB: 80 MiB however large the file
+_GZIP_WINDOW = 31  # zlib's word for "with a gzip header"
+
+
+class _Inflater(Protocol):
+    """What `zlib.decompressobj` gives; zlib does not export its type."""
+
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def unused_data(self) -> bytes: ...
+    def decompress(self, data: bytes, /) -> bytes: ...
+    def copy(self) -> _Inflater: ...
+
+
+@dataclass(frozen=True)
+class GzipPoint:
+    """A place where unpacking can begin.
+
+    Attributes:
+        packed: Bytes of the file read so far.
+        unpacked: Bytes that came out of them.
+        inflater: zlib's state; copied before use. About 40 KiB.
+    """
+
+    packed: int
+    unpacked: int
+    inflater: _Inflater
+
+
+class GzipStream(io.RawIOBase):
+    """A gzip file read from its beginning, which leaves a point every MiB, at most 2,000.
+
+    Attributes:
+        points: Left so far, in order; the first is the beginning.
+    """
+
+    def __init__(self, stream: BinaryIO) -> None:
+        """Begin; `stream` stays the caller's to close."""
+        super().__init__()
+        self._step_bytes = _MIN_STEP_BYTES
+        start = GzipPoint(0, 0, zlib.decompressobj(_GZIP_WINDOW))
+        self.points = [replace(start, inflater=start.inflater.copy())]
+        self._chunks = _unpack(stream, start)
+        self._waiting = memoryview(b"")
+
+    def readable(self) -> bool:
+        """Say yes."""
+        return True
+
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
+        """Fill a buffer with what comes next; see `io.RawIOBase`.
+
+        Raises:
+            EOFError: The file is cut off.
+            zlib.error: It is damaged.
+        """
+        target = memoryview(buffer).cast("B")
+        while not self._waiting:
+            found = next(self._chunks, None)
+            if found is None:
+                return 0
+            point, content = found
+            self._waiting = memoryview(content)
+            if point.unpacked - self.points[-1].unpacked >= self._step_bytes:
+                self._leave(point)
+        size = min(len(target), len(self._waiting))
+        target[:size] = self._waiting[:size]
+        self._waiting = self._waiting[size:]
+        return size
+
+    def _leave(self, point: GzipPoint) -> None:
+        """Leave a point; where there are too many, every second one goes."""
+        self.points.append(replace(point, inflater=point.inflater.copy()))
+        if len(self.points) > _MAX_POINTS:
+            self.points = self.points[::2]
+            self._step_bytes *= 2
+
+
+def read_gzip_range(path: Path, points: list[GzipPoint], *, start: int, size: int) -> bytes:
+    """Read bytes out of the middle of what a gzip file unpacks to.
+
+    Args:
+        path: The file.
+        points: Of a `GzipStream` that has read it to its end.
+        start: First byte, counted unpacked.
+        size: How many.
+
+    Raises:
+        EOFError: The file ends before.
+        zlib.error: It is damaged.
+    """
+    point = points[bisect_right([point.unpacked for point in points], start) - 1]
+    skip = start - point.unpacked
+    parts: list[bytes] = []
+    have = 0
+    with path.open("rb") as stream:
+        stream.seek(point.packed)
+        begin = replace(point, inflater=point.inflater.copy())
+        for _, content in _unpack(stream, begin):
+            parts.append(content)
+            have += len(content)
+            if have >= skip + size:
+                return b"".join(parts)[skip : skip + size]
+    raise EOFError("the gzip file ends too early")
+
+
+def _unpack(stream: BinaryIO, point: GzipPoint) -> Iterator[tuple[GzipPoint, bytes]]:
+    """Yield what comes out of chunk after chunk, each with the point behind it."""
+    inflater, packed, unpacked = point.inflater, point.packed, point.unpacked
+    while chunk := stream.read(_CHUNK_BYTES):
+        packed += len(chunk)
+        parts = []
+        while chunk:
+            if inflater.eof:  # several gzip files in a row are one; zeros may pad the end
+                chunk = chunk.lstrip(b"\0")
+                if not chunk:
+                    break
+                inflater = zlib.decompressobj(_GZIP_WINDOW)
+            parts.append(inflater.decompress(chunk))
+            chunk = inflater.unused_data if inflater.eof else b""
+        content = b"".join(parts)
+        unpacked += len(content)
+        yield GzipPoint(packed, unpacked, inflater), content
+    if not inflater.eof:
+        raise EOFError("the gzip file is cut off")
+
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _MAX_RATIO = 200
@@ -81,7 +217,7 @@ def index_tar(path: Path, written_ns: int, size_bytes: int) -> TarIndex:
             return TarIndex(path, tuple(entries), unpacked.points)
     except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
         raise SourceError(
-            f"'{path.name}' is no readable tar archive: {error}. Fetch it again."
+            f"'{path.name}' is not a readable tar archive: {error}. Download it again."
         ) from error
 
 

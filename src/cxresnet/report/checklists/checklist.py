@@ -1,4 +1,4 @@
-"""A checklist: items in our own words, each answered from the run's files."""
+"""A checklist: paraphrased items, each answered from the run's files."""
 
 from __future__ import annotations
 
@@ -7,17 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from cxresnet import DISCLAIMER
-from cxresnet.report.checklists.evidence import Answer, Evidence, Status
-
-__all__ = [
-    "AnsweredItem",
-    "Checklist",
-    "Item",
-    "ask_authors",
-    "count_answers",
-    "escape_markdown",
-    "render_markdown",
-]
+from cxresnet.report.checklists.facts_data import Answer, Evidence, Status
 
 _ORDER: tuple[Status, ...] = ("yes", "partly", "no", "not known")
 
@@ -29,13 +19,13 @@ class Item:
     Attributes:
         number: As in the published checklist.
         part: Of the checklist, for example "Data".
-        asks: What it asks for, in our own words.
+        requirement: What it requires, paraphrased.
         answer: From the evidence to the answer.
     """
 
     number: str
     part: str
-    asks: str
+    requirement: str
     answer: Callable[[Evidence], Answer]
 
 
@@ -74,7 +64,7 @@ def ask_authors(what: str) -> Callable[[Evidence], Answer]:
     """Build the answer to an item that no file can answer: only the authors of a study can."""
 
     def answer(_: Evidence) -> Answer:
-        return Answer("not known", f"For the authors to say: {what}.")
+        return Answer("not known", f"To be stated by the authors: {what}.")
 
     return answer
 
@@ -88,23 +78,23 @@ def count_answers(filled: tuple[AnsweredItem, ...]) -> str:
 def render_markdown(checklist: Checklist, filled: tuple[AnsweredItem, ...]) -> str:
     """Render a filled checklist as Markdown."""
     whence = (
-        f"{DISCLAIMER} Filled by CXResnet from the files of the run; the items are in our own "
-        f"words, the numbers are those of {checklist.reference}."
+        f"{DISCLAIMER} Filled in by CXResnet from the files of the run. The items are paraphrased; "
+        f"their numbers are those of {checklist.reference}."
     )
     lines = [
         f"# {checklist.title}",
         "",
         whence,
         "",
-        f"{len(filled)} items: {count_answers(filled)}. “Not known” is for the authors to answer.",
+        f"{len(filled)} items: {count_answers(filled)}. The authors have to answer “not known”.",
         "",
-        "| item | part | asks for | answer | what is known | shown by |",
+        "| item | part | requirement | answer | evidence | file |",
         "|---|---|---|---|---|---|",
     ]
     for one in filled:
         item, answer = one.item, one.answer
         shown = f"`{answer.artefact}`" if answer.artefact else ""
-        cells = (item.number, item.part, item.asks, answer.status, answer.text, shown)
+        cells = (item.number, item.part, item.requirement, answer.status, answer.text, shown)
         lines.append(f"| {' | '.join(escape_markdown(cell) for cell in cells)} |")
     return "\n".join(lines) + "\n"
 

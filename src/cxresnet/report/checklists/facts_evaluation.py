@@ -2,30 +2,15 @@
 
 from __future__ import annotations
 
-from cxresnet.report.checklists.evidence import Answer, Evidence, not_known, partly, yes
-
-__all__ = [
-    "describe_accuracy",
-    "describe_calibration",
-    "describe_explanation",
-    "describe_external",
-    "describe_failures",
-    "describe_fairness",
-    "describe_input",
-    "describe_internal",
-    "describe_limits",
-    "describe_robustness",
-    "describe_sites",
-    "describe_uncertainty",
-]
+from cxresnet.report.checklists.facts_data import Answer, Evidence, not_known, partly, yes
 
 _METRICS = "evaluate/metrics.json"
 _NOT_TESTED = "Not evaluated yet."
 
 
 def describe_uncertainty(evidence: Evidence) -> Answer:
-    """Say how numbers and their intervals are made."""
-    evaluation = evidence.material.evaluation
+    """Describe how metrics and their intervals are computed."""
+    evaluation = evidence.artifacts.evaluation
     if evaluation is None:
         return not_known(_NOT_TESTED)
     how = evaluation.provenance
@@ -37,8 +22,8 @@ def describe_uncertainty(evidence: Evidence) -> Answer:
 
 
 def describe_internal(evidence: Evidence) -> Answer:
-    """Say what the sealed test gave."""
-    evaluation = evidence.material.evaluation
+    """State the result of the internal test."""
+    evaluation = evidence.artifacts.evaluation
     if evaluation is None:
         return not_known(_NOT_TESTED)
     number = evaluation.headline.balanced_accuracy
@@ -46,128 +31,132 @@ def describe_internal(evidence: Evidence) -> Answer:
     interval = ""
     if number.low is not None and number.high is not None:
         interval = f" ({number.low:.3f} to {number.high:.3f})"
-    openings = evaluation.provenance.openings or 0
-    times = "time" if openings == 1 else "times"
-    ledger = evaluation.provenance.ledger
+    accesses = evaluation.provenance.accesses or 0
+    times = "time" if accesses == 1 else "times"
+    access_log = evaluation.provenance.access_log
     witness = (
-        f" (the ledger ends in {ledger[-1].row_hash})" if ledger and ledger[-1].row_hash else ""
+        f" (last row of the access log: {access_log[-1].row_hash})"
+        if access_log and access_log[-1].row_hash
+        else ""
     )
     return yes(
-        f"Balanced accuracy {shown}{interval} on {evaluation.films} sealed films of "
-        f"{evaluation.patients} patients; the seal was opened {openings} {times}{witness}.",
+        f"Balanced accuracy {shown}{interval} on {evaluation.images} held-out images of "
+        f"{evaluation.patients} patients; the test set was accessed {accesses} {times}{witness}.",
         _METRICS,
     )
 
 
 def describe_accuracy(evidence: Evidence) -> Answer:
-    """Say that accuracy is given class by class."""
-    if evidence.material.evaluation is None:
+    """State that accuracy is given class by class."""
+    if evidence.artifacts.evaluation is None:
         return not_known(_NOT_TESTED)
     return yes(
         "Sensitivity, specificity, predictive values, F1, AUROC and average precision of each "
-        "class, the confusion matrix, and rules without lungs on the same films.",
+        "class, the confusion matrix, and shortcut baselines on the same images.",
         _METRICS,
     )
 
 
 def describe_calibration(evidence: Evidence) -> Answer:
-    """Say whether probabilities mean what they say."""
-    if evidence.material.evaluation is None:
+    """State whether the probabilities are calibrated."""
+    if evidence.artifacts.evaluation is None:
         return not_known(_NOT_TESTED)
     return yes("Calibration curve, calibration error and Brier score, with intervals.", _METRICS)
 
 
 def describe_external(evidence: Evidence) -> Answer:
-    """Say what happened on films from elsewhere."""
-    externals = evidence.material.externals
+    """State the result of external tests."""
+    externals = evidence.artifacts.externals
     if externals:
         sentences = " ".join(one.sentence for one in externals)
         return yes(sentences, f"evaluate-{externals[0].name}/external.json")
-    left_out = evidence.material.left_out
+    left_out = evidence.artifacts.left_out
     if left_out is not None and left_out.headline is not None:
         return partly(
-            f"No other dataset, but sources left out in turn. {left_out.sentence}",
+            f"No other dataset, but each source was left out once. {left_out.sentence}",
             "evaluate/leave_one_source_out.json",
         )
-    return Answer("no", "No films from elsewhere were tried.", _METRICS)
+    return Answer("no", "There is no external test.", _METRICS)
 
 
 def describe_sites(evidence: Evidence) -> Answer:
-    """Say how far the network differs between sources."""
-    left_out = evidence.material.left_out
+    """State how the results differ between sources."""
+    left_out = evidence.artifacts.left_out
     if left_out is not None:
         return yes(left_out.sentence, "evaluate/leave_one_source_out.json")
-    if evidence.material.evaluation is None:
+    if evidence.artifacts.evaluation is None:
         return not_known(_NOT_TESTED)
-    return partly("Results by source, but no source was left out of the training.", _METRICS)
+    return partly("Results by source, but no source was left out of training.", _METRICS)
 
 
 def describe_robustness(evidence: Evidence) -> Answer:
-    """Say how sensitive the numbers are."""
-    evaluation = evidence.material.evaluation
+    """State how robust the results are."""
+    evaluation = evidence.artifacts.evaluation
     if evaluation is None:
         return not_known(_NOT_TESTED)
     count = len(evaluation.slices)
     return partly(
-        f"Results in {count} slices (source, view, sex, age, image size). Films were not altered "
-        "on purpose.",
+        f"Results in {count} slices (source, view, sex, age, image size). Robustness "
+        "to corrupted images was not tested.",
         _METRICS,
     )
 
 
 def describe_fairness(evidence: Evidence) -> Answer:
-    """Say what is known of groups of patients."""
-    evaluation = evidence.material.evaluation
+    """State the results by groups of patients."""
+    evaluation = evidence.artifacts.evaluation
     if evaluation is None:
         return not_known(_NOT_TESTED)
     factors = sorted({one.factor for one in evaluation.slices} & {"sex", "age"})
     if not factors:
-        return not_known("The films do not say sex or age of their patients.")
+        return not_known("Sex and age of the patients are not recorded.")
     return partly(
-        f"Results by {' and '.join(factors)}; nothing is known of ethnicity, income or place.",
+        f"Results by {' and '.join(factors)}; ethnicity, income and region are not recorded.",
         _METRICS,
     )
 
 
 def describe_explanation(evidence: Evidence) -> Answer:
-    """Say how answers are explained."""
-    attributions = evidence.material.attributions
+    """Name the attribution methods."""
+    attributions = evidence.artifacts.attributions
     if attributions is None:
         return not_known("Not explained yet.")
     names = ", ".join(method.title for method in attributions.index.methods)
-    return yes(f"{names}, for the surest right and wrong films and the unsurest right ones.",
-               "explain/index.json")  # fmt: skip
+    chosen = "the most confident correct and incorrect, and the least confident correct images"
+    return yes(f"{names}, for {chosen}.", "explain/index.json")
 
 
 def describe_failures(evidence: Evidence) -> Answer:
-    """Say where the network fails."""
-    attributions = evidence.material.attributions
+    """Name where the model fails."""
+    attributions = evidence.artifacts.attributions
     if attributions is None:
         return not_known("Not explained yet.")
-    wrong = sum(film.why == "most confident wrong" for film in attributions.index.films)
-    evaluation = evidence.material.evaluation
+    wrong = sum(
+        image.selection_reason == "most confident incorrect" for image in attributions.index.images
+    )
+    evaluation = evidence.artifacts.evaluation
     worst = evaluation.worst_slice if evaluation is not None else None
     return yes(
-        f"The {wrong} surest mistakes, class by class, each with its map"
+        f"The {wrong} most confident errors by class, each with its map"
         f"{', and the worst slice' if worst is not None else ''}.",
         "explain/index.json",
     )
 
 
 def describe_input(evidence: Evidence) -> Answer:
-    """Say what happens to a film that cannot be used."""
-    if evidence.material.selective is None:
+    """State what happens to an image that cannot be used."""
+    if evidence.artifacts.selective is None:
         return not_known(_NOT_TESTED)
     return yes(
-        "A file that is no readable film is refused with a reason; a film whose set of classes is "
-        "not exactly one class is answered with 'cannot tell'.",
+        "A file that is not a readable image is rejected with a reason; the model abstains if the "
+        "set of possible classes of an image is not exactly one class.",
         "evaluate/selective.json",
     )
 
 
 def describe_limits(evidence: Evidence) -> Answer:
-    """Say what stands against believing the numbers."""
-    evaluation = evidence.material.evaluation
+    """List the limitations."""
+    evaluation = evidence.artifacts.evaluation
     if evaluation is None:
         return not_known(_NOT_TESTED)
     found = [evaluation.data_verdict, *evaluation.warnings]

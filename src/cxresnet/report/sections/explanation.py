@@ -1,4 +1,4 @@
-"""What the model sees: each chosen film beside its maps, on one scale."""
+"""Attribution maps: each chosen image beside its maps on one scale; errors worth a look."""
 
 from __future__ import annotations
 
@@ -7,71 +7,66 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cxresnet.explain.overlay import (
-    draw_colour_bar,
-    draw_spread,
-    find_outline,
-)
-from cxresnet.explain.record import Attributions, ExplainedFilm, MethodRecord
-from cxresnet.report.images import build_data_address
-from cxresnet.report.map_picture import build_map_address
-from cxresnet.report.section import Section
+from cxresnet.explain.overlay import draw_baseline_range, draw_colour_bar, find_outline
+from cxresnet.explain.record import Attributions, ExplainedImage, MethodRecord
+from cxresnet.report.figures import build_map_uri
+from cxresnet.report.page import build_data_uri
+from cxresnet.report.registry import register_section
 
-__all__ = ["ExplanationView", "FilmView", "LungRow", "MapView", "build_explanation_section"]
-
-_MOST_FILMS = 30
+_MAX_IMAGES = 30
 _SIDE_PX = 192
 
 
 @dataclass(frozen=True)
 class MapView:
-    """One map over its film.
+    """One map over its image.
 
     Attributes:
         title: Of the method.
-        address: The picture.
-        words: What stands below: the strongest value, and the scale where it is not the shared one.
+        uri: The picture.
+        caption: What stands below: the largest value with its meaning, or the scale where it is
+            not the shared one.
         lung_share: Share of the map's weight in the lungs, 0 to 1; None where not known.
-        distrusted: The method failed its trust card.
+        failed_sanity: The method failed a sanity check.
     """
 
     title: str
-    address: str
-    words: str
+    uri: str
+    caption: str
     lung_share: float | None
-    distrusted: bool = False
+    failed_sanity: bool = False
 
 
 @dataclass(frozen=True)
-class FilmView:
-    """One film with its maps.
+class ImageView:
+    """One image with its maps.
 
     Attributes:
-        film: What is known of it.
-        right: The network says what the label says.
-        address: The bare film.
+        record: What is known of it.
+        correct: The predicted class is the label.
+        uri: The bare image.
         maps: One a method.
     """
 
-    film: ExplainedFilm
-    right: bool
-    address: str
+    record: ExplainedImage
+    correct: bool
+    uri: str
     maps: tuple[MapView, ...]
 
 
 @dataclass(frozen=True)
 class LungRow:
-    """How much of a method's maps lies in the lungs, over the films that have a mask.
+    """How much of a method's maps lies in the lungs, over the images that have a mask.
 
     Attributes:
         title: Of the method.
-        films: How many have a mask and a map.
+        images: How many have a mask and a map.
         share: Mean share of the map's weight in the lungs, 0 to 1.
-        chance: Mean share of the film that is lung.
+        chance: Mean share of the image that is lung.
     """
 
     title: str
-    films: int
+    images: int
     share: float
     chance: float
 
@@ -83,43 +78,44 @@ class ExplanationView:
     Attributes:
         methods: What was computed.
         scale_limit: Change of probability at both ends of the scale.
-        bar_address: The scale itself.
-        films: In the order of the index.
-        left_out: Films that lie in the run folder but not on the page.
-        lungs: One row a method; empty where no film has a mask.
+        bar_uri: The scale itself.
+        images: In the order of the index.
+        left_out: Images that lie in the run folder but not on the page.
+        lungs: One row a method; empty where no image has a mask.
     """
 
     methods: tuple[MethodRecord, ...]
     scale_limit: float
-    bar_address: str
-    films: tuple[FilmView, ...]
+    bar_uri: str
+    images: tuple[ImageView, ...]
     left_out: int
     lungs: tuple[LungRow, ...]
 
 
-def build_explanation_section(attributions: Attributions | None) -> Section:
-    """Build the section; without an explanation it says how to get one."""
-    anchor, title, short = "explanation", "What the network looks at", "Explanation"
-    if attributions is None:
-        missing = "Not explained yet. 'cxresnet explain RUN' computes the maps."
-        return Section(anchor, title, short, view=None, missing=missing)
+@register_section(
+    "explanation",
+    title="Attribution maps",
+    short_title="Maps",
+    order=100,
+    needs=("attributions",),
+    missing="Not explained yet. 'cxresnet explain RUN' computes the maps.",
+)
+def build_explanation_view(attributions: Attributions) -> ExplanationView:
+    """Show each image beside its maps, on one scale."""
     index = attributions.index
-    count = min(len(index.films), _MOST_FILMS)
-    view = ExplanationView(
+    count = min(len(index.images), _MAX_IMAGES)
+    return ExplanationView(
         methods=index.methods,
         scale_limit=index.scale_limit,
-        bar_address=build_data_address(
-            draw_colour_bar(width_px=256, height_px=1), largest_side_px=256
-        ),
-        films=tuple(_build_film(attributions, row) for row in range(count)),
-        left_out=len(index.films) - count,
-        lungs=_summarise_lungs(index.films, index.methods),
+        bar_uri=build_data_uri(draw_colour_bar(width_px=256, height_px=1), largest_side_px=256),
+        images=tuple(_build_image(attributions, row) for row in range(count)),
+        left_out=len(index.images) - count,
+        lungs=_summarise_lungs(index.images, index.methods),
     )
-    return Section(anchor, title, short, view=view)
 
 
-def _build_film(attributions: Attributions, row: int) -> FilmView:
-    record, film = attributions.index.films[row], attributions.films[row]
+def _build_image(attributions: Attributions, row: int) -> ImageView:
+    record, image = attributions.index.images[row], attributions.images[row]
     outline = find_outline(attributions.lung_masks[row])
     maps = []
     for method in attributions.index.methods:
@@ -127,56 +123,148 @@ def _build_film(attributions: Attributions, row: int) -> FilmView:
         maps.append(
             MapView(
                 title=method.title,
-                address=build_map_address(
-                    attributions, method, row, side_px=_SIDE_PX, outline=outline
+                uri=build_map_uri(attributions, method, row, side_px=_SIDE_PX, outline=outline),
+                caption=_describe_values(
+                    method, values, limit=attributions.get_scale_limit(method)
                 ),
-                words=_describe_values(method, values, limit=attributions.get_scale_limit(method)),
-                distrusted=method.distrusted,
+                failed_sanity=method.failed_sanity,
                 lung_share=record.lung_shares.get(method.name),
             )
         )
     maps += [
         MapView(
-            title=f"{method.title}, covers apart",
-            address=build_data_address(
-                draw_spread(film, spread[row], scale_limit=attributions.get_scale_limit(method)),
+            title=f"{method.title}: range between baselines",
+            uri=build_data_uri(
+                draw_baseline_range(
+                    image, baseline_range[row], scale_limit=attributions.get_scale_limit(method)
+                ),
                 largest_side_px=_SIDE_PX,
             ),
-            words=f"at most {float(spread[row].max()):.3f}",
+            caption=(
+                f"maps with different baselines differ by up to "
+                f"{float(baseline_range[row].max()):.3f}"
+            ),
             lung_share=None,
         )
         for method in attributions.index.methods
-        for spread in [attributions.spreads.get(method.name)]
-        if spread is not None
+        for baseline_range in [attributions.baseline_ranges.get(method.name)]
+        if baseline_range is not None
     ]
-    return FilmView(
-        film=record,
-        right=record.true_class == record.predicted_class,
-        address=build_data_address(film, largest_side_px=_SIDE_PX),
+    return ImageView(
+        record=record,
+        correct=record.true_class == record.predicted_class,
+        uri=build_data_uri(image, largest_side_px=_SIDE_PX),
         maps=tuple(maps),
     )
 
 
 def _describe_values(method: MethodRecord, drawn: NDArray[np.float32], *, limit: float) -> str:
-    """Say the value farthest from 0; of an own scale, its ends and its unit instead."""
-    if method.own_scale_limit is None:
-        strongest = float(drawn.flat[np.abs(drawn).argmax()])
-        beyond = ", beyond the scale" if abs(strongest) > 1.001 * limit else ""
-        return f"strongest {strongest:+.3f}{beyond}"
-    return f"own scale ±{method.own_scale_limit:g}, {method.unit}"
+    """Name the value farthest from 0 with its meaning; of an own scale, its ends and its unit."""
+    if method.own_scale_limit is not None:
+        return f"own scale ±{method.own_scale_limit:g}, {method.unit}"
+    strongest = float(drawn.flat[np.abs(drawn).argmax()])
+    if abs(strongest) < 0.0005:
+        return "no change of probability above 0.0005"
+    effect = "argues for" if strongest > 0 else "argues against"
+    beyond = ", beyond the scale" if abs(strongest) > 1.001 * limit else ""
+    return f"largest change of probability {strongest:+.3f} ({effect}){beyond}".replace("-", "−")
 
 
 def _summarise_lungs(
-    films: tuple[ExplainedFilm, ...], methods: tuple[MethodRecord, ...]
+    images: tuple[ExplainedImage, ...], methods: tuple[MethodRecord, ...]
 ) -> tuple[LungRow, ...]:
     rows = []
     for method in methods:
         pairs = [
-            (film.lung_shares[method.name], film.lung_area_share)
-            for film in films
-            if method.name in film.lung_shares and film.lung_area_share is not None
+            (image.lung_shares[method.name], image.lung_area_share)
+            for image in images
+            if method.name in image.lung_shares and image.lung_area_share is not None
         ]
         if pairs:
             share, chance = np.mean(pairs, axis=0)
             rows.append(LungRow(method.title, len(pairs), float(share), float(chance)))
     return tuple(rows)
+
+
+# The gallery: confident errors, and correct images of low confidence, each with its map.
+
+
+_GALLERY_SIDE_PX = 160
+_KINDS = ("most confident incorrect", "least confident correct")
+
+
+@dataclass(frozen=True)
+class GalleryImage:
+    """One image of the gallery.
+
+    Attributes:
+        record: What is known of it.
+        uri: The bare image.
+        map_uri: With the first method's map over it.
+    """
+
+    record: ExplainedImage
+    uri: str
+    map_uri: str
+
+
+@dataclass(frozen=True)
+class GalleryRow:
+    """Images of one true class.
+
+    Attributes:
+        class_name: The label.
+        confident_errors: Errors with the highest confidence.
+        low_confidence_correct: Correct ones with the lowest confidence.
+    """
+
+    class_name: str
+    confident_errors: tuple[GalleryImage, ...]
+    low_confidence_correct: tuple[GalleryImage, ...]
+
+
+@dataclass(frozen=True)
+class GalleryView:
+    """What the template shows: a row a class, and the method of the maps."""
+
+    rows: tuple[GalleryRow, ...]
+    method: str
+
+
+@register_section(
+    "gallery",
+    title="Errors and uncertain images",
+    short_title="Errors",
+    order=120,
+    needs=("attributions",),
+    missing="Not explained yet. 'cxresnet explain RUN' chooses the images and draws the maps.",
+)
+def build_gallery_view(attributions: Attributions) -> GalleryView:
+    """Show, class by class, confident errors and correct images of low confidence."""
+    rows = tuple(
+        GalleryRow(
+            name, *(_choose(attributions, name, selection_reason) for selection_reason in _KINDS)
+        )
+        for name in attributions.index.class_names
+    )
+    return GalleryView(rows=rows, method=attributions.index.methods[0].title)
+
+
+def _choose(
+    attributions: Attributions, class_name: str, selection_reason: str
+) -> tuple[GalleryImage, ...]:
+    index = attributions.index
+    return tuple(
+        _build_gallery_image(attributions, row)
+        for row, image in enumerate(index.images)
+        if image.true_class == class_name and image.selection_reason == selection_reason
+    )
+
+
+def _build_gallery_image(attributions: Attributions, row: int) -> GalleryImage:
+    index = attributions.index
+    return GalleryImage(
+        record=index.images[row],
+        uri=build_data_uri(attributions.images[row], largest_side_px=_GALLERY_SIDE_PX),
+        map_uri=build_map_uri(attributions, index.methods[0], row, side_px=_GALLERY_SIDE_PX),
+    )

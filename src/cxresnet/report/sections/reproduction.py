@@ -1,15 +1,20 @@
-"""How to make it again: commands, config, versions, seeds, hashes."""
+"""How to reproduce the run: commands, config, versions, seeds, hashes; reporting checklists."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from cxresnet import __version__
-from cxresnet.evaluate.record import Provenance
-from cxresnet.report.section import Section
-
-__all__ = ["Pin", "ReproductionView", "build_reproduction_section"]
+from cxresnet.data.dataset.dataset import PreparedDataset
+from cxresnet.evaluate.record import Evaluation, Provenance
+from cxresnet.model.checkpoint import CheckpointRecord
+from cxresnet.report.artifacts import RunArtifacts
+from cxresnet.report.checklists.checklist import AnsweredItem, Checklist, count_answers
+from cxresnet.report.checklists.documents import fill_checklists
+from cxresnet.report.checklists.facts_data import Evidence
+from cxresnet.report.registry import WHOLE, register_section
 
 
 @dataclass(frozen=True)
@@ -35,18 +40,47 @@ class ReproductionView:
     config: str
 
 
-def build_reproduction_section(
+@register_section(
+    "reproduction",
+    title="Reproduction",
+    short_title="Reproduction",
+    order=130,
+    uses=("dataset", "record", "evaluation", "config"),
+)
+def build_reproduction_view(
+    dataset: PreparedDataset | None,
+    record: CheckpointRecord | None,
+    evaluation: Evaluation | None,
+    config: Mapping[str, Mapping[str, object]],
+) -> ReproductionView:
+    """List the commands, and everything that must be the same to get the same numbers.
+
+    Args:
+        dataset: The prepared dataset.
+        record: What came with the weights.
+        evaluation: The numbers.
+        config: By section and key.
+    """
+    return list_pins(
+        dataset_hash=dataset.dataset_hash if dataset else "",
+        versions=record.versions if record else {},
+        provenance=evaluation.provenance if evaluation else None,
+        config=config,
+    )
+
+
+def list_pins(
     *,
     dataset_hash: str,
     versions: Mapping[str, str],
     provenance: Provenance | None,
     config: Mapping[str, Mapping[str, object]],
-) -> Section:
-    """Build the section from whatever of it is known.
+) -> ReproductionView:
+    """List commands, versions, seeds and hashes, as far as they are known.
 
     Args:
         dataset_hash: Of the prepared dataset; "" where unknown.
-        versions: Of the libraries that trained.
+        versions: Of the libraries used for training.
         provenance: Of the numbers; None where nothing is evaluated.
         config: By section and key.
     """
@@ -66,7 +100,7 @@ def build_reproduction_section(
         for section, values in config.items()
         if "seed" in values and section != "evaluate"
     ]
-    view = ReproductionView(
+    return ReproductionView(
         commands=(
             "cxresnet prepare SOURCE --out DATASET --config config.toml",
             "cxresnet train DATASET --out RUN --config config.toml",
@@ -77,7 +111,6 @@ def build_reproduction_section(
         pins=tuple(pins),
         config=_write_config(config),
     )
-    return Section("reproduction", "How to make it again", "Reproduce", view=view)
 
 
 def _write_config(config: Mapping[str, Mapping[str, object]]) -> str:
@@ -86,3 +119,41 @@ def _write_config(config: Mapping[str, Mapping[str, object]]) -> str:
         for section, values in config.items()
         for key, value in values.items()
     )
+
+
+# The reporting checklists, filled from the run's files.
+
+
+@dataclass(frozen=True)
+class FilledChecklist:
+    """One checklist with its answers, and how many of each kind."""
+
+    checklist: Checklist
+    items: tuple[AnsweredItem, ...]
+    counts: str
+
+
+@dataclass(frozen=True)
+class ChecklistView:
+    """What the template shows; `badges` is the colour of each answer."""
+
+    filled: tuple[FilledChecklist, ...]
+    badges: dict[str, str]
+
+
+@register_section(
+    "checklists",
+    title="Reporting checklists",
+    short_title="Checklists",
+    order=140,
+    needs=("folder",),
+    uses=(WHOLE,),
+)
+def build_checklists_view(folder: Path, artifacts: RunArtifacts) -> ChecklistView:
+    """Fill the checklists from the files of the run."""
+    filled = tuple(
+        FilledChecklist(checklist, items, count_answers(items))
+        for checklist, items in fill_checklists(Evidence(artifacts, folder)).items()
+    )
+    badges = {"yes": "green", "partly": "amber", "no": "red", "not known": ""}
+    return ChecklistView(filled, badges)

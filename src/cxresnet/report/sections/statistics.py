@@ -1,4 +1,4 @@
-"""What the films were as files, and whom they show, by class."""
+"""What the images were as files, and whom they show, by class."""
 
 from __future__ import annotations
 
@@ -8,31 +8,85 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from cxresnet.report.section import Section
-from cxresnet.report.sections.combinations import (
-    UNKNOWN,
-    Combinations,
-    count_combinations,
-    name_age_band,
-)
-from cxresnet.report.sections.films import FilmMaterial
+from cxresnet.report.artifacts import DatasetArtifacts
+from cxresnet.report.registry import register_section
 
-__all__ = ["KindRow", "SpreadRow", "StatisticsView", "build_statistics_section"]
+# Every combination of class, source, split, view, age and sex, and how many images it has.
+
+
+UNKNOWN = "not recorded"
+
+_COLUMNS = ("class_name", "source", "split", "view", "age", "sex")
+_MOST_ROWS = 60
+_OLDEST_BAND = 90
+
+
+@dataclass(frozen=True)
+class CombinationRow:
+    """One combination: its class, source, split, view, age and sex, and its images."""
+
+    kinds: tuple[str, ...]
+    images: int
+
+
+@dataclass(frozen=True)
+class Combinations:
+    """The most frequent combinations, and what is not shown.
+
+    Attributes:
+        headings: Of the kinds.
+        rows: The most frequent first.
+        rest: How many combinations are not shown.
+        rest_images: Images in those.
+    """
+
+    headings: tuple[str, ...]
+    rows: tuple[CombinationRow, ...]
+    rest: int
+    rest_images: int
+
+
+def count_combinations(manifest: pd.DataFrame) -> Combinations:
+    """Count images by all recorded properties at once; what is not recorded is left out."""
+    images = manifest.assign(age=[name_age_band(age) for age in manifest["age_years"]])
+    texts = {name: images[name].str.strip().replace("", UNKNOWN) for name in _COLUMNS}
+    recorded = [name for name in _COLUMNS if (texts[name] != UNKNOWN).any()]
+    counts = pd.DataFrame(texts)[recorded].value_counts().sort_index()
+    counts = counts.sort_values(ascending=False, kind="stable")
+    shown, rest = counts.iloc[:_MOST_ROWS], counts.iloc[_MOST_ROWS:]
+    return Combinations(
+        headings=tuple(name.removesuffix("_name") for name in recorded),
+        rows=tuple(
+            CombinationRow(tuple(map(str, values)), int(count))
+            for values, count in zip(shown.index, shown, strict=True)
+        ),
+        rest=len(rest),
+        rest_images=int(rest.sum()),
+    )
+
+
+def name_age_band(age_years: str) -> str:
+    """Name the ten years that an age lies in; what is no age is unknown."""
+    if not age_years.isdigit():
+        return UNKNOWN
+    decade = 10 * (int(age_years) // 10)
+    return f"{_OLDEST_BAND} and older" if decade >= _OLDEST_BAND else f"{decade}–{decade + 9}"
+
 
 _MOST_VALUES = 10
-_MOST_FILMS = 1000
-"""So many training films tell how grey levels spread."""
+_MAX_IMAGES = 1000
+"""So many training images suffice for the distribution of grey levels."""
 
 
 @dataclass(frozen=True)
 class KindRow:
-    """Films of one kind by class.
+    """Images of one kind by class.
 
     Attributes:
-        kind: What is told apart, for example "view".
+        kind: The property, for example "view".
         value: For example "PA".
-        counts: Films, one a class.
-        shares: Of the class's films, 0 to 1.
+        counts: Images, one a class.
+        shares: Of the class's images, 0 to 1.
     """
 
     kind: str
@@ -42,12 +96,12 @@ class KindRow:
 
 
 @dataclass(frozen=True)
-class SpreadRow:
-    """How a number spreads over the films of each class.
+class DistributionRow:
+    """How a number spreads over the images of each class.
 
     Attributes:
         title: For people, with the unit.
-        cells: For each class (5th percentile, median, 95th percentile); None without films.
+        cells: For each class (5th percentile, median, 95th percentile); None without images.
     """
 
     title: str
@@ -60,78 +114,86 @@ class StatisticsView:
 
     class_names: tuple[str, ...]
     kinds: tuple[KindRow, ...]
-    spreads: tuple[SpreadRow, ...]
+    distributions: tuple[DistributionRow, ...]
     combinations: Combinations
 
 
-def build_statistics_section(material: FilmMaterial) -> Section:
-    """Build the section; of films, some of the training split are read, for their grey levels."""
-    manifest, class_names = material.manifest, material.class_names
-    films = manifest.assign(
+@register_section(
+    "statistics",
+    title="The files before preprocessing",
+    short_title="Files",
+    order=20,
+    needs=("dataset_artifacts",),
+    pages=("data",),
+)
+def build_statistics_view(artifacts: DatasetArtifacts) -> StatisticsView:
+    """Count by class; some training images are read for their grey levels."""
+    manifest, class_names = artifacts.manifest, artifacts.class_names
+    images = manifest.assign(
         age=[name_age_band(age) for age in manifest["age_years"]],
         file=manifest["file_format"] + " " + manifest["file_mode"],
         pixels=manifest["file_width"] * manifest["file_height"],
     )
-    films["bytes_per_pixel"] = films["file_bytes"] / films["pixels"].clip(lower=1)
-    films["aspect"] = films["file_width"] / films["file_height"].clip(lower=1)
+    images["bytes_per_pixel"] = images["file_bytes"] / images["pixels"].clip(lower=1)
+    images["aspect"] = images["file_width"] / images["file_height"].clip(lower=1)
     kinds = [
         row
         for kind, column in (("view", "view"), ("sex", "sex"), ("age", "age"), ("file", "file"))
-        for row in _count_kinds(films, kind, column=column, class_names=class_names)
+        for row in _count_kinds(images, kind, column=column, class_names=class_names)
     ]
-    spreads = tuple(
-        SpreadRow(title, tuple(_measure_spread(films, column, name) for name in class_names))
+    distributions = tuple(
+        DistributionRow(
+            title, tuple(_compute_percentiles(images, column, name) for name in class_names)
+        )
         for title, column in (
             ("width, px", "file_width"),
             ("height, px", "file_height"),
             ("width / height", "aspect"),
             ("bytes per pixel", "bytes_per_pixel"),
-            ("grey of the border, 0 to 1", "border_grey"),
+            ("mean grey of the border, 0 to 1", "border_grey"),
         )
     )
-    view = StatisticsView(
+    return StatisticsView(
         class_names=tuple(class_names),
         kinds=tuple(kinds),
-        spreads=spreads + _measure_greys(material),
+        distributions=distributions + _measure_greys(artifacts),
         combinations=count_combinations(manifest),
     )
-    title = "What the files were, before they were made alike"
-    return Section("statistics", title, "Files", view=view)
 
 
-def _measure_greys(material: FilmMaterial) -> tuple[SpreadRow, ...]:
-    """Measure grey levels of prepared films; the test split stays sealed."""
-    rows = np.unique(np.linspace(0, len(material.training) - 1, _MOST_FILMS).round().astype(int))
-    rows = rows if len(material.training) else rows[:0]
-    films = [material.training_films[row] / 255 for row in rows.tolist()]
+def _measure_greys(artifacts: DatasetArtifacts) -> tuple[DistributionRow, ...]:
+    """Measure grey levels of prepared images; the test split stays sealed."""
+    rows = np.unique(np.linspace(0, len(artifacts.training) - 1, _MAX_IMAGES).round().astype(int))
+    rows = rows if len(artifacts.training) else rows[:0]
+    images = [artifacts.training_images[row] / 255 for row in rows.tolist()]
     table = pd.DataFrame(
         {
-            "class_name": material.training["class_name"].to_numpy()[rows],
-            "mean": [film.mean() for film in films],
-            "spread": [film.std() for film in films],
+            "class_name": artifacts.training["class_name"].to_numpy()[rows],
+            "mean": [image.mean() for image in images],
+            "spread": [image.std() for image in images],
         }
     )
-    names = material.class_names
+    names = artifacts.class_names
     return tuple(
-        SpreadRow(title, tuple(_measure_spread(table, column, name) for name in names))
+        DistributionRow(title, tuple(_compute_percentiles(table, column, name) for name in names))
         for title, column in (
-            ("mean grey of the prepared film, 0 to 1", "mean"),
-            ("spread (sd) of its grey", "spread"),
+            ("mean grey of the prepared image, 0 to 1", "mean"),
+            ("standard deviation of its grey", "spread"),
         )
-        if films
+        if images
     )
 
 
 def _count_kinds(
-    films: pd.DataFrame, kind: str, *, column: str, class_names: Sequence[str]
+    images: pd.DataFrame, kind: str, *, column: str, class_names: Sequence[str]
 ) -> list[KindRow]:
-    values = films[column].str.strip().replace("", UNKNOWN)
+    values = images[column].str.strip().replace("", UNKNOWN)
     totals = values.value_counts()
     shown = sorted(totals.index[:_MOST_VALUES])
     if shown == [UNKNOWN]:
         return []
-    table = pd.crosstab(values, films["class_name"])
-    sizes = films["class_name"].value_counts()
+    table = pd.crosstab(values, images["class_name"])
+    sizes = images["class_name"].value_counts()
     rows = []
     for value in shown:
         counts = tuple(
@@ -145,10 +207,10 @@ def _count_kinds(
     return rows
 
 
-def _measure_spread(
-    films: pd.DataFrame, column: str, class_name: str
+def _compute_percentiles(
+    images: pd.DataFrame, column: str, class_name: str
 ) -> tuple[float, float, float] | None:
-    values = films.loc[films["class_name"] == class_name, column].to_numpy(np.float64)
+    values = images.loc[images["class_name"] == class_name, column].to_numpy(np.float64)
     values = values[np.isfinite(values)]
     if not len(values):
         return None

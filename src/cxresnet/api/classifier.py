@@ -1,0 +1,367 @@
+"""A trained network that classifies and explains images, however they are given."""
+
+from __future__ import annotations
+
+import html
+import itertools
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias, overload
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from cxresnet import DISCLAIMER
+from cxresnet.core.config import Config, change_config
+from cxresnet.core.errors import ImageError
+from cxresnet.core.run_folder import RunFolder, open_run_folder
+from cxresnet.data.decode.formats import to_grey
+from cxresnet.data.prepare.preprocessing import prepare_image
+from cxresnet.predict.bundled import BUNDLED_RUN, read_bundled_headline
+from cxresnet.predict.decision import (
+    ABSTAIN,
+    Decision,
+    ImageDecision,
+    build_plain_decision,
+    read_decision,
+)
+from cxresnet.predict.files import read_image_file
+from cxresnet.predict.predictor import Predictor, load_predictor
+
+if TYPE_CHECKING:
+    from cxresnet.api.explanation import Explanation
+
+ImageInput: TypeAlias = str | os.PathLike[str] | bytes | Image.Image | NDArray[Any]
+"""One image: a path, the bytes of a file, a Pillow image, or grey levels (height, width)."""
+
+_BATCH_SIZE = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """The prediction for one image, or the reason why the image was refused.
+
+    Attributes:
+        path: The file; None where the image was not given as a file.
+        probabilities: Calibrated probability of each class, in the network's order; empty where the
+            image was refused.
+        class_name: The predicted class; "" where the image was refused.
+        decision: The predicted class, "abstain" where the prediction set does not hold exactly one
+            class, or "" where the image was refused.
+        prediction_set: The classes that cannot be ruled out at the nominal coverage.
+        reason: Why the image was refused, one sentence; "" where it was not.
+        code: The reason in one word, as in `rejected.csv`; "" where it was not refused.
+    """
+
+    path: Path | None = None
+    probabilities: dict[str, float] = field(default_factory=dict)
+    class_name: str = ""
+    decision: str = ""
+    prediction_set: tuple[str, ...] = ()
+    reason: str = ""
+    code: str = ""
+
+    @property
+    def abstained(self) -> bool:
+        """Whether the image was classified, but no class was decided on."""
+        return self.decision == ABSTAIN
+
+    @property
+    def refused(self) -> bool:
+        """Whether the image could not be used; `reason` says why."""
+        return bool(self.reason)
+
+    def __str__(self) -> str:
+        if self.refused:
+            return f"refused: {self.reason}"
+        shares = ", ".join(f"{name} {share:.3f}" for name, share in self.probabilities.items())
+        return f"{self.decision} ({shares}). {DISCLAIMER}"
+
+    def _repr_html_(self) -> str:
+        """Show the prediction in a notebook."""
+        title = html.escape("" if self.path is None else self.path.name)
+        if self.refused:
+            return f"<p><b>{title}</b> refused: {html.escape(self.reason)}</p>"
+        rows = "".join(
+            f"<tr><td>{html.escape(name)}</td><td>{share:.3f}</td>"
+            f'<td><div style="width:{120 * share:.0f}px;height:1em;background:#2680ff"></div></td>'
+            f"<td>{'in the prediction set' if name in self.prediction_set else ''}</td></tr>"
+            for name, share in self.probabilities.items()
+        )
+        return (
+            f"<table><caption>{title} decision: <b>{html.escape(self.decision)}</b></caption>"
+            f"<tr><th>class</th><th>probability</th><th></th><th></th></tr>{rows}</table>"
+            f"<p><small>{html.escape(DISCLAIMER)}</small></p>"
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A trained network, as `load` gives it.
+
+    Attributes:
+        run: The run folder that it was read from.
+        predictor: The network with the preprocessing of its images.
+        decision: Calibration, decision rule and abstention, as chosen on validation images.
+        is_evaluated: False where `evaluate` has not run yet: then probabilities are not calibrated
+            and no image is abstained from.
+        verdict: What the audit found in the training data, one sentence; "" where it did not run.
+    """
+
+    run: RunFolder
+    predictor: Predictor
+    decision: Decision
+    is_evaluated: bool
+    verdict: str
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The classes, in the order of every probability."""
+        return self.predictor.class_names
+
+    @overload
+    def predict(self, images: ImageInput) -> Prediction: ...  # type: ignore[overload-overlap]
+
+    @overload
+    def predict(self, images: Iterable[ImageInput]) -> list[Prediction]: ...
+
+    def predict(self, images: ImageInput | Iterable[ImageInput]) -> Prediction | list[Prediction]:
+        """Classify one image or several.
+
+        Args:
+            images: A path, the bytes of a file (PNG, JPEG, BMP, TIFF, WebP, DICOM), a Pillow image,
+                or an array of grey levels: (height, width), unsigned integers of which the largest
+                is white, or floats from 0 (black) to 1 (white). A list of these for several.
+
+        Returns:
+            One prediction; a list of them for a list. An image that cannot be used is refused in
+            its prediction and raises nothing, so that one bad file does not stop the others.
+
+        >>> import cxresnet
+        >>> import numpy as np
+        >>> model = cxresnet.load()
+        >>> grey_levels = np.random.default_rng(0).integers(0, 256, (128, 128), dtype=np.uint8)
+        >>> prediction = model.predict(grey_levels)
+        >>> list(prediction.probabilities)
+        ['normal', 'pneumonia', 'covid-19']
+        >>> model.predict(["nowhere.png"])[0].reason
+        'There is no such file.'
+        """
+        if _is_one_image(images):
+            return next(self.predict_each([images]))  # type: ignore[list-item]
+        return list(self.predict_each(images))  # type: ignore[arg-type]
+
+    def predict_each(self, images: Iterable[ImageInput]) -> Iterator[Prediction]:
+        """Classify images one after another, however many; memory does not grow with them.
+
+        Args:
+            images: As of `predict`.
+
+        Yields:
+            One prediction an image, in order.
+        """
+        rest = iter(images)
+        while batch := list(itertools.islice(rest, _BATCH_SIZE)):
+            prepared = [self._try_to_prepare(image) for image in batch]
+            decisions = iter(
+                self._decide([one for one in prepared if not isinstance(one, ImageError)])
+            )
+            for image, found in zip(batch, prepared, strict=True):
+                yield (
+                    Prediction(path=_get_path(image), reason=str(found), code=found.code)
+                    if isinstance(found, ImageError)
+                    else self._describe(next(decisions), path=_get_path(image))
+                )
+
+    def explain(
+        self,
+        image: ImageInput,
+        method: str = "occlusion",
+        *,
+        class_name: str | None = None,
+        **settings: Any,
+    ) -> Explanation:
+        """Compute an attribution map: which places of the image hold the probability of a class.
+
+        Args:
+            image: One image, as of `predict`.
+            method: An attribution method, for example "occlusion", "grad_cam" or
+                "integrated_gradients".
+            class_name: The class whose probability is explained; None for the predicted class.
+            **settings: Keys of the config section `explain`, for example
+                `occlusion_baselines=("mean",)`, which is four times as quick as the default.
+
+        Returns:
+            The map, equal to that of `cxresnet explain` with the same settings.
+
+        Raises:
+            ImageError: The image cannot be used; the message says why.
+            ConfigError: There is no such method, class or setting.
+
+        >>> import cxresnet
+        >>> import numpy as np
+        >>> grey_levels = np.random.default_rng(0).integers(0, 256, (128, 128), dtype=np.uint8)
+        >>> explanation = cxresnet.load().explain(grey_levels, "grad_cam", class_name="covid")
+        >>> explanation.class_name, explanation.map.shape == explanation.image.shape
+        ('covid-19', True)
+        """
+        from cxresnet.api.explanation import explain_image
+
+        config = change_config(
+            Config(),
+            {f"explain.{name}": value for name, value in settings.items()}
+            | {"explain.methods": [method.replace("-", "_")]},
+        )
+        prepared = self._prepare(image)
+        (decided,) = self._decide([prepared])
+        path = _get_path(image)
+        return explain_image(
+            self.predictor,
+            prepared,
+            decision=self.decision,
+            decided=decided,
+            class_name=class_name,
+            config=config.explain,
+            run=self.run,
+            image_id="" if path is None else path.name,
+        )
+
+    def _prepare(self, image: ImageInput) -> NDArray[np.uint8]:
+        """Bring an image to the network's size and grey levels.
+
+        Raises:
+            ImageError: It cannot be used.
+        """
+        path = _get_path(image)
+        if path is not None:
+            try:
+                return self.predictor.prepare(read_image_file(path))
+            except OSError as error:
+                raise ImageError(
+                    "unreadable", f"The file cannot be read: {error.strerror or error}."
+                ) from error
+        if isinstance(image, bytes):
+            return self.predictor.prepare(image)
+        if isinstance(image, Image.Image):
+            min_side_px = self.predictor.preprocessing.min_side_px
+            pixels = to_grey(image, min_side_px=min_side_px)
+            return prepare_image(pixels, self.predictor.preprocessing)
+        return prepare_image(_scale_grey_levels(image), self.predictor.preprocessing)
+
+    def _try_to_prepare(self, image: ImageInput) -> NDArray[np.uint8] | ImageError:
+        try:
+            return self._prepare(image)
+        except ImageError as error:
+            return error
+
+    def _decide(self, images: Sequence[NDArray[np.uint8]]) -> tuple[ImageDecision, ...]:
+        if not images:
+            return ()
+        logits = self.predictor.predict_images(np.stack(images), batch_size=_BATCH_SIZE)
+        return self.decision.decide_images(logits)
+
+    def _describe(self, decided: ImageDecision, *, path: Path | None) -> Prediction:
+        return Prediction(
+            path=path,
+            probabilities=dict(zip(self.class_names, decided.probabilities, strict=True)),
+            class_name=decided.class_name,
+            decision=decided.decision,
+            prediction_set=decided.prediction_set,
+        )
+
+    def __repr__(self) -> str:
+        state = "evaluated" if self.is_evaluated else "not evaluated"
+        return f"Model('{self.run.path.name}', classes={self.class_names}, {state})"
+
+    def _repr_html_(self) -> str:
+        """Show in a notebook what the network is, and what is known against it."""
+        preset = self.predictor.record.model.preset
+        side_px = self.predictor.preprocessing.side_px
+        lines = [
+            f"<b>CXResNet</b>, preset {html.escape(preset)}, {side_px} × {side_px} px",
+            f"Classes: {html.escape(', '.join(self.class_names))}",
+            html.escape(self.verdict),
+            "" if self.is_evaluated else "Not evaluated: the probabilities are not calibrated.",
+            f"<small>{html.escape(DISCLAIMER)}</small>",
+        ]
+        return "".join(f"<p>{line}</p>" for line in lines if line)
+
+
+def load(run: str | os.PathLike[str] | None = None) -> Model:
+    """Load a trained network.
+
+    Args:
+        run: The folder of a run, as `train` writes it; None for the network in the package.
+
+    Returns:
+        The network in evaluation mode on the CPU, with the decision rule of its evaluation.
+
+    Raises:
+        RunFolderError: The folder is no run; the message says how to make one.
+        CheckpointError: The network is missing or damaged.
+
+    >>> import cxresnet
+    >>> cxresnet.load().class_names
+    ('normal', 'pneumonia', 'covid-19')
+    """
+    folder = BUNDLED_RUN if run is None else open_run_folder(Path(run))
+    predictor = load_predictor(folder.checkpoint)
+    decision = read_decision(folder)
+    return Model(
+        run=folder,
+        predictor=predictor,
+        decision=decision or build_plain_decision(predictor.class_names),
+        is_evaluated=decision is not None,
+        verdict=read_bundled_headline()
+        if run is None
+        else str(predictor.record.notes.get("data_verdict", "")),
+    )
+
+
+def _is_one_image(images: object) -> bool:
+    one = isinstance(images, str | os.PathLike | bytes | Image.Image | np.ndarray)
+    if not one and not isinstance(images, Iterable):
+        raise _refuse_kind(images)
+    return one
+
+
+def _get_path(image: object) -> Path | None:
+    return Path(image) if isinstance(image, str | os.PathLike) else None
+
+
+def _refuse_kind(image: object) -> ImageError:
+    return ImageError(
+        "not-an-image",
+        f"This is of type {type(image).__name__}. Give a path, the bytes of a file, a Pillow "
+        "image, an array of grey levels, or a list of these.",
+    )
+
+
+def _scale_grey_levels(levels: object) -> NDArray[np.float32]:
+    """Scale an array of grey levels to 0 to 1, float32.
+
+    Raises:
+        ImageError: It is not (height, width), or its range is not known.
+    """
+    if not isinstance(levels, np.ndarray):
+        raise _refuse_kind(levels)
+    if levels.ndim == 3 and levels.shape[2] in (3, 4) and levels.dtype == np.uint8:
+        return to_grey(Image.fromarray(levels))
+    if levels.ndim != 2 or not levels.size:
+        raise ImageError(
+            "not-an-image",
+            f"An image has the shape (height, width), not {levels.shape}. Give several images as a "
+            "list.",
+        )
+    if levels.dtype.kind == "u":
+        return np.divide(levels, np.iinfo(levels.dtype).max, dtype=np.float32)
+    if levels.dtype.kind == "f" and 0 <= levels.min() <= levels.max() <= 1:
+        return levels.astype(np.float32)
+    raise ImageError(
+        "not-an-image",
+        f"Grey levels are unsigned integers, or floats from 0 (black) to 1 (white); these are "
+        f"{levels.dtype} from {levels.min():g} to {levels.max():g}. Scale them first.",
+    )

@@ -1,1 +1,0 @@
-"""Audit: can the answer be had without a lung? One file a question."""

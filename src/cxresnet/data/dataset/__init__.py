@@ -1,0 +1,1 @@
+"""A prepared dataset on disk, its held-out test set, and its verification."""

@@ -1,0 +1,145 @@
+"""`dataset.json`: what a dataset is. It is written last, so its presence means a whole dataset."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import platform
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from cxresnet import DISCLAIMER, __version__
+from cxresnet.core.config.data import DataConfig
+from cxresnet.core.errors import DatasetError
+from cxresnet.core.record import Record, compare_format, write_record
+from cxresnet.data.prepare.preprocessing import Preprocessing
+
+RECORD_NAME = "dataset.json"
+MANIFEST_NAME = "manifest.csv"
+IMAGES_NAME = "images.npy"
+ROW_HASHES_NAME = "row_hashes.txt"
+ACCESS_LOG_NAME = "test_access_log.csv"
+FINGERPRINTS_NAME = "fingerprints.npy"
+LUNG_MASKS_NAME = "lung_masks.npy"
+LESION_MASKS_NAME = "lesion_masks.npy"
+REJECTED_NAME = "rejected.csv"
+CONFLICTS_NAME = "conflicts.csv"
+
+_FORMAT = 2
+"""1: version 0.1, with other names for columns and preprocessing steps."""
+
+_PACKAGES = ("numpy", "pillow", "pandas", "pydicom")
+
+
+class ImageCounts(Record):
+    """Where every scanned image went: `scanned` = `rejected` + `conflicting` + `kept`.
+
+    Attributes:
+        scanned: Found in the source.
+        rejected: Could not be used; each is listed in `rejected.csv`.
+        conflicting: Left out because a near-duplicate has another class; each in `conflicts.csv`.
+        kept: Rows of the manifest.
+    """
+
+    scanned: int
+    rejected: int
+    conflicting: int
+    kept: int
+
+
+class DatasetRecord(Record):
+    """What a prepared dataset is, and where it came from.
+
+    Attributes:
+        format: Version of the layout.
+        disclaimer: What it may not be used for.
+        name: Of the folder.
+        source: Name of the source.
+        class_names: In the order of every logit.
+        images: Where every scanned image went.
+        counts: Images by class, then split, then source.
+        patients_unknown_share: Share of the images without a patient id, 0 to 1.
+        preprocessing: The pipeline, with mean and sd of the training images.
+        config: All choices.
+        versions: Of Python and of the packages that matter.
+        files: SHA-256 of every file of the dataset except this one and the test access log.
+        dataset_hash: Of manifest and images: what a checkpoint was trained on.
+        warnings: Shown to the user while preparing.
+        created_utc: ISO 8601.
+    """
+
+    format: int = _FORMAT
+    disclaimer: str = DISCLAIMER
+    name: str
+    source: str
+    class_names: tuple[str, ...]
+    images: ImageCounts
+    counts: dict[str, dict[str, dict[str, int]]]
+    patients_unknown_share: float
+    preprocessing: Preprocessing
+    config: DataConfig
+    versions: dict[str, str]
+    files: dict[str, str]
+    dataset_hash: str
+    warnings: tuple[str, ...]
+    created_utc: str
+
+
+def write_dataset_record(folder: Path, record: DatasetRecord) -> Path:
+    """Write `dataset.json` whole or not at all; returns its path."""
+    return write_record(folder / RECORD_NAME, record)
+
+
+def read_dataset_record(folder: Path) -> DatasetRecord:
+    """Read `dataset.json`.
+
+    Raises:
+        DatasetError: There is no dataset, or another version prepared it.
+    """
+    path = folder / RECORD_NAME
+    try:
+        content = path.read_bytes()
+        _require_this_format(content, folder)
+        return DatasetRecord.model_validate_json(content)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise DatasetError(
+            f"'{folder}' is not a prepared dataset: it has no {RECORD_NAME}. "
+            "Make one with 'cxresnet prepare SOURCE --out DATASET'."
+        ) from error
+    except (OSError, ValidationError) as error:
+        first: Any = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
+        raise DatasetError(
+            f"'{path}' cannot be read ({first}). Prepare the dataset again with this version."
+        ) from error
+
+
+def _require_this_format(content: bytes, folder: Path) -> None:
+    difference = compare_format(content, DatasetRecord)
+    if difference < 0:
+        raise DatasetError(
+            f"The dataset '{folder}' was prepared by version 0.1; prepare it again with 'cxresnet "
+            f"prepare SOURCE --out {folder} --force'. Its test access log is carried over."
+        )
+    if difference > 0:
+        raise DatasetError(
+            f"The dataset '{folder}' was prepared by a newer version. Update cxresnet to read it."
+        )
+
+
+def compute_dataset_hash(files: dict[str, str]) -> str:
+    """Compute the hash of a dataset from the hashes of its manifest and its images."""
+    text = "\n".join(f"{files[name]}  {name}" for name in (MANIFEST_NAME, IMAGES_NAME))
+    return hashlib.sha256(text.encode("ascii")).hexdigest()
+
+
+def list_versions() -> dict[str, str]:
+    """List the versions that the images and the split depend on."""
+    versions = {"cxresnet": __version__, "python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return versions

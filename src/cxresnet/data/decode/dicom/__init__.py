@@ -1,0 +1,15 @@
+"""DICOM: read images and the few tags that are needed, without revealing a name.
+
+`image.py` is the entry point. Modules that import pydicom (`reader.py`, `pixels.py`, `identity.py`)
+are loaded when the first file is read; decoders that may crash run in another process
+(`isolation.py`, `worker.py`).
+"""
+
+from cxresnet.data.decode.dicom.image import (
+    DicomHeader,
+    DicomImage,
+    read_dicom_header,
+    read_dicom_image,
+)
+
+__all__ = ["DicomHeader", "DicomImage", "read_dicom_header", "read_dicom_image"]

@@ -1,0 +1,216 @@
+"""Metadata of a DICOM header, and whether it is the header of a chest radiograph."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import re
+import secrets
+from pathlib import Path
+from typing import Any
+
+import pydicom
+
+from cxresnet.core.errors import ConfigError, ImageError
+from cxresnet.core.files import explain_storage_errors
+
+_IDENTIFIERS = ("SOPInstanceUID", "StudyInstanceUID", "AccessionNumber", "PatientID")
+HEADER_TAGS = (
+    *_IDENTIFIERS,
+    "BodyPartExamined",
+    "Manufacturer",
+    "ManufacturerModelName",
+    "Modality",
+    "NumberOfFrames",
+    "PatientAge",
+    "PatientSex",
+    "ViewPosition",
+)
+"""Tags that are read of a header; all others are passed over."""
+
+_RADIOGRAPHY = {"CR", "DX", "RG", "XR"}
+_SECONDARY_CAPTURE = {"SC", "OT"}
+_CHEST = re.compile(r"CHEST|THORAX|LUNG")
+_FRONTAL_VIEWS = {"PA", "AP"}
+_LATERAL_VIEW = re.compile(r"LL|RL|L?LAT|LATERAL|(LEFT|RIGHT)[ _]?LATERAL")
+_AGE = re.compile(r"(\d{1,3})([DWMY])")
+_OLDEST_YEARS = 90
+_ANONYMOUS_VALUES = {
+    "",
+    "0",
+    "NA",
+    "NONE",
+    "ANON",
+    "ANONYMOUS",
+    "ANONYMIZED",
+    "ANONYMISED",
+    "UNKNOWN",
+}
+_LONGEST_DEVICE = 64
+
+
+def check_chest_radiograph(dataset: pydicom.Dataset) -> None:
+    """Refuse what is not one radiograph of the chest; a lateral view is one.
+
+    Raises:
+        ImageError: "not-a-chest-radiograph" or "multi-frame". The message names the tag.
+    """
+    modality, body_part = _read_word(dataset, "Modality"), _read_word(dataset, "BodyPartExamined")
+    is_chest = bool(_CHEST.search(body_part))
+    if body_part and not is_chest:
+        raise _refuse("BodyPartExamined (0018,0015) names another part of the body")
+    if modality in _SECONDARY_CAPTURE and not is_chest:
+        raise _refuse(
+            "Modality (0008,0060) is a secondary capture and BodyPartExamined (0018,0015) is empty"
+        )
+    if modality not in _RADIOGRAPHY | _SECONDARY_CAPTURE:
+        raise _refuse("Modality (0008,0060) is none of CR, DX, RG")
+    if int(dataset.get("NumberOfFrames") or 1) > 1:
+        raise ImageError(
+            "multi-frame",
+            "The DICOM file holds several frames (0028,0008). Export the image alone.",
+        )
+
+
+def extract_tags(dataset: pydicom.Dataset) -> dict[str, Any]:
+    """Take the fields of a `image.DicomHeader`; values outside a known list become ""."""
+    sex = _read_word(dataset, "PatientSex")
+    return {
+        "identifiers": _read_identifiers(dataset),
+        "view": _read_view(_read_word(dataset, "ViewPosition")),
+        "age_years": _read_age(_read_word(dataset, "PatientAge")),
+        "sex": sex if sex in {"F", "M"} else "",
+        "device": _read_device(dataset),
+    }
+
+
+def _refuse(reason: str) -> ImageError:
+    return ImageError(
+        "not-a-chest-radiograph",
+        f"Not a chest radiograph: {reason}. Leave it out or correct the tag.",
+    )
+
+
+def _read_text(dataset: pydicom.Dataset, keyword: str) -> str:
+    value = dataset.get(keyword)
+    return "" if value is None else str(value).strip()
+
+
+def _read_word(dataset: pydicom.Dataset, keyword: str) -> str:
+    return _read_text(dataset, keyword).upper()
+
+
+def _read_identifiers(dataset: pydicom.Dataset) -> dict[str, str]:
+    """Read who and what this is, without the stand-ins that all anonymised images share."""
+    values = {keyword: _read_text(dataset, keyword) for keyword in _IDENTIFIERS}
+    return {
+        keyword: value
+        for keyword, value in values.items()
+        if value.upper() not in _ANONYMOUS_VALUES
+    }
+
+
+def _read_view(word: str) -> str:
+    if not word or word in _FRONTAL_VIEWS:
+        return word
+    return "lateral" if _LATERAL_VIEW.fullmatch(word) else "other"
+
+
+def _read_age(word: str) -> str:
+    """Read years from "045Y", "018M", "002W" or "010D"; at most 90.
+
+    Ages above 89 identify people (45 CFR 164.514(b)(2)).
+    """
+    found = _AGE.fullmatch(word)
+    if not found:
+        return ""
+    years = {"D": 1 / 366, "W": 7 / 366, "M": 1 / 12, "Y": 1.0}[found[2]] * int(found[1])
+    return str(min(int(years + 1e-9), _OLDEST_YEARS))
+
+
+def _read_device(dataset: pydicom.Dataset) -> str:
+    """Read manufacturer and model as printable text in one line."""
+    maker, model = (_read_text(dataset, tag) for tag in ("Manufacturer", "ManufacturerModelName"))
+    words = "".join(letter if letter.isprintable() else " " for letter in f"{maker} {model}")
+    return " ".join(words.split())[:_LONGEST_DEVICE].strip()
+
+
+# Pseudonyms: one person has one pseudonym everywhere, and only the key leads back.
+#
+# A plain hash of a hospital number can be undone by hashing all numbers; a keyed one cannot. The
+# key belongs to the user and not to a dataset, so that a patient with images in two folders gets
+# one pseudonym. It never leaves the machine: no dataset, run or report holds it.
+
+
+KEY_FILE_VARIABLE = "CXRESNET_KEY_FILE"
+"""Environment variable: where the key is, if not in the user's own configuration folder."""
+
+_KEY_BYTES = 32
+_SHORTEST_KEY_BYTES = 16
+_PSEUDONYM_DIGITS = 16
+
+
+def pseudonymise(value: str, *, key: bytes) -> str:
+    """Replace an identifier by a word that only the key's holder can compute.
+
+    Args:
+        value: For example a patient's number. Say before it what it is ("patient:123"), so that
+            equal numbers of different things get different words.
+        key: At least 16 secret bytes, as of `load_key`.
+
+    Returns:
+        16 hexadecimal digits of HMAC-SHA256; two of a million values are alike with a chance of
+        one in 36 million.
+
+    Raises:
+        ConfigError: The key is too short to be secret.
+
+    >>> pseudonymise("patient:1", key=bytes(32)) == pseudonymise("patient:1", key=bytes(32))
+    True
+    """
+    if len(key) < _SHORTEST_KEY_BYTES:
+        raise ConfigError(
+            f"The key for pseudonyms has {len(key)} bytes; it needs at least "
+            f"{_SHORTEST_KEY_BYTES}. Remove its file to get a new one."
+        )
+    message = value.encode("utf-8", "surrogateescape")
+    return hmac.new(key, message, hashlib.sha256).hexdigest()[:_PSEUDONYM_DIGITS]
+
+
+def load_key() -> bytes:
+    """Read the user's key, or make one at the first use, readable by its owner alone.
+
+    It lies in the file that `$CXRESNET_KEY_FILE` names, else in `cxresnet/pseudonym.key` of the
+    user's configuration folder.
+
+    Raises:
+        StorageError: The key can be neither read nor written.
+    """
+    path = _find_key_path()
+    with explain_storage_errors(path):
+        if not path.exists():
+            _create_key(path)
+        return path.read_bytes()
+
+
+def _find_key_path() -> Path:
+    named = os.environ.get(KEY_FILE_VARIABLE)
+    if named:
+        return Path(named).expanduser()
+    folder = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
+    return Path(folder) / "cxresnet" / "pseudonym.key"
+
+
+def _create_key(path: Path) -> None:
+    """Write a new key beside its place and link it there; of two at once, the first wins."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    draft.touch(mode=0o600, exist_ok=False)
+    try:
+        draft.write_bytes(secrets.token_bytes(_KEY_BYTES))
+        path.hardlink_to(draft)
+    except FileExistsError:
+        return
+    finally:
+        draft.unlink()

@@ -1,0 +1,242 @@
+"""`prepare`: make a dataset on disk from images as they come, completely or not at all.
+
+All work happens in a hidden folder beside the output, `.NAME.partial`. Interrupted work leaves it
+there, and the next attempt continues it; finished work is renamed into place.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from cxresnet.core.config.data import DataConfig
+from cxresnet.core.errors import CXResnetError, RunFolderError, StorageError
+from cxresnet.core.files import explain_storage_errors, locked
+from cxresnet.data.dataset.dataset_record import RECORD_NAME, DatasetRecord
+from cxresnet.data.dataset.held_out import carry_over_access_log
+from cxresnet.data.manifest import ImageRecord
+from cxresnet.data.prepare.assemble import DatasetInputs, assemble_dataset
+from cxresnet.data.prepare.decoded_folder import compute_decoded_bytes, decode_into, require_classes
+from cxresnet.data.prepare.preprocessing import build_preprocessing
+from cxresnet.data.sources.source import AbstractSource, Rejection, ScanResult
+
+_logger = logging.getLogger(__name__)
+
+_SPARE_BYTES = 16 * 2**20
+
+
+def require_free_output(out: Path, *, mark: str, force: bool) -> None:
+    """Refuse to overwrite other files.
+
+    Args:
+        out: Where the finished folder will be.
+        mark: Name of the file that a finished folder of ours has.
+        force: Overwrite a finished folder of ours, but never anything else.
+
+    Raises:
+        RunFolderError: There is something that must not be overwritten.
+    """
+    if not out.exists():
+        return
+    if not out.is_dir():
+        raise RunFolderError(f"'{out}' is a file. Give a folder with --out.")
+    if (out / mark).is_file():
+        if not force:
+            raise RunFolderError(
+                f"'{out}' already holds a dataset. Give another --out, or overwrite it with "
+                "--force."
+            )
+    elif any(out.iterdir()):
+        raise RunFolderError(
+            f"'{out}' holds other files and is not overwritten. Give another --out."
+        )
+
+
+def require_disk_space(out: Path, needed_bytes: int) -> None:
+    """Refuse to start if the images do not fit on the disk.
+
+    Raises:
+        StorageError: There is less space than the images take.
+    """
+    there = next(parent for parent in (out, *out.absolute().parents) if parent.exists())
+    free = shutil.disk_usage(there).free
+    if free < needed_bytes + _SPARE_BYTES:
+        raise StorageError(
+            f"The dataset needs up to {_to_megabytes(needed_bytes + _SPARE_BYTES)} MB beside "
+            f"'{out}', but {_to_megabytes(free)} MB are free. Free some space, give another "
+            "--out, or lower data.side_px."
+        )
+
+
+@contextlib.contextmanager
+def open_working_directory(out: Path, *, mark: str, force: bool) -> Iterator[Path]:
+    """Work in `.NAME.partial`, which is kept after Ctrl-C, a full disk or an impossible split.
+
+    Args:
+        out: As of `require_free_output`, which is called again once the lock is held.
+        mark: As `require_free_output`.
+        force: As `require_free_output`.
+
+    Yields:
+        The folder; it may hold earlier work, or not be there yet.
+
+    Raises:
+        RunFolderError: Another process is at work on the same folder, or has just finished it.
+    """
+    partial = out.parent / f".{out.name}.partial"
+    with locked(out.parent / f".{out.name}.lock", what=f"'{out}'"):
+        require_free_output(out, mark=mark, force=force)
+        try:
+            yield partial
+        except (KeyboardInterrupt, CXResnetError):
+            if partial.exists():
+                _logger.warning(
+                    "Decoded images are kept in '%s'; the next attempt continues from there.",
+                    partial,
+                )
+            raise
+
+
+def move_into_place(fresh: Path, out: Path) -> None:
+    """Rename a finished folder to its place.
+
+    Args:
+        fresh: The finished folder, inside the folder of the work, which is taken away.
+        out: Its place; what is there is replaced.
+    """
+    with explain_storage_errors(out):
+        if out.exists():
+            replaced = fresh.with_name("replaced")
+            shutil.rmtree(replaced, ignore_errors=True)
+            out.rename(replaced)
+        fresh.rename(out)
+        shutil.rmtree(fresh.parent)
+
+
+def _to_megabytes(size: int) -> int:
+    return -(-size // 2**20)
+
+
+@dataclass(frozen=True)
+class PrepareResult:
+    """What `prepare` made.
+
+    Attributes:
+        path: The dataset's folder.
+        record: What its `dataset.json` says.
+    """
+
+    path: Path
+    record: DatasetRecord
+
+    @property
+    def counts(self) -> dict[str, dict[str, dict[str, int]]]:
+        """Images by class, then split, then source."""
+        return self.record.counts
+
+    @property
+    def rejected(self) -> int:
+        """Number of images that could not be used."""
+        return self.record.images.rejected
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Warnings for the user."""
+        return self.record.warnings
+
+    def describe(self) -> str:
+        """Describe in one line for each class how many images are in which split."""
+        images = self.record.images
+        total = (
+            f"{images.scanned} images scanned, {images.kept} kept, {images.rejected} rejected, "
+            f"{images.conflicting} left out as label conflicts."
+        )
+        lines = [total]
+        for name in self.record.class_names:
+            by_split = self.counts[name]
+            parts = ", ".join(f"{sum(by_split[key].values())} {key}" for key in by_split)
+            lines.append(f"  {name}: {parts}")
+        return "\n".join(lines)
+
+
+def run_prepare(
+    source: AbstractSource, *, config: DataConfig, out: Path, force: bool = False
+) -> PrepareResult:
+    """Prepare a dataset.
+
+    Args:
+        source: Where the images come from.
+        config: How to prepare and split them.
+        out: Folder for the dataset.
+        force: Overwrite an existing dataset; its test access log is kept
+            (`carry_over_access_log`).
+
+    Returns:
+        What was made.
+
+    Raises:
+        EmptySourceError: No usable image.
+        ClassMapError: A label that no class claims, or one class only.
+        SplitError: The images cannot be split as configured.
+        RunFolderError: `out` holds something else, or another process is writing it.
+        StorageError: Disk full or read-only; decoded images are kept for the next attempt.
+    """
+    require_free_output(out, mark=RECORD_NAME, force=force)
+    scan = scan_source(source, external_test=config.external_test)
+    preprocessing = build_preprocessing(config)
+    require_disk_space(out, 2 * compute_decoded_bytes(scan.records, preprocessing))
+    with open_working_directory(out, mark=RECORD_NAME, force=force) as partial:
+        decoded = decode_into(
+            partial / "decoded", source, scan.records, preprocessing, workers=config.workers
+        )
+        inputs = DatasetInputs(
+            source_name=source.name,
+            class_names=source.class_map.class_names,
+            folders=(decoded,),
+            rejections=scan.rejections,
+            warnings=scan.warnings,
+        )
+        return finish_dataset(inputs, config=config, out=out, partial=partial)
+
+
+def scan_source(source: AbstractSource, *, external_test: bool) -> ScanResult:
+    """Scan a source, and reject all but the first of several images with the same id.
+
+    Raises:
+        EmptySourceError: There is no image.
+        ClassMapError: There are images of one class only, and they are no external test set.
+    """
+    scan = source.scan()
+    first: dict[str, ImageRecord] = {}
+    twice = []
+    for record in scan.records:
+        if first.setdefault(record.image_id, record) is not record:
+            reason = "Another image has the same id; the first one was kept."
+            twice.append(
+                Rejection(
+                    image_id=record.image_id,
+                    class_name=record.class_name,
+                    code="duplicate-row",
+                    reason=reason,
+                )
+            )
+    rejections = (*scan.rejections, *twice)
+    classes = [record.class_name for record in first.values()]
+    require_classes(classes, rejections, external_test=external_test)
+    return ScanResult(tuple(first.values()), rejections, scan.warnings)
+
+
+def finish_dataset(
+    inputs: DatasetInputs, *, config: DataConfig, out: Path, partial: Path
+) -> PrepareResult:
+    """Assemble a dataset in the folder of the work, and put it in its place."""
+    fresh = partial / "dataset"
+    shutil.rmtree(fresh, ignore_errors=True)
+    record = assemble_dataset(inputs, config=config, folder=fresh, name=out.name)
+    carry_over_access_log(out, fresh)
+    move_into_place(fresh, out)
+    return PrepareResult(out, record)

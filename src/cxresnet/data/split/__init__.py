@@ -1,0 +1,1 @@
+"""Stratified group splits: no patient and no near-duplicate on both sides."""

@@ -1,0 +1,1 @@
+"""Incremental occlusion: only what a patch changes is computed again."""

@@ -1,0 +1,286 @@
+"""Our network folded for fast inference: each norm becomes a part of the convolution before it.
+
+A batch norm in evaluation is a factor and a shift for each channel; both go into the convolution
+before it (computed in float64). What is left is convolutions, ReLUs, blurs and gates, laid out
+channels last and overwritten in place where a value is not needed again. The predictions are those
+of the network up to rounding. Each block says itself how it folds (`Block.describe_fold`).
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from cxresnet.model.blocks import Block, ConvNorm, FoldableBlock, Shortcut
+from cxresnet.model.layers import BlurPool, HarmonicConv, SqueezeExcite
+
+Step = Callable[[Tensor], Tensor]
+
+
+class NotFoldableError(Exception):
+    """A network has a part that cannot be folded; the plain, slower method explains it."""
+
+
+@dataclass(frozen=True, eq=False)
+class FoldedConv:
+    """A convolution with its norm inside, and perhaps a ReLU behind.
+
+    Attributes:
+        weight: (width, in_width, kernel, kernel), channels last.
+        bias: (width,).
+        stride: Of the convolution.
+        relu: What comes out is at least 0.
+        packed: The weight in the order in which oneDNN reads it; None where there is no oneDNN.
+    """
+
+    weight: Tensor
+    bias: Tensor
+    stride: int
+    relu: bool
+    packed: Tensor | None
+
+    @property
+    def kernel_px(self) -> int:
+        """Side of the kernel."""
+        return int(self.weight.shape[-1])
+
+    def __call__(self, features: Tensor) -> Tensor:
+        """Convolve so that the side is kept, or halved by the stride."""
+        return self.run(features, padding=self.kernel_px // 2)
+
+    def run(self, features: Tensor, *, padding: int) -> Tensor:
+        """Convolve, (batch, in_width, h, w) channels last."""
+        if self.packed is None:
+            out = functional.conv2d(
+                features, self.weight, self.bias, stride=self.stride, padding=padding
+            )
+            return out.relu_() if self.relu else out
+        fused: Tensor = torch.ops.mkldnn._convolution_pointwise(  # noqa: SLF001
+            features,
+            self.packed,
+            self.bias,
+            [padding, padding],
+            [self.stride, self.stride],
+            [1, 1],
+            1,
+            "relu" if self.relu else "none",
+            [],
+            "",
+        )
+        return fused
+
+
+def fold_conv(part: ConvNorm, *, relu: bool = False) -> FoldedConv:
+    """Fold a norm into its convolution, and the ReLU behind it too if `relu`.
+
+    Raises:
+        NotFoldableError: The norm or the convolution is of another kind.
+    """
+    norm, convolution = part.norm, part.convolution
+    if not isinstance(norm, nn.BatchNorm2d) or norm.running_var is None:
+        raise NotFoldableError(f"{type(norm).__name__} cannot be folded")
+    if isinstance(convolution, HarmonicConv):
+        weight, stride = convolution.compute_kernels(), convolution.stride
+    elif isinstance(convolution, nn.Conv2d) and _is_plain(convolution):
+        weight, stride = convolution.weight, convolution.stride[0]
+    else:
+        raise NotFoldableError(f"{type(convolution).__name__} cannot be folded")
+    mean, variance = norm.running_mean, norm.running_var
+    if mean is None:
+        raise NotFoldableError("a norm without running statistics cannot be folded")
+    scale = norm.weight.double() / torch.sqrt(variance.double() + norm.eps)
+    folded = (weight.double() * scale[:, None, None, None]).to(weight.dtype)
+    bias = (norm.bias.double() - mean.double() * scale).to(weight.dtype)
+    folded = folded.detach().contiguous(memory_format=torch.channels_last)
+    return FoldedConv(
+        weight=folded, bias=bias.detach(), stride=stride, relu=relu, packed=_pack(folded, stride)
+    )
+
+
+def _is_plain(convolution: nn.Conv2d) -> bool:
+    """Tell whether a convolution keeps the side (or halves it), ungrouped and undilated."""
+    kernel_px, stride = convolution.kernel_size[0], convolution.stride[0]
+    return (
+        convolution.kernel_size == (kernel_px, kernel_px)
+        and convolution.stride == (stride, stride)
+        and convolution.padding == (kernel_px // 2, kernel_px // 2)
+        and convolution.padding_mode == "zeros"
+        and convolution.dilation == (1, 1)
+        and convolution.groups == 1
+        and convolution.bias is None
+    )
+
+
+def _pack(weight: Tensor, stride: int) -> Tensor | None:
+    """Put a weight in oneDNN's order, once instead of at every call.
+
+    The operations are those that PyTorch's own compiler emits. They have no public name, so that
+    they are tried, and done without where they are missing or changed.
+    """
+    if weight.device.type != "cpu" or not torch.backends.mkldnn.enabled:
+        return None
+    padding = weight.shape[-1] // 2
+    try:
+        packed: Tensor = torch.ops.mkldnn._reorder_convolution_weight(  # noqa: SLF001
+            weight, [padding] * 2, [stride] * 2, [1, 1], 1, None
+        )
+    except (AttributeError, RuntimeError, TypeError):
+        return None
+    return packed
+
+
+@dataclass(frozen=True, eq=False)
+class FoldedGate:
+    """Squeeze and excitation, from channel means to channel weights.
+
+    Attributes:
+        part: The module whose weights it uses.
+    """
+
+    part: SqueezeExcite
+
+    def compute_weights(self, means: Tensor) -> Tensor:
+        """From (batch, width) to (batch, width, 1, 1), 0 to 1."""
+        squeeze, excite = self.part.squeeze, self.part.excite
+        narrow = functional.linear(means, squeeze.weight[:, :, 0, 0], squeeze.bias).relu_()
+        weights = functional.linear(narrow, excite.weight[:, :, 0, 0], excite.bias)
+        return weights.sigmoid_()[:, :, None, None]
+
+
+@dataclass(frozen=True, eq=False)
+class FoldedBlock:
+    """One block.
+
+    Attributes:
+        branch: Steps up to what the gate weighs, the last one without ReLU unless there is no
+            shortcut.
+        gate: None where the block has none.
+        shortcut: Steps of the shortcut; empty where the input goes through. None: there is no
+            shortcut.
+    """
+
+    branch: tuple[Step, ...]
+    gate: FoldedGate | None
+    shortcut: tuple[Step, ...] | None
+
+    def __call__(self, features: Tensor) -> Tensor:
+        """From (batch, in_width, h, w) to (batch, width, ⌈h/stride⌉, ⌈w/stride⌉)."""
+        branch = run_steps(self.branch, features)
+        if self.shortcut is None:
+            return branch
+        shortcut = run_steps(self.shortcut, features)
+        if self.gate is None:
+            return branch.add_(shortcut).relu_()
+        weights = self.gate.compute_weights(branch.mean(dim=(2, 3)))
+        return torch.addcmul(shortcut, branch, weights).relu_()
+
+
+def run_steps(steps: tuple[Step, ...], features: Tensor) -> Tensor:
+    """Run steps one after the other."""
+    for step in steps:
+        features = step(features)
+    return features
+
+
+def describe_fold(block: nn.Module) -> FoldableBlock:
+    """Ask a block how it folds.
+
+    Raises:
+        NotFoldableError: It does not say, or it inherits what it says but computes otherwise.
+    """
+    fold = None
+    if isinstance(block, Block) and _find_owner(block, "forward") is _find_owner(
+        block, "describe_fold"
+    ):
+        fold = block.describe_fold()
+    if fold is None:
+        raise NotFoldableError(f"{type(block).__name__} cannot be folded")
+    return fold
+
+
+def _find_owner(block: nn.Module, method: str) -> type | None:
+    """Find the class that defines a method: a subclass may change what its parent describes."""
+    return next((one for one in type(block).__mro__ if method in vars(one)), None)
+
+
+def fold_block(block: nn.Module) -> FoldedBlock:
+    """Fold a block.
+
+    Raises:
+        NotFoldableError: The block does not say how it folds, or one of its layers cannot be.
+    """
+    fold = describe_fold(block)
+    if not fold.branch or (fold.gate is not None and fold.shortcut is None):
+        raise NotFoldableError("a block without a branch, or a gate without a shortcut, cannot be")
+    return FoldedBlock(
+        branch=fold_layers(fold.branch),
+        gate=None if fold.gate is None else FoldedGate(fold.gate),
+        shortcut=None if fold.shortcut is None else _fold_shortcut(fold.shortcut),
+    )
+
+
+def fold_layers(layers: Sequence[nn.Module]) -> tuple[Step, ...]:
+    """Fold layers that run one after the other.
+
+    Raises:
+        NotFoldableError: A layer is of a kind that is not known here.
+    """
+    steps: list[Step] = []
+    for layer, relu in pair_with_relu(layers):
+        if isinstance(layer, ConvNorm):
+            steps.append(fold_conv(layer, relu=relu))
+        elif isinstance(layer, BlurPool) and not relu:
+            steps.append(_build_blur(layer))
+        elif isinstance(layer, nn.MaxPool2d | nn.AvgPool2d) and not relu:
+            steps.append(layer)
+        else:
+            raise NotFoldableError(f"{type(layer).__name__} cannot be folded")
+    return tuple(steps)
+
+
+def pair_with_relu(layers: Sequence[nn.Module]) -> list[tuple[nn.Module, bool]]:
+    """Pair each layer with whether a ReLU follows it, and leave out identities and ReLUs.
+
+    Raises:
+        NotFoldableError: The first layer is a ReLU, which no convolution can take over.
+    """
+    layers = [layer for layer in layers if not isinstance(layer, nn.Identity)]
+    if layers and isinstance(layers[0], nn.ReLU):
+        raise NotFoldableError("a ReLU before the first convolution cannot be folded")
+    return [
+        (layer, isinstance(follower, nn.ReLU))
+        for layer, follower in itertools.zip_longest(layers, layers[1:])
+        if not isinstance(layer, nn.ReLU)
+    ]
+
+
+def _build_blur(blur: BlurPool) -> Step:
+    """Build the blur with a border of 0, and mend the border: no copy of the whole map."""
+    kernel = blur.kernel
+
+    def run(features: Tensor) -> Tensor:
+        if features.shape[2] % 2 or features.shape[3] % 2:
+            even: Tensor = blur(features)
+            return even
+        width = len(kernel)
+        out = functional.conv2d(features, kernel, stride=2, padding=1, groups=width)
+        # An even side reaches over the edge at the top and at the left only. What the border
+        # lacks is the first row, as often as the kernel's first row says; likewise the column.
+        row = functional.pad(features[:, :, :1], (1, 0, 0, 0), mode="replicate")
+        out[:, :, :1] += functional.conv2d(row, kernel[:, :, :1], stride=2, groups=width)
+        column = features[:, :, :, :1]
+        out[:, :, :, :1] += functional.conv2d(
+            column, kernel[:, :, :, :1], stride=2, padding=(1, 0), groups=width
+        )
+        return out
+
+    return run
+
+
+def _fold_shortcut(shortcut: Shortcut) -> tuple[Step, ...]:
+    return fold_layers(list(shortcut.children()))

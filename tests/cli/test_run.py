@@ -1,0 +1,105 @@
+"""`cxresnet run`: every step once, in order, each with its own section of the config."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cxresnet.cli import run as run_module
+from cxresnet.cli.app import run_command_line
+from cxresnet.core.config import EvaluateConfig, ExplainConfig
+from cxresnet.data.dataset import dataset as dataset_module
+
+SETTINGS = (
+    "--set", "data.side_px=48", "--set", "train.epochs=7",
+    "--set", "evaluate.bootstrap_resamples=150", "--set", "explain.images_per_class=3",
+)  # fmt: skip
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, Any]]]:
+    """What was called with which options, in order; nothing is really done."""
+    made: list[tuple[str, dict[str, Any]]] = []
+
+    def note(name: str, answer: object = None) -> None:
+        def call(*arguments: object, **options: object) -> object:
+            made.append((name, {"arguments": arguments, **options}))
+            return answer
+
+        monkeypatch.setattr(run_module, name, call)
+
+    note("open_source_from_flags", "the images")
+    note("prepare_dataset")
+    note("train_network")
+    note("evaluate_network", "the evaluation")
+    note("explain_network")
+    note("describe_headline", "the headline")
+    note("write_report")
+    monkeypatch.setattr(dataset_module, "open_dataset", lambda path: ("opened", path))
+    return made
+
+
+def _run(out: Path, *words: str) -> None:
+    assert run_command_line(["run", "phantoms", "--out", str(out), *SETTINGS, *words]) == 0
+
+
+def test_every_step_comes_once_with_its_own_settings(
+    calls: list[tuple[str, dict[str, Any]]],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out = tmp_path / "run"
+    _run(out)
+    assert [name for name, _ in calls] == [
+        "open_source_from_flags",
+        "prepare_dataset",
+        "train_network",
+        "evaluate_network",
+        "explain_network",
+        "describe_headline",
+        "write_report",
+    ]
+    found = dict(calls)
+    assert found["prepare_dataset"]["arguments"] == ("the images",)
+    assert found["prepare_dataset"]["config"].side_px == 48
+    assert found["prepare_dataset"]["out"] == out / "dataset"
+    assert found["train_network"]["arguments"] == (("opened", out / "dataset"),)
+    assert found["train_network"]["config"].train.epochs == 7
+    assert found["train_network"]["run"].path == out
+    assert found["train_network"]["resume"] is False
+    assert found["evaluate_network"]["config"] == EvaluateConfig(bootstrap_resamples=150)
+    assert found["explain_network"]["config"] == ExplainConfig(images_per_class=3)
+    assert found["describe_headline"]["arguments"] == ("the evaluation",)
+    for name in ("evaluate_network", "explain_network", "write_report"):
+        assert found[name]["arguments"][0].path == out
+    assert "the headline" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("is_prepared", [False, True])
+def test_a_resumed_run_prepares_only_what_is_not_prepared(
+    calls: list[tuple[str, dict[str, Any]]], tmp_path: Path, *, is_prepared: bool
+) -> None:
+    out = tmp_path / "run"
+    (out / "train").mkdir(parents=True)
+    (out / "dataset").mkdir()
+    if is_prepared:
+        (out / "dataset" / "dataset.json").write_text("{}")
+    _run(out, "--resume")
+    names = [name for name, _ in calls]
+    assert ("prepare_dataset" in names) == (not is_prepared)
+    assert dict(calls)["train_network"]["resume"] is True
+
+
+def test_force_prepares_anew_and_writes_over(
+    calls: list[tuple[str, dict[str, Any]]], tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    (out / "train").mkdir(parents=True)
+    (out / "dataset").mkdir()
+    (out / "dataset" / "dataset.json").write_text("{}")
+    assert run_command_line(["run", "phantoms", "--out", str(out)]) == 2
+    assert "prepare_dataset" not in dict(calls)
+    _run(out, "--force")
+    assert dict(calls)["prepare_dataset"]["force"] is True

@@ -1,0 +1,41 @@
+"""Records on disk: strict, and clear about what is wrong with a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+from cxresnet.core.errors import RunFolderError
+from cxresnet.core.record import Record, read_record, write_record
+
+
+class Example(Record):
+    format: Literal[2] = 2
+    count: int
+
+
+def test_what_is_written_comes_back(tmp_path: Path) -> None:
+    path = write_record(tmp_path / "example.json", Example(count=3))
+    assert read_record(path, Example, command="cxresnet example") == Example(count=3)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "There is no"),
+        ('{"format": 2, "cou', "damaged"),
+        ('{"format": 1, "count": 3}', r"another version \(format 1; this one reads 2\)"),
+        ('{"format": 2, "count": 3, "more": 4}', "cannot be read by this version"),
+        ("[]", "another version"),
+    ],
+)
+def test_what_is_wrong_is_said_with_the_way_out(
+    content: str | None, said: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "example.json"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(RunFolderError, match=rf"{said}.*Make it with 'cxresnet example'"):
+        read_record(path, Example, command="cxresnet example")

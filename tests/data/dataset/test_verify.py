@@ -1,0 +1,226 @@
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cxresnet.core.config import DataConfig
+from cxresnet.core.errors import DatasetError
+from cxresnet.core.files import compute_sha256, read_json, write_json, write_text
+from cxresnet.data.dataset.dataset import open_dataset
+from cxresnet.data.dataset.held_out import AccessRequest, log_access
+from cxresnet.data.dataset.verify import verify_dataset
+from cxresnet.data.manifest import compute_row_hashes, read_manifest, write_manifest
+from cxresnet.data.phantoms.plan import PhantomSettings
+from cxresnet.data.prepare.prepare import run_prepare
+from cxresnet.data.sources.phantom import PhantomSource
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    source = PhantomSource(PhantomSettings(images_per_class=20, side_px=48, near_duplicates=3))
+    config = DataConfig(side_px=24, common_side_px=32, folds=2, workers=1)
+    return run_prepare(source, config=config, out=tmp_path_factory.mktemp("data") / "d").path
+
+
+@pytest.fixture
+def path(prepared: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(prepared, tmp_path / "d"))
+
+
+def rewrite(path: Path, change: Callable[[pd.DataFrame], None]) -> None:
+    """Change the manifest and cover it up: every hash in every list is made to fit."""
+    manifest = read_manifest(path / "manifest.csv")
+    change(manifest)
+    write_manifest(path / "manifest.csv", manifest)
+    write_text(path / "row_hashes.txt", "\n".join(compute_row_hashes(manifest)) + "\n")
+    record = read_json(path / "dataset.json")
+    for name in ("manifest.csv", "row_hashes.txt"):
+        record["files"][name] = compute_sha256(path / name)
+    write_json(path / "dataset.json", record)
+
+
+def test_a_fresh_dataset_holds(path: Path) -> None:
+    verification = verify_dataset(path, recheck_near_duplicates=True)
+    assert verification.problems == ()
+    proofs = "; ".join(verification.proofs)
+    assert "no patient" in proofs
+    assert "never accessed" in proofs
+    assert "images have the SHA-256" in proofs
+    assert len(verification.proofs) == 6
+
+
+def test_openings_that_are_written_down_are_no_problem(path: Path) -> None:
+    open_dataset(path).open_held_out_test(
+        AccessRequest(reason="evaluate", run="first", network="", config="c0")
+    )
+    verification = verify_dataset(path)
+    assert verification.problems == ()
+    assert any("accessed once" in proof for proof in verification.proofs)
+
+
+def test_one_row_moved_by_hand_is_named(path: Path) -> None:
+    manifest = path / "manifest.csv"
+    lines = manifest.read_text().splitlines(keepends=True)
+    moved = next(number for number, line in enumerate(lines) if '"test"' in line)
+    lines[moved] = lines[moved].replace('"test"', '"train"')
+    manifest.write_text("".join(lines))
+    image_id = lines[moved].split(",")[0].strip('"')
+    problems = verify_dataset(path).problems
+    assert f"The row of the image '{image_id}' was altered, or was not there before." in problems
+    assert any("manifest.csv was altered" in problem for problem in problems)
+
+
+def test_a_patient_in_two_splits_is_found_even_if_all_hashes_were_mended(path: Path) -> None:
+    manifest = read_manifest(path / "manifest.csv")
+    counts = manifest.groupby("patient_id")["image_id"].count()
+    patient = counts.index[counts > 1][0]
+    row = manifest.index[manifest["patient_id"] == patient][0]
+    other = "val" if manifest.loc[row, "split"] != "val" else "train"
+
+    def move(frame: pd.DataFrame) -> None:
+        frame.loc[row, "split"] = other
+
+    rewrite(path, move)
+    problems = verify_dataset(path).problems
+    name = manifest.loc[row, "image_id"]
+    assert any(f"The patient '{patient}' is in several" in p and name in p for p in problems)
+
+
+def test_a_patient_in_two_folds_of_one_split_is_found(path: Path) -> None:
+    manifest = read_manifest(path / "manifest.csv")
+    learnt = manifest[manifest["split"] == "train"]
+    counts = learnt.groupby("patient_id")["image_id"].count()
+    patient = counts.index[counts > 1][0]
+    row = learnt.index[learnt["patient_id"] == patient][0]
+
+    def move(frame: pd.DataFrame) -> None:
+        frame.loc[row, "fold"] = 1 - frame.loc[row, "fold"]
+
+    rewrite(path, move)
+    problems = verify_dataset(path).problems
+    name = manifest.loc[row, "image_id"]
+    assert any(f"The patient '{patient}' is in several" in p and name in p for p in problems)
+
+
+def test_copies_of_unknown_patients_in_two_splits_are_found_by_their_cluster(path: Path) -> None:
+    manifest = read_manifest(path / "manifest.csv")
+    sizes = manifest.groupby("cluster_id")["image_id"].count()
+    cluster = sizes.index[sizes > 1][0]
+    rows = manifest.index[manifest["cluster_id"] == cluster]
+
+    def move(frame: pd.DataFrame) -> None:
+        frame.loc[rows, "patient_id"] = ""
+        frame.loc[rows[0], "split"] = "val" if frame.loc[rows[0], "split"] != "val" else "train"
+
+    rewrite(path, move)
+    problems = verify_dataset(path).problems
+    assert any(f"The near-duplicate cluster '{cluster}' is in several" in p for p in problems)
+    assert not any("The patient" in problem for problem in problems)
+
+
+def test_a_dataset_hash_that_is_not_of_its_files_is_told(path: Path) -> None:
+    record = read_json(path / "dataset.json")
+    write_json(path / "dataset.json", {**record, "dataset_hash": "0" * 64})
+    (problem,) = verify_dataset(path).problems
+    assert problem == "The dataset hash in dataset.json does not match its list of files."
+
+
+def test_openings_of_the_dataset_as_it_was_before_are_told_apart(path: Path) -> None:
+    request = AccessRequest(reason="evaluate", run="first", network="", config="c0")
+    log_access(path / "test_access_log.csv", request, dataset_hash="0" * 64)
+    open_dataset(path).open_held_out_test(request)
+    verification = verify_dataset(path)
+    assert verification.problems == ()
+    expected = "accessed 2 times (1 of them before the dataset was prepared again)"
+    assert any(expected in proof for proof in verification.proofs)
+
+
+def test_a_copy_in_another_split_is_found_though_its_cluster_id_was_changed(path: Path) -> None:
+    manifest = read_manifest(path / "manifest.csv")
+    sizes = manifest.groupby("cluster_id")["image_id"].count()
+    cluster = sizes.index[sizes > 1][0]
+    row = manifest.index[manifest["cluster_id"] == cluster][-1]
+
+    def move(frame: pd.DataFrame) -> None:
+        other = "val" if frame.loc[row, "split"] != "val" else "train"
+        frame.loc[row, ["split", "patient_id"]] = [other, "somebody else"]
+        frame.loc[row, "cluster_id"] = 10_000
+
+    rewrite(path, move)
+    assert not any(
+        "A near-duplicate cluster found again" in p for p in verify_dataset(path).problems
+    )
+    problems = verify_dataset(path, recheck_near_duplicates=True).problems
+    name = manifest.loc[row, "image_id"]
+    assert any(
+        "A near-duplicate cluster found again" in problem and name in problem
+        for problem in problems
+    )
+
+
+def test_a_changed_image_is_named(path: Path) -> None:
+    images = np.load(path / "images.npy", mmap_mode="r+")
+    images[5, 3, 3] ^= 1
+    images.flush()
+    del images
+    image_id = read_manifest(path / "manifest.csv")["image_id"].iloc[5]
+    problems = verify_dataset(path).problems
+    assert f"The pixels of the image '{image_id}' (row 5) were altered." in problems
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("lung_masks.npy", r"lung_masks\.npy is missing"),
+        ("images.npy", r"images\.npy is missing"),
+        ("row_hashes.txt", "no row can be checked"),
+        ("test_access_log.csv", "it is not known how often"),
+    ],
+)
+def test_a_missing_file_is_named(path: Path, name: str, message: str) -> None:
+    (path / name).unlink()
+    verification = verify_dataset(path)
+    assert any(re.search(message, problem) for problem in verification.problems)
+
+
+def test_a_lost_row_and_a_new_order_are_told(path: Path) -> None:
+    manifest = path / "manifest.csv"
+    header, *rows = manifest.read_text().splitlines(keepends=True)
+    manifest.write_text("".join([header, rows[1], rows[0], *rows[2:]]))
+    assert any("another order" in problem for problem in verify_dataset(path).problems)
+    manifest.write_text("".join([header, *rows[1:]]))
+    problems = verify_dataset(path).problems
+    expected = f"has {len(rows) - 1} rows; it had {len(rows)}."
+    assert any(expected in problem for problem in problems)
+
+
+def test_a_ledger_changed_by_hand_is_told(path: Path) -> None:
+    open_dataset(path).open_held_out_test(
+        AccessRequest(reason="evaluate", run="first", network="", config="c0")
+    )
+    access_log = path / "test_access_log.csv"
+    access_log.write_text(access_log.read_text().replace("evaluate", "just prep"))
+    problems = verify_dataset(path).problems
+    assert any("Row 1 was changed after it was written" in problem for problem in problems)
+
+
+def test_very_many_problems_are_counted_not_all_told(path: Path) -> None:
+    def scatter(frame: pd.DataFrame) -> None:
+        frame["source"] = "elsewhere"
+
+    manifest = read_manifest(path / "manifest.csv")
+    scatter(manifest)
+    write_manifest(path / "manifest.csv", manifest)
+    problems = verify_dataset(path).problems
+    assert f"… and {len(manifest) - 20} more of this kind." in problems
+
+
+def test_a_folder_that_is_no_dataset_is_told(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="not a prepared dataset"):
+        verify_dataset(tmp_path)

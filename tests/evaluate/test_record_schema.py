@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from jsonschema import Draft202012Validator, ValidationError
+
+from cxresnet.core.config import EvaluateConfig
+from cxresnet.core.run_folder import RunFolder
+from cxresnet.evaluate.evaluation import run_evaluate
+from cxresnet.evaluate.from_predictions import evaluate_predictions
+from cxresnet.evaluate.record import build_metrics_schema, format_metrics_schema, write_evaluation
+from cxresnet.predict import Predictions
+
+WRITTEN = Path(__file__).parents[2] / "docs" / "reference" / "metrics.schema.json"
+
+
+def test_the_schema_in_the_documents_is_the_one_of_the_records() -> None:
+    assert WRITTEN.read_text(encoding="utf-8") == format_metrics_schema(), "run scripts/schema"
+
+
+def test_every_key_says_what_it_is() -> None:
+    schema = build_metrics_schema()
+    Draft202012Validator.check_schema(schema)
+    for name, definition in {"": schema, **schema["$defs"]}.items():
+        for key, value in definition.get("properties", {}).items():
+            assert value.get("description"), f"{name}.{key} is not described"
+
+
+def test_what_evaluate_writes_is_valid(run: RunFolder, config: EvaluateConfig) -> None:
+    run_evaluate(run, config=config.model_copy(update={"prevalence": {"covid": 0.02}}))
+    content = json.loads(run.metrics.read_text())
+    Draft202012Validator(build_metrics_schema()).validate(content)
+    assert content["format"] == 3
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda content: content.pop("headline"),
+        lambda content: content.update(format=1),
+        lambda content: content.update(surprise=1),
+        lambda content: content["cohens_kappa"].update(n="many"),
+    ],
+)
+def test_what_is_not_as_documented_is_refused(
+    draw_predictions: Callable[..., Predictions],
+    config: EvaluateConfig,
+    tmp_path: Path,
+    damage: Callable[[dict], object],
+) -> None:
+    evaluation = evaluate_predictions(draw_predictions(60), config=config)
+    content = json.loads(write_evaluation(tmp_path / "metrics.json", evaluation).read_text())
+    validator = Draft202012Validator(build_metrics_schema())
+    validator.validate(content)
+    damage(content)
+    with pytest.raises(ValidationError):
+        validator.validate(content)

@@ -1,0 +1,73 @@
+"""One training a source, and nothing of the source in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cxresnet.core.config import Config
+from cxresnet.core.run_folder import RunFolder
+from cxresnet.model.checkpoint import read_model
+from cxresnet.train.inputs import gather_training_inputs
+from cxresnet.train.leave_sources_out import train_source_folds
+
+
+@pytest.fixture
+def sealed(squares: Any) -> Any:
+    """Squares of which every sixth image is in a test split, in both sources."""
+    numbers = np.arange(len(squares.manifest))
+    squares.manifest.loc[numbers % 12 < 2, "split"] = "test"
+    return squares
+
+
+def test_nothing_of_the_source_is_learnt_or_chosen_by(squares: Any) -> None:
+    manifest = squares.manifest
+    # A patient of the east who was also seen in the west.
+    shared, other = (manifest["source"].eq(name).idxmax() for name in ("east", "west"))
+    manifest.loc[other, "group_id"] = manifest.loc[shared, "group_id"]
+    inputs = gather_training_inputs(squares, without_source="east")
+    for images in (inputs.train, inputs.val):
+        assert set(images.manifest["source"]) == {"west"}
+        assert manifest.loc[other, "image_id"] not in set(images.manifest["image_id"])
+    assert len(inputs.train) + len(inputs.val) == (manifest["source"] == "west").sum() - 1
+
+
+def test_mean_and_sd_are_those_of_the_images_that_are_left(squares: Any) -> None:
+    inputs = gather_training_inputs(squares, without_source="east")
+    levels = inputs.train.images / 255
+    assert inputs.preprocessing.mean == pytest.approx(levels.mean())
+    assert inputs.preprocessing.sd == pytest.approx(levels.std())
+    assert gather_training_inputs(squares).preprocessing == squares.preprocessing
+
+
+@pytest.mark.slow
+def test_every_source_gets_a_network_that_never_saw_it_and_resuming_changes_nothing(
+    sealed: Any, tiny_config: Callable[..., Config], run: RunFolder
+) -> None:
+    config = tiny_config(epochs=1)
+    rounds = train_source_folds(sealed, config=config, run=run)
+    assert [(one.source, one.reason) for one in rounds] == [("east", ""), ("west", "")]
+    weights = []
+    for one in rounds:
+        folder = RunFolder(run.get_source_fold(one.number))
+        _, record = read_model(folder.checkpoint)
+        inputs = gather_training_inputs(sealed, without_source=one.source)
+        assert record.notes["train_images"] == len(inputs.train)
+        assert record.preprocessing["mean"] == pytest.approx(inputs.preprocessing.mean)
+        weights.append((folder.checkpoint / "weights.safetensors").read_bytes())
+    assert weights[0] != weights[1]
+    train_source_folds(sealed, config=config, run=run, resume=True)
+    folder = RunFolder(run.get_source_fold(0))
+    assert (folder.checkpoint / "weights.safetensors").read_bytes() == weights[0]
+
+
+def test_a_source_that_cannot_be_tested_is_not_trained_for(
+    sealed: Any, tiny_config: Callable[..., Config], run: RunFolder
+) -> None:
+    sealed.manifest["source"] = "only"
+    (one,) = train_source_folds(sealed, config=tiny_config(epochs=1), run=run)
+    assert one.reason.startswith("Cannot be tested")
+    assert not run.get_source_fold(0).exists()
