@@ -156,7 +156,7 @@ def test_what_is_too_good_to_be_true_stands_before_everything_else(html: str) ->
 
 
 def test_without_text_summaries_the_maps_say_how_an_image_is_read(html: str) -> None:
-    assert html.count("A chest X-ray is a shadow picture") == 1
+    assert html.count("A chest X-ray is a projection image") == 1
 
 
 def test_no_share_or_score_stands_without_its_interval(html: str) -> None:

@@ -23,7 +23,6 @@ from cxresnet.report.summary import (
     choose_picture,
     describe_run,
     describe_verdict,
-    find_best_baseline,
 )
 
 
@@ -44,7 +43,7 @@ def test_every_card_has_the_number_and_the_best_rule_beside_it(evaluation: Evalu
 
 def test_without_a_best_rule_there_is_none_beside(evaluation: Evaluation) -> None:
     alone = evaluation.model_copy(update={"best_baseline": None})
-    assert find_best_baseline(alone) is None
+    assert alone.find_best_baseline() is None
     assert all(card.baseline is None for card in build_headline_cards(alone))
 
 

@@ -125,7 +125,7 @@ def build_first_screen(artifacts: RunArtifacts) -> FirstScreen:
         warnings=sort_warnings((*_find_warnings(artifacts), *expected)),
         evaluation=evaluation,
         cards=build_headline_cards(evaluation, artifacts) if evaluation else (),
-        best=find_best_baseline(evaluation) if evaluation else None,
+        best=evaluation.find_best_baseline() if evaluation else None,
         picture=choose_picture(artifacts.attributions) if artifacts.attributions else None,
         class_names=artifacts.record.class_names if artifacts.record else (),
     )
@@ -158,7 +158,7 @@ def _compare_with_baseline(evaluation: Evaluation, images: str) -> tuple[Verdict
     """Compare the model with the best shortcut baseline in half a sentence."""
     ours = format_percent(evaluation.headline.balanced_accuracy)
     on = f"on {format_count(evaluation.images)} held-out {images}"
-    best = find_best_baseline(evaluation)
+    best = evaluation.find_best_baseline()
     if best is None or best.headline is None:
         return "amber", (
             f"The model reaches a balanced accuracy of {ours} {on}, without a shortcut baseline "
@@ -238,7 +238,7 @@ def build_headline_cards(
 ) -> tuple[HeadlineCard, ...]:
     """Build the cards, the fairest number first."""
     ours = evaluation.headline
-    best = find_best_baseline(evaluation)
+    best = evaluation.find_best_baseline()
     theirs = best.headline if best else None
     ranking = _find_best_ranking(evaluation)
     return (
@@ -279,14 +279,6 @@ def build_headline_cards(
             in_percent=False,
         ),
     )
-
-
-def find_best_baseline(evaluation: Evaluation) -> Baseline | None:
-    """Find the best shortcut baseline, if any could be evaluated."""
-    for baseline in evaluation.baselines:
-        if baseline.name == evaluation.best_baseline:
-            return baseline
-    return None
 
 
 def _find_best_ranking(evaluation: Evaluation) -> Baseline | None:

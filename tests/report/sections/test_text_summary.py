@@ -119,7 +119,7 @@ def test_how_an_image_is_read_is_told_once(
     attributions: Attributions, explanation_summary: ExplanationSummary
 ) -> None:
     page = _render(attributions, explanation_summary, "explanation")
-    assert page.count("A chest X-ray is a shadow picture") == 1
+    assert page.count("A chest X-ray is a projection image") == 1
     assert page.count("iaphragm (two smooth domes") == 1
     assert 'href="#text_summary">text summaries of images' in page
 

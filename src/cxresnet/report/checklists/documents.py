@@ -8,7 +8,7 @@ from pathlib import Path
 from cxresnet import DISCLAIMER, __version__
 from cxresnet.core.files import write_text
 from cxresnet.evaluate.record import Evaluation
-from cxresnet.metrics.estimate import Estimate
+from cxresnet.metrics.estimate import Estimate, format_estimate
 from cxresnet.report.artifacts import RunArtifacts
 from cxresnet.report.checklists import facts_data as data
 from cxresnet.report.checklists import facts_evaluation as test
@@ -262,7 +262,7 @@ def _show(estimate: Estimate) -> str:
         return "not defined"
     if estimate.low is None or estimate.high is None:
         return f"{estimate.value:.3f} (no interval)"
-    return f"{estimate.value:.3f} ({estimate.low:.3f} to {estimate.high:.3f})"
+    return format_estimate(estimate)
 
 
 CHECKLISTS = (CLAIM, TRIPOD_AI)

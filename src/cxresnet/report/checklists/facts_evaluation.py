@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cxresnet.metrics.estimate import format_estimate
 from cxresnet.report.checklists.facts_data import Answer, Evidence, not_known, partly, yes
 
 _METRICS = "evaluate/metrics.json"
@@ -27,10 +28,7 @@ def describe_internal(evidence: Evidence) -> Answer:
     if evaluation is None:
         return not_known(_NOT_TESTED)
     number = evaluation.headline.balanced_accuracy
-    shown = "not defined" if number.value is None else f"{number.value:.3f}"
-    interval = ""
-    if number.low is not None and number.high is not None:
-        interval = f" ({number.low:.3f} to {number.high:.3f})"
+    shown = "not defined" if number.value is None else format_estimate(number)
     accesses = evaluation.provenance.accesses or 0
     times = "time" if accesses == 1 else "times"
     access_log = evaluation.provenance.access_log
@@ -40,7 +38,7 @@ def describe_internal(evidence: Evidence) -> Answer:
         else ""
     )
     return yes(
-        f"Balanced accuracy {shown}{interval} on {evaluation.images} held-out images of "
+        f"Balanced accuracy {shown} on {evaluation.images} held-out images of "
         f"{evaluation.patients} patients; the test set was accessed {accesses} {times}{witness}.",
         _METRICS,
     )
