@@ -19,11 +19,13 @@ from cxresnet.core.config import Config, EvaluateConfig, read_config, read_writt
 from cxresnet.core.errors import ConfigError
 from cxresnet.core.run_folder import RunFolder, open_run_folder
 
-# `cxresnet evaluate RUN --leave-one-source-out`: train and evaluate a network for each source.
-
-
 if TYPE_CHECKING:
     from cxresnet.evaluate.leave_sources_out import LeaveOneSourceOut
+    from cxresnet.evaluate.record import Evaluation
+    from cxresnet.metrics.estimate import Estimate
+
+
+# `cxresnet evaluate RUN --leave-one-source-out`: train and evaluate a network for each source.
 
 
 def leave_sources_out(run: RunFolder, *, config: EvaluateConfig, resume: bool) -> None:
@@ -79,11 +81,6 @@ def _build_sources_table(found: LeaveOneSourceOut) -> Table:
 # `--prevalence covid=0.02`: predictive values at the prevalence of the place of use.
 
 
-if TYPE_CHECKING:
-    from cxresnet.evaluate.record import Evaluation
-    from cxresnet.metrics.estimate import Estimate
-
-
 PrevalenceOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -132,21 +129,16 @@ def describe_prevalences(evaluation: Evaluation) -> Iterator[str]:
     for values in evaluation.at_prevalence:
         yield (
             f"At a prevalence of {values.prevalence:.2%} of {values.class_name}: "
-            f"PPV {_format(values.ppv)}, NPV {_format(values.npv)}."
+            f"PPV {_format_or_reason(values.ppv)}, NPV {_format_or_reason(values.npv)}."
         )
 
 
-def _format_or_dash(estimate: Estimate) -> str:
+def _format_or_reason(estimate: Estimate) -> str:
     from cxresnet.metrics.estimate import format_estimate
 
     if estimate.value is None:
         return f"unknown ({estimate.reason.rstrip('.').lower()})"
     return format_estimate(estimate)
-
-
-if TYPE_CHECKING:
-    from cxresnet.evaluate.record import Evaluation
-    from cxresnet.metrics.estimate import Estimate
 
 
 @command(order=50)
