@@ -3,13 +3,16 @@ r"""What is a recipe worth in hospitals that it has not seen? The protocol of do
     cxresnet prepare ../shared/data/multisource.csv --out DATASET --config RECIPE.toml
     cxresnet prepare ../shared/data/unknown-disease.csv --outside --out OTHER --config RECIPE.toml
     python benchmarks/unseen_sources.py DATASET --config RECIPE.toml --work FOLDER \\
-        [--sets inner|outer|NAME+NAME,...] [--seeds 0,1,2] [--unknown OTHER]
+        [--sets inner|outer|NAME+NAME,...] [--seeds 0,1,2] [--unknown OTHER] [--baselines]
+    python benchmarks/unseen_summary.py DATASET --work FOLDER
 
 Each training leaves a set of sources out, takes all others but a tenth that only watches, and
 answers what it can of the sources left out: COVID-19 against normal (of two sources), pneumonia
 against normal and COVID-19 against pneumonia (of one). FOLDER gets one line a training in
 `results.jsonl` and its logits and features in `predictions/`; what is done is skipped, so that a
-run can be cut off at any time. Without arguments but FOLDER's results it only prints the table.
+run can be cut off at any time. With `--baselines` the shortcut baselines (file, border, thumbnail,
+bytes, tone, texture) learn from the same images and predict the same ones. `unseen_summary.py`
+makes the tables.
 
 The loop is the product's own network, augmentation, loss, optimiser, schedule and average without
 Lightning, because one thread trains a small network here at 500 images a second and every
@@ -33,10 +36,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+import texture
 from cxresnet.core.config import Config, read_config
 from cxresnet.core.files import write_text
 from cxresnet.core.seeding import build_generator, derive_seed
-from cxresnet.data.dataset.dataset import PreparedDataset, open_dataset
+from cxresnet.data.dataset.dataset import ImageSet, PreparedDataset, open_dataset
 from cxresnet.data.dataset.dataset_record import IMAGES_NAME
 from cxresnet.data.prepare.preprocessing import Preprocessing, complete_preprocessing, count_levels
 from cxresnet.metrics.bootstrap import compute_estimates
@@ -44,6 +48,9 @@ from cxresnet.metrics.ranking import Auroc
 from cxresnet.metrics.statistic import Statistic, build_mean
 from cxresnet.model.presets import build_model
 from cxresnet.model.resnet import CXResNet
+from cxresnet.shortcuts.baseline import predict_baselines
+from cxresnet.shortcuts.estimators import BASELINE_FOREST, build_random_forest
+from cxresnet.shortcuts.features import compute_bytes_features, compute_scalar_features
 from cxresnet.train.augmentation import apply_augmentation, sample_augmentation
 from cxresnet.train.loaders import (
     compute_capped_weights,
@@ -59,10 +66,13 @@ from cxresnet.train.objective import (
     smooth_labels,
 )
 
-INNER = (("hannover", "nih"), ("papers", "openist"), ("radiopaedia", "kermany"))
+Sets = tuple[tuple[str, ...], ...]
+"""Sets of sources that are left out together."""
+
+INNER: Sets = (("hannover", "nih"), ("papers", "openist"), ("radiopaedia", "kermany"))
 """Recipes, lengths and thresholds are chosen on these."""
 
-OUTER = (
+OUTER: Sets = (
     ("hannover", "openist"),
     ("sirm", "nih"),
     ("twitter-spain", "openist"),
@@ -211,6 +221,47 @@ def predict(
     return torch.cat(logits).numpy(), torch.cat(pooled).numpy()
 
 
+def measure_grain(material: Material) -> dict[str, NDArray[np.float64]]:
+    """Measure what knows no place: bytes when stored again, tone, texture; (images, features)."""
+    images = list(material.images[:, 0].numpy())
+    return {
+        "bytes": compute_bytes_features(images),
+        "tone": compute_scalar_features(images),
+        "texture": np.array([texture.measure(image) for image in images]),
+    }
+
+
+def predict_shortcuts(
+    dataset: PreparedDataset,
+    material: Material,
+    parts: dict[str, NDArray[np.intp]],
+    *,
+    measures: dict[str, NDArray[np.float64]],
+) -> dict[str, NDArray[np.float64]]:
+    """Predict the images left out by what sees no anatomy, (images, classes) a baseline.
+
+    All learn from the images that the network learns from, with the classes weighted equally.
+    """
+    images = material.images[:, 0].numpy()
+
+    def take(rows: NDArray[np.intp]) -> ImageSet:
+        manifest = dataset.manifest.iloc[rows].reset_index(drop=True)
+        return ImageSet(images=images[rows], labels=material.labels[rows], manifest=manifest)
+
+    training, left = parts["train"], parts["left"]
+    count = len(material.class_names)
+    found = {
+        one.rule.name: one.probabilities
+        for one in predict_baselines(take(training), [take(left)], class_count=count, seed=0)
+        if one.probabilities is not None and one.rule.name not in {"majority", "source"}
+    }
+    for name, features in measures.items():
+        forest = build_random_forest(BASELINE_FOREST, seed=0)
+        forest.fit(features[training], material.labels[training])
+        found[name] = forest.predict_proba(features[left])
+    return found
+
+
 def build_statistics(
     logits: NDArray[np.float64], material: Material, rows: NDArray[np.intp]
 ) -> list[Statistic]:
@@ -288,6 +339,22 @@ def run(
     return json.dumps({"left_out": name, "seed": seed, "figures": figures, "seconds": seconds})
 
 
+def run_baselines(dataset: PreparedDataset, material: Material, sets: Sets, *, work: Path) -> None:
+    """Write what the shortcut baselines predict, one file a set."""
+    folder = work / "predictions"
+    folder.mkdir(parents=True, exist_ok=True)
+    measures = measure_grain(material)
+    for left_out in sets:
+        path = folder / f"baselines-{'+'.join(left_out)}.npz"
+        if path.exists():
+            continue
+        parts = divide(material, left_out)
+        found = predict_shortcuts(dataset, material, parts, measures=measures)
+        # "file" is an argument of `savez` itself.
+        np.savez(path, left=parts["left"], **{f"by {name}": found[name] for name in found})
+        print(f"Wrote {path.name}", flush=True)
+
+
 def main() -> None:
     """Run what is not done yet, one row after the other."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
@@ -297,13 +364,18 @@ def main() -> None:
     parser.add_argument("--sets", default="inner")
     parser.add_argument("--seeds", default="0")
     parser.add_argument("--unknown", type=Path)
+    parser.add_argument("--baselines", action="store_true")
     given = parser.parse_args()
     torch.set_num_threads(1)
     config = read_config(given.config)
     named = {"inner": INNER, "outer": OUTER}
     sets = named.get(given.sets) or tuple(tuple(s.split("+")) for s in given.sets.split(","))
     unknown = open_dataset(given.unknown) if given.unknown else None
-    material = gather(open_dataset(given.dataset), unknown)
+    dataset = open_dataset(given.dataset)
+    material = gather(dataset, unknown)
+    if given.baselines:
+        run_baselines(dataset, gather(dataset, None), sets, work=given.work)
+        return
     results = given.work / "results.jsonl"
     lines = results.read_text(encoding="utf-8").splitlines() if results.exists() else []
     done = {(row["left_out"], row["seed"]) for row in map(json.loads, lines)}

@@ -1,0 +1,291 @@
+r"""What `unseen_sources.py` found: one table of scores, one of decisions, one picture.
+
+    python benchmarks/unseen_summary.py DATASET --work FOLDER [--unknown OTHER] [--plot GRID.svg]
+
+Scores are those of the outer sets, by task: single networks (mean of the seeds), the ensemble of
+all seeds, the best shortcut baseline (the one with the highest mean over the sets of the task) and
+the paired difference. Intervals: bootstrap over patients, stratified by class; all sets together,
+so that a patient who stands in two sets is drawn for both. The sources are held fixed.
+
+Decisions: temperature and least probability are chosen on the inner sets, to give at most
+`--wrong` wrong definite answers on average over these, and used on the outer sets and on the
+images of a disease that is none of the classes.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cxresnet.core.seeding import build_generator
+from cxresnet.data.dataset.dataset import open_dataset
+from cxresnet.metrics.bootstrap import compute_estimates
+from cxresnet.metrics.calibration import compute_probabilities, fit_temperature
+from cxresnet.metrics.estimate import format_estimate
+from cxresnet.metrics.statistic import Statistic, build_mean
+from unseen_sources import INNER, OUTER, Material, Sets, build_statistics, gather
+
+_TASKS = ("covid/normal", "pneumonia/normal", "covid/pneumonia")
+_RESAMPLES = 2000
+_LEAST_LOGIT = -20.0
+
+
+@dataclass(frozen=True)
+class SetPredictions:
+    """What is known of one set of sources left out.
+
+    Attributes:
+        name: Its sources.
+        rows: Of the images left out, in the material.
+        logits: (seeds, images left out, classes).
+        unknown: (seeds, images of another disease, classes).
+        baselines: Log-probabilities, (images left out, classes), by baseline.
+    """
+
+    name: str
+    rows: NDArray[np.intp]
+    logits: NDArray[np.float64]
+    unknown: NDArray[np.float64]
+    baselines: dict[str, NDArray[np.float64]]
+
+
+def read_sets(work: Path, sets: Sets, material: Material) -> Iterator[SetPredictions]:
+    """Read the predictions of the sets that were run."""
+    for left_out in sets:
+        name = "+".join(left_out)
+        files = sorted((work / "predictions").glob(f"{name}-*.npz"))
+        if not files:
+            continue
+        with np.load(work / "predictions" / f"baselines-{name}.npz") as found:
+            baselines = {
+                key.removeprefix("by "): np.log(np.clip(found[key], np.exp(_LEAST_LOGIT), 1))
+                for key in found.files
+                if key != "left"
+            }
+        runs = [np.load(file) for file in files]
+        rows = runs[0]["left"]
+        yield SetPredictions(
+            name=name,
+            rows=rows,
+            logits=np.stack([one["logits"][rows].astype(np.float64) for one in runs]),
+            unknown=np.stack([one["logits"][material.labels < 0].astype(float) for one in runs]),
+            baselines=baselines,
+        )
+
+
+def centre(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Average the logits of the seeds, as an ensemble does."""
+    mean: NDArray[np.float64] = logits.mean(axis=0)
+    return mean
+
+
+def build_scores(
+    found: Sequence[SetPredictions], material: Material, *, predictor: str
+) -> dict[str, Statistic]:
+    """Build the AUROCs of one predictor ("ensemble", "seed 0" or a baseline), by task and set."""
+    total = sum(len(one.rows) for one in found)
+    scores: dict[str, Statistic] = {}
+    start = 0
+    for one in found:
+        inside = slice(start, start + len(one.rows))
+        start += len(one.rows)
+        for statistic in build_statistics(_take(one, predictor), material, one.rows):
+            if str(statistic.name).startswith(_TASKS):
+                scores[f"{statistic.name} [{one.name}]"] = _widen(statistic, inside, total)
+    return scores
+
+
+def _take(one: SetPredictions, predictor: str) -> NDArray[np.float64]:
+    if predictor == "ensemble":
+        return centre(one.logits)
+    if predictor.startswith("seed "):
+        return one.logits[int(predictor.removeprefix("seed "))]
+    return one.baselines[predictor]
+
+
+def _widen(statistic: Statistic, inside: slice, total: int) -> Statistic:
+    """Make a statistic of one set one of all sets laid behind each other."""
+
+    def widen(part: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        wide = np.zeros(total, dtype=np.bool_)
+        wide[inside] = part
+        return wide
+
+    return Statistic(
+        name=statistic.name,
+        compute=lambda weights: statistic.compute(np.ascontiguousarray(weights[:, inside])),
+        parts=tuple(widen(part) for part in statistic.parts),
+        undefined=statistic.undefined,
+    )
+
+
+def average(name: str, parts: Sequence[Statistic]) -> Statistic:
+    """Average several numbers, in each resample."""
+    return Statistic(
+        name=name,
+        compute=lambda weights: np.mean([part.compute(weights) for part in parts], axis=0),
+        parts=tuple(mask for part in parts for mask in part.parts),
+        undefined="A part is not defined.",
+    )
+
+
+def subtract(name: str, one: Statistic, other: Statistic) -> Statistic:
+    """Subtract one number from another, in each resample."""
+    return Statistic(
+        name=name,
+        compute=lambda weights: one.compute(weights) - other.compute(weights),
+        parts=one.parts,
+        undefined=one.undefined,
+        scale="difference",
+    )
+
+
+def list_statistics(found: Sequence[SetPredictions], material: Material) -> Iterator[Statistic]:
+    """List everything that gets an interval."""
+    seeds = range(len(found[0].logits))
+    ensemble = build_scores(found, material, predictor="ensemble")
+    singles = [build_scores(found, material, predictor=f"seed {seed}") for seed in seeds]
+    baselines = {name: build_scores(found, material, predictor=name) for name in found[0].baselines}
+    for task in _TASKS:
+        keys = [key for key in ensemble if key.startswith(task)]
+        single = average("", [average("", [one[key] for one in singles]) for key in keys])
+        means = {name: average("", [s[key] for key in keys]) for name, s in baselines.items()}
+        total = len(ensemble[keys[0]].parts[0])
+        value = {name: float(m.compute(np.ones((1, total)))[0]) for name, m in means.items()}
+        best = max(value, key=lambda name: value[name])
+        together = average("", [ensemble[key] for key in keys])
+        yield _name(single, f"{task}: mean of single networks")
+        yield _name(together, f"{task}: ensemble")
+        yield _name(means[best], f"{task}: best baseline ({best})")
+        yield subtract(f"{task}: single networks - best baseline", single, means[best])
+        yield subtract(f"{task}: ensemble - best baseline", together, means[best])
+        for key in keys:
+            yield _name(average("", [one[key] for one in singles]), f"  {key}: single networks")
+            yield _name(ensemble[key], f"  {key}: ensemble")
+            yield _name(baselines[best][key], f"  {key}: {best}")
+
+
+def _name(statistic: Statistic, name: str) -> Statistic:
+    return Statistic(
+        name=name,
+        compute=statistic.compute,
+        parts=statistic.parts,
+        undefined=statistic.undefined,
+        scale=statistic.scale,
+    )
+
+
+def choose_decision(
+    inner: Sequence[SetPredictions], material: Material, *, most_wrong: float
+) -> tuple[float, float]:
+    """Choose temperature and least probability on the inner sets, each set with the same weight."""
+    logits = [centre(one.logits) for one in inner]
+    labels = [material.labels[one.rows] for one in inner]
+    temperature = float(
+        np.exp(
+            np.mean(
+                [
+                    np.log(fit_temperature(one, known))
+                    for one, known in zip(logits, labels, strict=True)
+                ]
+            )
+        )
+    )
+    shares = [compute_probabilities(one, temperature=temperature) for one in logits]
+    for limit in np.linspace(0, 1, 1001):
+        wrong = [
+            np.mean((p.argmax(1) != known) & (p.max(1) >= limit))
+            for p, known in zip(shares, labels, strict=True)
+        ]
+        if np.mean(wrong) <= most_wrong:
+            return temperature, float(limit)
+    return temperature, 1.0
+
+
+def print_decisions(
+    found: Sequence[SetPredictions],
+    material: Material,
+    *,
+    temperature: float,
+    limit: float,
+    title: str,
+) -> None:
+    """Print what a limit does on each set: wrong, answered, right among answered; unknown ones."""
+    print(
+        f"\n{title}\n| set | n | wrong definite | answered | right of these | unknown abstained |"
+    )
+    print("|---|---|---|---|---|---|")
+    wrongs, groups, strata, silent = [], [], [], []
+    for one in found:
+        p = compute_probabilities(centre(one.logits), temperature=temperature)
+        known = material.labels[one.rows]
+        says = p.max(1) >= limit
+        wrong = says & (p.argmax(1) != known)
+        other = compute_probabilities(centre(one.unknown), temperature=temperature)
+        silent.append((other.max(1) < limit).mean() if len(other) else np.nan)
+        right = 1 - wrong.sum() / max(1, says.sum())
+        print(
+            f"| {one.name} | {len(known)} | {wrong.mean():.3f} | {says.mean():.3f} | {right:.3f} "
+            f"| {silent[-1]:.3f} |"
+        )
+        wrongs.append(wrong.astype(float))
+        groups.append(material.groups[one.rows])
+        strata.append(known)
+    total = sum(map(len, wrongs))
+    parts, start = [], 0
+    for wrong in wrongs:
+        values = np.full(total, np.nan)
+        values[start : start + len(wrong)] = wrong
+        start += len(wrong)
+        parts.append(build_mean("", values))
+    estimates = compute_estimates(
+        [average("wrong definite answers", parts)],
+        groups=np.concatenate(groups),
+        strata=np.concatenate(strata),
+        resamples=_RESAMPLES,
+        confidence=0.95,
+        generator=build_generator(0, "unseen sources"),
+    )
+    mean = format_estimate(estimates["wrong definite answers"])
+    print(f"| mean | {total} | {mean} | | | {np.mean(silent):.3f} |")
+
+
+def main() -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("dataset", type=Path)
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--unknown", type=Path)
+    parser.add_argument("--wrong", type=float, default=0.10)
+    parser.add_argument("--sets", choices=("inner", "outer"), default="outer")
+    given = parser.parse_args()
+    unknown = open_dataset(given.unknown) if given.unknown else None
+    material = gather(open_dataset(given.dataset), unknown)
+    inner = list(read_sets(given.work, INNER, material))
+    found = inner if given.sets == "inner" else list(read_sets(given.work, OUTER, material))
+    print(f"{len(found)} sets, {len(found[0].logits)} seeds")
+    rows = np.concatenate([one.rows for one in found])
+    estimates = compute_estimates(
+        list(list_statistics(found, material)),
+        groups=material.groups[rows],
+        strata=material.labels[rows],
+        resamples=_RESAMPLES,
+        confidence=0.95,
+        generator=build_generator(0, "unseen sources"),
+    )
+    print("| what | AUROC (95 % interval) |\n|---|---|")
+    for name, estimate in estimates.items():
+        print(f"| {name} | {format_estimate(estimate)} |")
+    temperature, limit = choose_decision(inner, material, most_wrong=given.wrong)
+    print(f"\nTemperature {temperature:.2f}, least probability {limit:.3f}, chosen on inner sets")
+    for sets, title in ((inner, "Inner sets (chosen here)"), (found, f"{given.sets} sets")):
+        print_decisions(sets, material, temperature=temperature, limit=limit, title=title)
+
+
+if __name__ == "__main__":
+    main()
