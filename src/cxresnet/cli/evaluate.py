@@ -37,6 +37,39 @@ if TYPE_CHECKING:
 # `cxresnet evaluate RUN --leave-sources-out`: train and evaluate networks without some sources.
 
 
+LeaveSourcesOutOption = Annotated[
+    bool,
+    typer.Option(
+        "--leave-sources-out",
+        help="Train without sources, singly and in sets of two, and evaluate these networks on "
+        "them.",
+    ),
+]
+SetsOption = Annotated[
+    str,
+    typer.Option(
+        "--sets",
+        help="With --leave-sources-out: the sets of sources to leave out, as in "
+        "hannover+openist,radiopaedia. Default: chosen automatically.",
+    ),
+]
+SeedsOption = Annotated[
+    str,
+    typer.Option(
+        "--seeds",
+        help="With --leave-sources-out: train once per seed, as in 0,1,2, and average.",
+    ),
+]
+AdviseMergeOption = Annotated[
+    bool,
+    typer.Option(
+        "--advise-merge",
+        help="With --leave-sources-out: does training on each source help on the others? "
+        "Trains many more networks.",
+    ),
+]
+
+
 @dataclass(frozen=True)
 class LeaveOutOptions:
     """What the command line says about leaving sources out.
@@ -81,7 +114,7 @@ def evaluate_left_out(run: RunFolder, *, config: EvaluateConfig, options: LeaveO
     seeds = options.seeds or (trained_with.train.seed,)
     sets = [one.sources for one in folds if not one.reason]
     further = [one.without for one in comparisons]
-    _announce(len(sets), len(list_distinct_sets([*sets, *further])), seeds=len(seeds))
+    announce_trainings(len(sets), len(list_distinct_sets([*sets, *further])), seeds=len(seeds))
 
     def train(chosen: Sequence[tuple[str, ...]], *, resume: bool) -> None:
         train_without_sources(
@@ -99,7 +132,7 @@ def evaluate_left_out(run: RunFolder, *, config: EvaluateConfig, options: LeaveO
         _advise_merge(run, dataset, comparisons, seeds=seeds, config=config)
 
 
-def _announce(sets: int, trainings: int, *, seeds: int) -> None:
+def announce_trainings(sets: int, trainings: int, *, seeds: int) -> None:
     """Announce the cost before it is paid."""
     times = f" with {seeds} seeds each" if seeds > 1 else ""
     extra = trainings - sets
@@ -238,37 +271,10 @@ def evaluate(  # noqa: PLR0913  each is a flag of the command
         Path | None,
         typer.Option("--data", "--dataset", help="Another prepared dataset, as an external test."),
     ] = None,
-    leave_sources_out: Annotated[
-        bool,
-        typer.Option(
-            "--leave-sources-out",
-            help="Train without sources, singly and in sets of two, and evaluate these networks on "
-            "them.",
-        ),
-    ] = False,
-    sets: Annotated[
-        str,
-        typer.Option(
-            "--sets",
-            help="With --leave-sources-out: the sets of sources to leave out, as in "
-            "hannover+openist,radiopaedia. Default: chosen automatically.",
-        ),
-    ] = "",
-    seeds: Annotated[
-        str,
-        typer.Option(
-            "--seeds",
-            help="With --leave-sources-out: train once per seed, as in 0,1,2, and average.",
-        ),
-    ] = "",
-    advise_merge: Annotated[
-        bool,
-        typer.Option(
-            "--advise-merge",
-            help="With --leave-sources-out: does training on each source help on the others? "
-            "Trains many more networks.",
-        ),
-    ] = False,
+    leave_sources_out: LeaveSourcesOutOption = False,
+    sets: SetsOption = "",
+    seeds: SeedsOption = "",
+    advise_merge: AdviseMergeOption = False,
     resume: ResumeOption = False,
     prevalence: PrevalenceOption = None,
     config: ConfigOption = None,

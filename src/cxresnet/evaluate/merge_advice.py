@@ -24,8 +24,8 @@ from cxresnet.core.run_folder import RunFolder
 from cxresnet.data.dataset.dataset import PreparedDataset
 from cxresnet.data.split.source_folds import SourceFold, SourceTask, find_taught_classes
 from cxresnet.evaluate.generalisation_gap import ImageUniverse
-from cxresnet.evaluate.leave_sources_out import (
-    LEAVE_SOURCES_OUT_COMMAND,
+from cxresnet.evaluate.leave_sources_out import LEAVE_SOURCES_OUT_COMMAND
+from cxresnet.evaluate.left_out_networks import (
     OpenedSplits,
     build_side,
     load_predictor_without,
