@@ -90,7 +90,7 @@ def test_sources_are_left_out_and_advice_is_given_from_end_to_end(
     settings = ["--config", smoke, "--set", "train.epochs=1", "--set", "data.side_px=48"]
     dataset, run = str(tmp_path / "dataset"), tmp_path / "run"
     few = ["--set", "evaluate.min_left_out_images=3", "--set", "evaluate.shortcut_baselines=false"]
-    phantoms = "phantoms:images_per_class=45"
+    phantoms = "phantoms:images_per_class=60"
     assert run_command_line(["prepare", phantoms, "--out", dataset, *settings]) == 0
     assert run_command_line(["train", dataset, "--out", str(run), *settings]) == 0
     words = ["evaluate", str(run), *settings, *few, "--leave-sources-out", "--sets"]

@@ -101,7 +101,7 @@ def test_what_helps_what_harms_and_what_makes_no_difference_is_found(
     comparisons = plan_merge_comparisons(manifest, _plan(manifest, ("a",)))
     found = advise_merge(run, dataset, comparisons, seeds=seeds, config=config)
     assert {one.source: one.verdict for one in found.sources} == {
-        "a": "not tested", "b": "helps", "c": "harms", "d": "cannot tell",
+        "a": "not tested", "b": "helps", "c": "harms", "d": "inconclusive",
     }  # fmt: skip
     b = found.sources[1]
     assert b.sets == ("a",)

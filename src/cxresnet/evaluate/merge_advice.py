@@ -46,7 +46,7 @@ from cxresnet.predict.decision import build_plain_decision
 MERGE_ADVICE_NAME = "merge_advice.json"
 """Name of the file in `RUN/evaluate`."""
 
-MergeVerdict = Literal["helps", "harms", "cannot tell", "not tested"]
+MergeVerdict = Literal["helps", "harms", "inconclusive", "not tested"]
 
 
 @dataclass(frozen=True)
@@ -96,8 +96,9 @@ class SourceAdvice(Record):
     Attributes:
         source: Its name.
         images: Of it, in all splits.
-        verdict: "helps" or "harms" if the interval of the difference lies above or below 0, "cannot
-            tell" if it covers 0 or there is none, "not tested" if no training could be compared.
+        verdict: "helps" or "harms" if the interval of the difference lies above or below 0,
+            "inconclusive" if it covers 0 or there is none, "not tested" if no training could be
+            compared.
         sets: The sets of left-out sources that were scored, by name.
         with_source: Mean area on them of networks that were trained with the source: mean over the
             pairs of classes of the mean over tasks.
@@ -281,7 +282,7 @@ def _advise(
         SourceAdvice(
             source=source,
             images=int(images[source]),
-            verdict=judge_difference(estimates.get((source, "difference"))),
+            verdict=interpret_difference(estimates.get((source, "difference"))),
             sets=sets[source],
             with_source=estimates.get((source, "with")),
             without_source=estimates.get((source, "without")),
@@ -319,13 +320,13 @@ def _list_by_seed(ours: ScoredTask, theirs: ScoredTask) -> tuple[float, ...]:
     return tuple(one - other for one, other in values if one is not None and other is not None)
 
 
-def judge_difference(difference: Estimate | None) -> MergeVerdict:
-    """Judge a source by the interval of the difference that it makes.
+def interpret_difference(difference: Estimate | None) -> MergeVerdict:
+    """Interpret a source by the interval of the difference that it makes.
 
-    >>> judge_difference(Estimate(value=0.03, low=0.01, high=0.05, n=80, groups=60))
+    >>> interpret_difference(Estimate(value=0.03, low=0.01, high=0.05, n=80, groups=60))
     'helps'
-    >>> judge_difference(Estimate(value=0.03, low=-0.01, high=0.07, n=80, groups=60))
-    'cannot tell'
+    >>> interpret_difference(Estimate(value=0.03, low=-0.01, high=0.07, n=80, groups=60))
+    'inconclusive'
     """
     if difference is None:
         return "not tested"
@@ -333,7 +334,7 @@ def judge_difference(difference: Estimate | None) -> MergeVerdict:
         return "helps"
     if difference.high is not None and difference.high < 0:
         return "harms"
-    return "cannot tell"
+    return "inconclusive"
 
 
 def _describe_intervals(seeds: int) -> str:

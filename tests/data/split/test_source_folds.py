@@ -168,7 +168,7 @@ def test_sets_of_the_user_replace_the_plan() -> None:
         + _fill("c", "covid-19")
         + _fill("x+y", *CLASSES)
     )
-    sets = parse_source_sets("a + c, b,x+y", manifest)
+    sets = parse_source_sets("a + c, b,x+y, c+a", manifest)
     assert sets == (("a", "c"), ("b",), ("x+y",))
     folds = plan_source_folds(manifest, class_names=CLASSES, sets=sets, min_images=3)
     assert [one.sources for one in folds] == list(sets)

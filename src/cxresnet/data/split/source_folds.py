@@ -106,7 +106,7 @@ def parse_source_sets(text: str, manifest: pd.DataFrame) -> tuple[tuple[str, ...
         ConfigError: The dataset has no such source, or a set names one twice.
     """
     known = sorted(manifest["source"].unique())
-    sets = []
+    sets: dict[tuple[str, ...], tuple[str, ...]] = {}
     for part in filter(None, (one.strip() for one in text.split(","))):
         names = (part,) if part in known else tuple(one.strip() for one in part.split("+"))
         unknown = [name for name in names if name not in known]
@@ -117,10 +117,10 @@ def parse_source_sets(text: str, manifest: pd.DataFrame) -> tuple[tuple[str, ...
             )
         if len(set(names)) < len(names):
             raise ConfigError(f"--sets '{text}': '{part}' names a source twice.")
-        sets.append(names)
+        sets.setdefault(tuple(sorted(names)), names)
     if not sets:
         raise ConfigError("--sets is empty. Write for example --sets hannover+openist,radiopaedia.")
-    return tuple(dict.fromkeys(sets))
+    return tuple(sets.values())
 
 
 def find_other_images(

@@ -78,7 +78,7 @@ class ExternalView:
     badges: Mapping[str, str] = field(default_factory=lambda: _BADGES)
 
 
-_BADGES = {"helps": "green", "harms": "red", "cannot tell": "grey", "not tested": "grey"}
+_BADGES = {"helps": "green", "harms": "red", "inconclusive": "grey", "not tested": "grey"}
 
 
 @register_section(
