@@ -76,8 +76,8 @@ def plan_source_folds(
     each pair of classes that no source holds both of in number, sets of two sources are left out as
     well. The sources of each class are sorted by their images of it, most first, then by name, and
     the sets run down both lists at once, starting the shorter list again at its end, until each
-    source of the longer list was taken, but at most six times. A set without which nothing shows the
-    two classes is dropped, and a source that is then in no set is listed with the reason.
+    source of the longer list was taken, but at most six times. A set without which nothing shows
+    the two classes is dropped, and a source that is then in no set is listed with the reason.
 
     A pair of classes that some source of the dataset holds both of is tested within sources alone;
     any other pair is tested between the images of one class from one source of the set and those
