@@ -1,6 +1,6 @@
 """Do the sets of classes hold the true class as often as was asked, class by class?
 
-Run: python benchmarks/set_coverage.py RUN/leave-one-source-out/round-00/predictions.csv …
+Run: python benchmarks/set_coverage.py RUN/leave-sources-out/*/seed-0/predictions.csv
      [--coverage 0.9] [--splits 500]
 Time: a few seconds
 

@@ -19,7 +19,7 @@ from cxresnet.data.dataset.dataset_record import ACCESS_LOG_NAME
 from cxresnet.data.dataset.held_out import read_access_log
 from cxresnet.evaluate import evaluation as evaluation_module
 from cxresnet.evaluate.evaluation import run_evaluate
-from cxresnet.evaluate.leave_sources_out import LEAVE_ONE_SOURCE_OUT_NAME
+from cxresnet.evaluate.leave_sources_out import LEAVE_SOURCES_OUT_NAME
 from cxresnet.evaluate.record import Evaluation, read_evaluation
 from cxresnet.evaluate.results import GeneralisationGap
 from cxresnet.evaluate.selective import read_selective
@@ -286,7 +286,7 @@ def test_what_is_known_of_sources_left_out_belongs_to_its_dataset(
     gap = GeneralisationGap(
         name="accuracy", internal=number, external=number, generalisation_gap=number
     )
-    (run.evaluate / LEAVE_ONE_SOURCE_OUT_NAME).write_text("{}")
+    (run.evaluate / LEAVE_SOURCES_OUT_NAME).write_text("{}")
     home = open_dataset(run.read_dataset_path())
     seen = []
     find = evaluation_module.evaluate_predictions
@@ -298,9 +298,7 @@ def test_what_is_known_of_sources_left_out_belongs_to_its_dataset(
     monkeypatch.setattr(evaluation_module, "evaluate_predictions", record)
     for dataset_hash in (home.dataset_hash, "0" * 64):
         told = SimpleNamespace(headline=gap, dataset_hash=dataset_hash)
-        monkeypatch.setattr(
-            evaluation_module, "read_leave_one_source_out", lambda _, told=told: told
-        )
+        monkeypatch.setattr(evaluation_module, "read_leave_sources_out", lambda _, told=told: told)
         run_evaluate(run, config=config)
     assert seen == [gap, None]
 

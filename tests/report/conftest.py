@@ -23,7 +23,8 @@ from cxresnet.evaluate.clinical import (
     PrevalenceCurve,
 )
 from cxresnet.evaluate.external import ExternalTest
-from cxresnet.evaluate.leave_sources_out import LeaveOneSourceOut, LeftOutSource
+from cxresnet.evaluate.leave_sources_out import LeaveSourcesOut, LeftOutSet
+from cxresnet.evaluate.merge_advice import MergeAdvice, SourceAdvice
 from cxresnet.evaluate.record import Evaluation, Provenance
 from cxresnet.evaluate.red_flags import RedFlag
 from cxresnet.evaluate.results import (
@@ -37,6 +38,7 @@ from cxresnet.evaluate.results import (
 from cxresnet.evaluate.scores import PatientResult
 from cxresnet.evaluate.selective import ClassCoverage, RiskPoint, SelectiveResult
 from cxresnet.evaluate.slices import Slice
+from cxresnet.evaluate.source_tasks import DecisionShares, TaskScore
 from cxresnet.explain.record import Attributions, ExplainedImage, ExplanationIndex, MethodRecord
 from cxresnet.explain.sanity.record import (
     AboveChance,
@@ -281,10 +283,22 @@ def selective() -> SelectiveResult:
 
 
 @pytest.fixture
-def left_out() -> LeaveOneSourceOut:
+def left_out() -> LeaveSourcesOut:
     scores = (_build_score("macro_auroc"), _build_score(f"sensitivity/{HOSTILE}"))
-    tested = LeftOutSource(
-        source=HOSTILE,
+    task = TaskScore(
+        classes=(HOSTILE, "normal"),
+        sources=(HOSTILE, "two"),
+        sets=1,
+        auroc=build_estimate(),
+        by_seed=(0.7, 0.9),
+        baseline=HOSTILE,
+        baseline_auroc=build_estimate(0.6, 0.5),
+        difference=build_estimate(0.2, 0.1),
+    )
+    alone = task.model_copy(update={"baseline": "", "baseline_auroc": None, "difference": None})
+    decisions = DecisionShares(wrong=build_estimate(0.15, 0.1), abstained=build_estimate(0.4, 0.3))
+    tested = LeftOutSet(
+        sources=(HOSTILE, "two"),
         images=40,
         patients=20,
         classes=CLASS_NAMES,
@@ -292,18 +306,64 @@ def left_out() -> LeaveOneSourceOut:
         reason="",
         internal_images=50,
         external_images=40,
+        tasks=(task, alone),
+        decisions=decisions,
         scores=scores,
         sentence="So it is.",
     )
     untested = tested.model_copy(
-        update={"source": "one", "reason": "Cannot be tested: one class.", "scores": ()}
+        update={
+            "sources": ("one",),
+            "reason": "Cannot be tested: one class.",
+            "tasks": (),
+            "decisions": None,
+            "scores": (),
+        }
     )
-    return LeaveOneSourceOut(
+    return LeaveSourcesOut(
         dataset_hash="d" * 64,
         class_names=CLASS_NAMES,
-        sources=(tested, untested),
+        seeds=(0, 1),
+        min_images=20,
+        sets=(tested, untested),
+        mean_tasks=(task.model_copy(update={"sources": ()}),),
+        mean_decisions=decisions,
         mean=scores[:1],
         sentence=f"At {HOSTILE} it is worse.",
+        seed=0,
+        resamples=2000,
+        confidence=0.95,
+    )
+
+
+@pytest.fixture
+def merge_advice() -> MergeAdvice:
+    advice = SourceAdvice(
+        source=HOSTILE,
+        images=1234,
+        verdict="helps",
+        sets=(HOSTILE, "two"),
+        with_source=build_estimate(),
+        without_source=build_estimate(0.7),
+        difference=build_estimate(0.1, 0.05),
+        by_seed=(0.08, 0.12),
+    )
+    untested = advice.model_copy(
+        update={
+            "source": "two",
+            "verdict": "not tested",
+            "sets": (),
+            "with_source": None,
+            "without_source": None,
+            "difference": None,
+            "by_seed": (),
+        }
+    )
+    return MergeAdvice(
+        dataset_hash="d" * 64,
+        seeds=(0, 1),
+        sources=(advice, untested),
+        note="Intervals are over patients.",
         seed=0,
         resamples=2000,
         confidence=0.95,
@@ -327,8 +387,8 @@ def external() -> ExternalTest:
 
 @pytest.fixture
 def beside(
-    selective: SelectiveResult, left_out: LeaveOneSourceOut, external: ExternalTest
-) -> tuple[SelectiveResult, LeaveOneSourceOut, ExternalTest]:
+    selective: SelectiveResult, left_out: LeaveSourcesOut, external: ExternalTest
+) -> tuple[SelectiveResult, LeaveSourcesOut, ExternalTest]:
     """What `evaluate` writes beside the numbers."""
     return selective, left_out, external
 

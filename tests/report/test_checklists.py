@@ -14,7 +14,7 @@ from cxresnet import DISCLAIMER
 from cxresnet.core.config import Config, ModelConfig
 from cxresnet.core.run_folder import RunFolder, claim_run_folder
 from cxresnet.evaluate.external import ExternalTest, write_external
-from cxresnet.evaluate.leave_sources_out import LeaveOneSourceOut, write_leave_one_source_out
+from cxresnet.evaluate.leave_sources_out import LeaveSourcesOut, write_leave_sources_out
 from cxresnet.evaluate.record import Evaluation, write_evaluation
 from cxresnet.evaluate.selective import SelectiveResult, write_selective
 from cxresnet.explain.record import Attributions, write_attributions
@@ -38,7 +38,7 @@ from cxresnet.report.checklists.facts_model import (
     describe_training,
 )
 
-Beside = tuple[SelectiveResult, LeaveOneSourceOut, ExternalTest]
+Beside = tuple[SelectiveResult, LeaveSourcesOut, ExternalTest]
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def finished(
     write_evaluation(trained.metrics, evaluation)
     write_attributions(trained.explain, attributions)
     write_selective(trained.evaluate / "selective.json", selective)
-    write_leave_one_source_out(trained.evaluate / "leave_one_source_out.json", left_out)
+    write_leave_sources_out(trained.evaluate / "leave_sources_out.json", left_out)
     named = external.model_copy(update={"name": "clinic"})
     write_external(trained.path / "evaluate-clinic" / "external.json", named)
     return trained
@@ -221,11 +221,19 @@ def test_a_model_card_shows_the_gaps_and_says_nothing_twice(finished: RunFolder)
     evidence = _gather(finished)
     card = render_model_card(evidence)
     table = card.split("## External test")[1].split("## Not known")[0]
-    rows = [line for line in table.splitlines() if line.startswith("| ")][1:]
-    tested = [one for one in evidence.artifacts.left_out.sources if one.scores]
+    left_out, gaps = table.split("| source | images |")
+    tested = evidence.artifacts.left_out.tested
+    rows = [line for line in gaps.splitlines() if line.startswith("| ")]
     assert len(rows) == len(tested) + 1
-    assert rows[0].startswith(f"| {escape_markdown(tested[0].source)}, left out | ")
+    assert rows[0].startswith(f"| {escape_markdown(tested[0].name)}, left out | ")
     assert all(row.count("|") == 7 for row in rows)
+    rows = [line for line in left_out.splitlines() if line.startswith("| ")][1:]
+    means = evidence.artifacts.left_out.mean_tasks
+    assert len(rows) == sum(len(one.tasks) for one in tested) + len(means)
+    assert rows[0].startswith(f"| {escape_markdown(tested[0].name)} | ")
+    assert rows[-1].startswith("| mean, 1 set | ")
+    assert all(row.replace("\\|", "").count("|") == 7 for row in rows)
+    assert "got a wrong definite answer" in left_out
     alone = Evidence(replace(evidence.artifacts, externals=()), finished.path)
     sentence = escape_markdown(evidence.artifacts.left_out.sentence)
     assert render_model_card(alone).count(sentence) == 1

@@ -14,7 +14,7 @@ import pytest
 
 from cxresnet.core.config import ModelConfig
 from cxresnet.evaluate.external import ExternalTest
-from cxresnet.evaluate.leave_sources_out import LeaveOneSourceOut
+from cxresnet.evaluate.leave_sources_out import LeaveSourcesOut
 from cxresnet.evaluate.record import Evaluation
 from cxresnet.evaluate.selective import SelectiveResult
 from cxresnet.explain.record import Attributions
@@ -69,7 +69,7 @@ def page(
     evaluation: Evaluation,
     attributions: Attributions,
     sanity_card: SanityCard,
-    beside: tuple[SelectiveResult, LeaveOneSourceOut, ExternalTest],
+    beside: tuple[SelectiveResult, LeaveSourcesOut, ExternalTest],
 ) -> Path:
     artifacts = dataclasses.replace(
         trained,

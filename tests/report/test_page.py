@@ -10,7 +10,7 @@ import pytest
 
 from cxresnet import DISCLAIMER
 from cxresnet.evaluate.external import ExternalTest
-from cxresnet.evaluate.leave_sources_out import LeaveOneSourceOut
+from cxresnet.evaluate.leave_sources_out import LeaveSourcesOut
 from cxresnet.evaluate.record import Evaluation
 from cxresnet.evaluate.selective import SelectiveResult
 from cxresnet.explain.record import Attributions
@@ -52,7 +52,7 @@ class Reader(HTMLParser):
         return [attributes for name, attributes in self.elements if name == tag]
 
 
-Beside = tuple[SelectiveResult, LeaveOneSourceOut, ExternalTest]
+Beside = tuple[SelectiveResult, LeaveSourcesOut, ExternalTest]
 
 
 @pytest.fixture

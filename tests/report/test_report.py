@@ -14,7 +14,7 @@ from cxresnet.core.errors import DatasetError
 from cxresnet.core.finding import Finding, Measure, write_findings
 from cxresnet.core.run_folder import RunFolder, claim_run_folder
 from cxresnet.evaluate.external import ExternalTest, write_external
-from cxresnet.evaluate.leave_sources_out import LeaveOneSourceOut, write_leave_one_source_out
+from cxresnet.evaluate.leave_sources_out import LeaveSourcesOut, write_leave_sources_out
 from cxresnet.evaluate.record import Evaluation, write_evaluation
 from cxresnet.evaluate.selective import SelectiveResult, write_selective
 from cxresnet.explain.record import Attributions, write_attributions
@@ -97,7 +97,7 @@ def test_of_a_finished_run_nothing_is_missing(
     evaluation: Evaluation,
     attributions: Attributions,
     sanity_card: SanityCard,
-    beside: tuple[SelectiveResult, LeaveOneSourceOut, ExternalTest],
+    beside: tuple[SelectiveResult, LeaveSourcesOut, ExternalTest],
 ) -> None:
     _train(run, history, checkpoint_record)
     write_evaluation(run.metrics, evaluation)
@@ -105,7 +105,7 @@ def test_of_a_finished_run_nothing_is_missing(
     write_sanity_card(run.explain, sanity_card)
     selective, left_out, external = beside
     write_selective(run.evaluate / "selective.json", selective)
-    write_leave_one_source_out(run.evaluate / "leave_one_source_out.json", left_out)
+    write_leave_sources_out(run.evaluate / "leave_sources_out.json", left_out)
     write_external(run.path / "evaluate-clinic" / "external.json", external)
     html = run_report(run).read_text()
     assert 'class="missing"' not in html

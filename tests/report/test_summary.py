@@ -9,7 +9,7 @@ import pytest
 
 from cxresnet.core.config import ModelConfig
 from cxresnet.evaluate.external import ExternalTest
-from cxresnet.evaluate.leave_sources_out import LeaveOneSourceOut
+from cxresnet.evaluate.leave_sources_out import LeaveSourcesOut
 from cxresnet.evaluate.record import Evaluation
 from cxresnet.explain.record import Attributions
 from cxresnet.metrics.estimate import Estimate
@@ -136,7 +136,7 @@ def test_other_red_flags_stay_red_on_drawings(
 
 
 def test_scores_of_external_tests_stand_on_the_cards(
-    evaluation: Evaluation, left_out: LeaveOneSourceOut, external: ExternalTest
+    evaluation: Evaluation, left_out: LeaveSourcesOut, external: ExternalTest
 ) -> None:
     artifacts = RunArtifacts(name="r", left_out=left_out, externals=(external,))
     accuracy, _, ranking, _ = build_headline_cards(evaluation, artifacts)

@@ -11,8 +11,9 @@ import pytest
 from cxresnet.core.config import Config
 from cxresnet.core.run_folder import RunFolder
 from cxresnet.model.checkpoint import read_model
+from cxresnet.train import leave_sources_out as module
 from cxresnet.train.inputs import gather_training_inputs
-from cxresnet.train.leave_sources_out import train_source_folds
+from cxresnet.train.leave_sources_out import train_without_sources
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ def test_nothing_of_the_source_is_learnt_or_chosen_by(squares: Any) -> None:
     # A patient of the east who was also seen in the west.
     shared, other = (manifest["source"].eq(name).idxmax() for name in ("east", "west"))
     manifest.loc[other, "group_id"] = manifest.loc[shared, "group_id"]
-    inputs = gather_training_inputs(squares, without_source="east")
+    inputs = gather_training_inputs(squares, without_sources=["east"])
     for images in (inputs.train, inputs.val):
         assert set(images.manifest["source"]) == {"west"}
         assert manifest.loc[other, "image_id"] not in set(images.manifest["image_id"])
@@ -36,7 +37,7 @@ def test_nothing_of_the_source_is_learnt_or_chosen_by(squares: Any) -> None:
 
 
 def test_mean_and_sd_are_those_of_the_images_that_are_left(squares: Any) -> None:
-    inputs = gather_training_inputs(squares, without_source="east")
+    inputs = gather_training_inputs(squares, without_sources=["east"])
     levels = inputs.train.images / 255
     assert inputs.preprocessing.mean == pytest.approx(levels.mean())
     assert inputs.preprocessing.sd == pytest.approx(levels.std())
@@ -48,26 +49,37 @@ def test_every_source_gets_a_network_that_never_saw_it_and_resuming_changes_noth
     sealed: Any, tiny_config: Callable[..., Config], run: RunFolder
 ) -> None:
     config = tiny_config(epochs=1)
-    rounds = train_source_folds(sealed, config=config, run=run)
-    assert [(one.source, one.reason) for one in rounds] == [("east", ""), ("west", "")]
+    sets = [("east",), ("west",)]
+    train_without_sources(sealed, sets, config=config, run=run, seeds=[0])
     weights = []
-    for one in rounds:
-        folder = RunFolder(run.get_source_fold(one.number))
+    for sources in sets:
+        folder = RunFolder(run.get_source_fold(sources, seed=0))
         _, record = read_model(folder.checkpoint)
-        inputs = gather_training_inputs(sealed, without_source=one.source)
+        inputs = gather_training_inputs(sealed, without_sources=sources)
         assert record.notes["train_images"] == len(inputs.train)
         assert record.preprocessing["mean"] == pytest.approx(inputs.preprocessing.mean)
         weights.append((folder.checkpoint / "weights.safetensors").read_bytes())
     assert weights[0] != weights[1]
-    train_source_folds(sealed, config=config, run=run, resume=True)
-    folder = RunFolder(run.get_source_fold(0))
+    train_without_sources(sealed, sets, config=config, run=run, seeds=[0], resume=True)
+    folder = RunFolder(run.get_source_fold(["east"], seed=0))
     assert (folder.checkpoint / "weights.safetensors").read_bytes() == weights[0]
 
 
-def test_a_source_that_cannot_be_tested_is_not_trained_for(
-    sealed: Any, tiny_config: Callable[..., Config], run: RunFolder
+def test_each_set_is_trained_without_once_a_seed(
+    sealed: Any,
+    tiny_config: Callable[..., Config],
+    run: RunFolder,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    sealed.manifest["source"] = "only"
-    (one,) = train_source_folds(sealed, config=tiny_config(epochs=1), run=run)
-    assert one.reason.startswith("Cannot be tested")
-    assert not run.get_source_fold(0).exists()
+    trained = []
+
+    def record(_: Any, *, config: Config, run: RunFolder, **rest: Any) -> None:
+        trained.append((rest["without_sources"], config.train.seed, run.path))
+
+    monkeypatch.setattr(module, "run_train", record)
+    sets = [("b", "a"), ("c",), ("a", "b")]
+    train_without_sources(sealed, sets, config=tiny_config(epochs=1), run=run, seeds=[3, 5])
+    assert [one[:2] for one in trained] == [
+        (("a", "b"), 3), (("a", "b"), 5), (("c",), 3), (("c",), 5),
+    ]  # fmt: skip
+    assert len({path for *_, path in trained}) == 4

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,69 +14,190 @@ from rich.text import Text
 
 from cxresnet.api import stages
 from cxresnet.cli.commands import command
-from cxresnet.cli.options import ConfigOption, ResumeOption, RunArgument, SetOption
+from cxresnet.cli.options import (
+    ConfigOption,
+    ResumeOption,
+    RunArgument,
+    SetOption,
+    parse_seeds,
+)
 from cxresnet.cli.terminal import console, print_red_flag, say, say_wrote, warn
 from cxresnet.core.config import Config, EvaluateConfig, read_config, read_written_config
 from cxresnet.core.errors import ConfigError
 from cxresnet.core.run_folder import RunFolder, open_run_folder
 
 if TYPE_CHECKING:
-    from cxresnet.evaluate.leave_sources_out import LeaveOneSourceOut
+    from cxresnet.data.dataset.dataset import PreparedDataset
+    from cxresnet.evaluate.leave_sources_out import LeaveSourcesOut
+    from cxresnet.evaluate.merge_advice import MergeComparison
     from cxresnet.evaluate.record import Evaluation
     from cxresnet.metrics.estimate import Estimate
 
 
-# `cxresnet evaluate RUN --leave-one-source-out`: train and evaluate a network for each source.
+# `cxresnet evaluate RUN --leave-sources-out`: train and evaluate networks without some sources.
 
 
-def leave_sources_out(run: RunFolder, *, config: EvaluateConfig, resume: bool) -> None:
-    """Train one network for each source that can be tested, and evaluate it on that source.
+LeaveSourcesOutOption = Annotated[
+    bool,
+    typer.Option(
+        "--leave-sources-out",
+        help="Train without sources, singly and in sets of two, and evaluate these networks on "
+        "them.",
+    ),
+]
+SetsOption = Annotated[
+    str,
+    typer.Option(
+        "--sets",
+        help="With --leave-sources-out: the sets of sources to leave out, as in "
+        "hannover+openist,radiopaedia. Default: chosen automatically.",
+    ),
+]
+SeedsOption = Annotated[
+    str,
+    typer.Option(
+        "--seeds",
+        help="With --leave-sources-out: train once per seed, as in 0,1,2, and average.",
+    ),
+]
+AdviseMergeOption = Annotated[
+    bool,
+    typer.Option(
+        "--advise-merge",
+        help="With --leave-sources-out: does training on each source help on the others? "
+        "Trains many more networks.",
+    ),
+]
 
-    Neither package imports the other: `train` writes a checkpoint for each source, and `evaluate`
-    reads them.
+
+@dataclass(frozen=True)
+class LeaveOutOptions:
+    """What the command line says about leaving sources out.
+
+    Attributes:
+        sets: Sets of sources, as "hannover+openist,radiopaedia"; "" for the automatic plan.
+        seeds: Of the trainings; empty for that of the run.
+        advise_merge: Also train without each source, to see whether it helps.
+        resume: Go on where an earlier call stopped.
+    """
+
+    sets: str
+    seeds: tuple[int, ...]
+    advise_merge: bool
+    resume: bool
+
+
+def evaluate_left_out(run: RunFolder, *, config: EvaluateConfig, options: LeaveOutOptions) -> None:
+    """Train networks without sets of sources, and evaluate them on these.
+
+    Neither package imports the other: `train` writes a checkpoint for each set and seed, and
+    `evaluate` reads them.
     """
     from cxresnet.data.dataset.dataset import open_dataset
+    from cxresnet.data.split.source_folds import parse_source_sets, plan_source_folds
     from cxresnet.evaluate.leave_sources_out import (
-        LEAVE_ONE_SOURCE_OUT_NAME,
+        LEAVE_SOURCES_OUT_NAME,
         evaluate_left_out_sources,
     )
-    from cxresnet.train.leave_sources_out import train_source_folds
+    from cxresnet.evaluate.merge_advice import plan_merge_comparisons
+    from cxresnet.train.leave_sources_out import list_distinct_sets, train_without_sources
 
     trained_with = read_written_config(run.train / "config.json")
     dataset = open_dataset(run.read_dataset_path())
-    source_folds = train_source_folds(dataset, config=trained_with, run=run, resume=resume)
-    found = evaluate_left_out_sources(run, dataset, source_folds, config=config)
-    if any(one.scores for one in found.sources):
-        console.print(_build_sources_table(found))
-    for one in found.sources:
-        if one.reason:
-            say(f"{one.source}: {one.reason}")
-    say(found.sentence)
-    say_wrote(run.evaluate / LEAVE_ONE_SOURCE_OUT_NAME)
+    folds = plan_source_folds(
+        dataset.manifest,
+        class_names=dataset.class_names,
+        sets=parse_source_sets(options.sets, dataset.manifest) if options.sets else (),
+        min_images=config.min_left_out_images,
+    )
+    comparisons = plan_merge_comparisons(dataset.manifest, folds) if options.advise_merge else ()
+    seeds = options.seeds or (trained_with.train.seed,)
+    sets = [one.sources for one in folds if not one.reason]
+    further = [one.without for one in comparisons]
+    announce_trainings(len(sets), len(list_distinct_sets([*sets, *further])), seeds=len(seeds))
+
+    def train(chosen: Sequence[tuple[str, ...]], *, resume: bool) -> None:
+        train_without_sources(
+            dataset, chosen, config=trained_with, run=run, seeds=seeds, resume=resume
+        )
+
+    train(sets, resume=options.resume)
+    _show_left_out(evaluate_left_out_sources(run, dataset, folds, seeds=seeds, config=config))
+    say_wrote(run.evaluate / LEAVE_SOURCES_OUT_NAME)
+    if options.advise_merge:
+        done = set(list_distinct_sets(sets))
+        train(
+            [one for one in list_distinct_sets(further) if one not in done], resume=options.resume
+        )
+        _advise_merge(run, dataset, comparisons, seeds=seeds, config=config)
 
 
-def _build_sources_table(found: LeaveOneSourceOut) -> Table:
+def announce_trainings(sets: int, trainings: int, *, seeds: int) -> None:
+    """Announce the cost before it is paid."""
+    times = f" with {seeds} seeds each" if seeds > 1 else ""
+    extra = trainings - sets
+    also = f", and {extra} more for the merge advice" if extra else ""
+    say(
+        f"Trains without {sets} {'set' if sets == 1 else 'sets'} of sources{also}{times}: "
+        f"{trainings * seeds} {'training' if trainings * seeds == 1 else 'trainings'}, each as "
+        "long as that of the run. Ctrl-C stops; --resume goes on."
+    )
+
+
+def _show_left_out(found: LeaveSourcesOut) -> None:
     from cxresnet.metrics.estimate import format_estimate
 
     table = Table(
-        title="Each source, evaluated with a network that was trained without it",
+        title="Sources left out, evaluated with networks that were trained without them",
         box=SIMPLE,
         title_justify="left",
         title_style="bold",
     )
-    for column in ("source left out", "images", "", "internal", "external", "generalisation gap"):
-        table.add_column(column, justify="left" if column in {"", "source left out"} else "right")
-    rows = [(one.source, str(one.external_images), one.scores) for one in found.sources]
-    for name, images, scores in [*rows, ("mean", "", found.mean)]:
-        for score in scores:
-            if not score.is_of_one_class:
-                cells = [
-                    format_estimate(score.internal),
-                    format_estimate(score.external),
-                    format_estimate(score.generalisation_gap, signed=True),
-                ]
-                table.add_row(Text(name), images, score.title, *cells)
-    return table
+    for column in ("left out", "classes", "images of", "AUROC", "best baseline", "difference"):
+        table.add_column(column, justify="left" if column != "difference" else "right")
+    rows = [(one.name, task) for one in found.tested for task in one.tasks]
+    for name, task in [*rows, *(("mean", task) for task in found.mean_tasks)]:
+        texts = (name, task.title, ", ".join(dict.fromkeys(task.sources)))
+        numbers = [
+            format_estimate(one, signed=signed) if one else "–"
+            for one, signed in (
+                (task.auroc, False),
+                (task.baseline_auroc, False),
+                (task.difference, True),
+            )
+        ]
+        table.add_row(*map(Text, texts), *numbers)
+    if rows:
+        console.print(table)
+    for one in found.sets:
+        if one.reason:
+            say(f"{one.name}: {one.reason}")
+    say(found.sentence)
+    if found.mean_decisions:
+        say(
+            "Wrong definite answers on images of sources left out: "
+            f"{format_estimate(found.mean_decisions.wrong)}; abstained: "
+            f"{format_estimate(found.mean_decisions.abstained)}."
+        )
+
+
+def _advise_merge(
+    run: RunFolder,
+    dataset: PreparedDataset,
+    comparisons: Sequence[MergeComparison],
+    *,
+    seeds: Sequence[int],
+    config: EvaluateConfig,
+) -> None:
+    from cxresnet.evaluate.merge_advice import MERGE_ADVICE_NAME, advise_merge
+    from cxresnet.metrics.estimate import format_estimate
+
+    found = advise_merge(run, dataset, comparisons, seeds=seeds, config=config)
+    for one in found.sources:
+        shown = f" {format_estimate(one.difference, signed=True)}" if one.difference else ""
+        say(f"Training on {one.source}: {one.verdict}{shown}")
+    say(found.note)
+    say_wrote(run.evaluate / MERGE_ADVICE_NAME)
 
 
 # `--prevalence covid=0.02`: predictive values at the prevalence of the place of use.
@@ -142,20 +264,17 @@ def _format_or_reason(estimate: Estimate) -> str:
 
 
 @command(order=50)
-def evaluate(
+def evaluate(  # noqa: PLR0913  each is a flag of the command
     run: RunArgument,
     *,
     data: Annotated[
         Path | None,
         typer.Option("--data", "--dataset", help="Another prepared dataset, as an external test."),
     ] = None,
-    leave_one_source_out: Annotated[
-        bool,
-        typer.Option(
-            "--leave-one-source-out",
-            help="For each source, train without it, and evaluate that network on it.",
-        ),
-    ] = False,
+    leave_sources_out: LeaveSourcesOutOption = False,
+    sets: SetsOption = "",
+    seeds: SeedsOption = "",
+    advise_merge: AdviseMergeOption = False,
     resume: ResumeOption = False,
     prevalence: PrevalenceOption = None,
     config: ConfigOption = None,
@@ -163,15 +282,21 @@ def evaluate(
 ) -> None:
     """Evaluate the network on the held-out test set, every score with its n and interval."""
     settings = add_prevalences(read_config(config, settings=set_ or ()).evaluate, prevalence)
-    if not leave_one_source_out:
+    if not leave_sources_out:
+        if sets or seeds or advise_merge:
+            raise ConfigError(
+                "--sets, --seeds and --advise-merge belong to --leave-sources-out. Add it, or "
+                "leave them out."
+            )
         evaluate_network(open_run_folder(run), config=settings, data=data)
         return
     if data is not None:
         raise ConfigError(
-            "--leave-one-source-out uses the run's own images. "
+            "--leave-sources-out uses the run's own images. "
             "Leave out --data, or run evaluate twice."
         )
-    leave_sources_out(open_run_folder(run), config=settings, resume=resume)
+    options = LeaveOutOptions(sets, tuple(dict.fromkeys(parse_seeds(seeds))), advise_merge, resume)
+    evaluate_left_out(open_run_folder(run), config=settings, options=options)
 
 
 def evaluate_network(

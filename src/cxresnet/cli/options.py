@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from cxresnet.core.errors import ConfigError
+
 SourceArgument = Annotated[
     list[str],
     typer.Argument(
@@ -88,6 +90,7 @@ DatasetPresetOption = Annotated[
 ]
 
 RENAMED_OPTIONS = {
+    "--leave-one-source-out": "--leave-sources-out",
     "--outside": "--external-test",
     "--recipe": "--dataset-preset",
     "--copies": "--recheck-duplicates",
@@ -97,3 +100,17 @@ RENAMED_OPTIONS = {
     "--trust-only": "--sanity-checks-only",
 }
 """Options of version 0.1, and what they are called since."""
+
+
+def parse_seeds(text: str) -> tuple[int, ...]:
+    """Parse the seeds of the command line, as in "0,1,2"; empty for none.
+
+    Raises:
+        ConfigError: A part is no number.
+    """
+    try:
+        return tuple(int(part) for part in text.split(",") if part.strip())
+    except ValueError as error:
+        raise ConfigError(
+            f"--seeds '{text}' is not a list of numbers. Write for example --seeds 0,1,2."
+        ) from error

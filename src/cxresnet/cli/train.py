@@ -10,10 +10,16 @@ import typer
 from cxresnet.api import stages
 from cxresnet.api.stages import TrainedRun
 from cxresnet.cli.commands import command
-from cxresnet.cli.options import ConfigOption, DatasetArgument, ForceOption, ResumeOption, SetOption
+from cxresnet.cli.options import (
+    ConfigOption,
+    DatasetArgument,
+    ForceOption,
+    ResumeOption,
+    SetOption,
+    parse_seeds,
+)
 from cxresnet.cli.terminal import say, say_wrote
 from cxresnet.core.config import Config, read_config
-from cxresnet.core.errors import ConfigError
 from cxresnet.core.run_folder import RunFolder
 
 if TYPE_CHECKING:
@@ -55,7 +61,7 @@ def train(  # noqa: PLR0913  each is a flag of the command
         dataset,
         out=out,
         config=settings,
-        seeds=_parse_seeds(seeds),
+        seeds=parse_seeds(seeds),
         folds=folds,
         find_learning_rate=sweep,
         resume=resume,
@@ -74,12 +80,3 @@ def train_network(
 def _show(trained: TrainedRun) -> None:
     say(trained.summary)
     say_wrote(RunFolder(trained.path).train)
-
-
-def _parse_seeds(text: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(part) for part in text.split(",") if part.strip())
-    except ValueError as error:
-        raise ConfigError(
-            f"--seeds '{text}' is not a list of numbers. Write for example --seeds 0,1,2."
-        ) from error

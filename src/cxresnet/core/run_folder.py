@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,9 +80,13 @@ class RunFolder:
         """Model card and reporting checklists, as Markdown."""
         return self.path / "report"
 
-    def get_source_fold(self, number: int) -> Path:
-        """Get the folder of the training without the source of this number, 0 and up."""
-        return self.path / "leave-one-source-out" / f"round-{number:02d}"
+    def get_source_fold(self, sources: Sequence[str], *, seed: int) -> Path:
+        """Get the folder of the training with a seed and without some sources, in any order."""
+        name = "+".join(sorted(sources))
+        if not re.fullmatch(r"\w[\w+.-]{0,79}", name):
+            readable = re.sub(r"[^\w+.-]+", "-", name)[:60]
+            name = f"{readable}-{hashlib.sha256(name.encode()).hexdigest()[:12]}"
+        return self.path / "leave-sources-out" / name / f"seed-{seed}"
 
     def read_dataset_path(self) -> Path:
         """Read where the dataset of this run lies.

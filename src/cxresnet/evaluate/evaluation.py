@@ -22,7 +22,7 @@ from cxresnet.evaluate.evaluated_images import (
 )
 from cxresnet.evaluate.external import EXTERNAL_NAME, compare_with_internal, write_external
 from cxresnet.evaluate.from_predictions import evaluate_predictions
-from cxresnet.evaluate.leave_sources_out import LEAVE_ONE_SOURCE_OUT_NAME, read_leave_one_source_out
+from cxresnet.evaluate.leave_sources_out import LEAVE_SOURCES_OUT_NAME, read_leave_sources_out
 from cxresnet.evaluate.members import (
     MEMBERS_NAME,
     describe_spread,
@@ -266,10 +266,10 @@ def _read_source_generalisation_gap(
     Raises:
         RunFolderError: It was measured, but cannot be read.
     """
-    path = run.evaluate / LEAVE_ONE_SOURCE_OUT_NAME
+    path = run.evaluate / LEAVE_SOURCES_OUT_NAME
     if not path.is_file():
         return None
-    found = read_leave_one_source_out(path)
+    found = read_leave_sources_out(path)
     return found.headline if found.dataset_hash == training_dataset.dataset_hash else None
 
 

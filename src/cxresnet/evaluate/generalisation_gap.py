@@ -19,12 +19,12 @@ from cxresnet.metrics.classification import (
     CLASS_SCORES,
     HEADLINE_SCORES,
     ClassifiedImages,
-    Mean,
     build_class_statistics,
     build_headline_statistics,
+    build_mean_statistic,
 )
 from cxresnet.metrics.estimate import format_estimate
-from cxresnet.metrics.statistic import Compute, Key, Statistic
+from cxresnet.metrics.statistic import CachedCompute, Compute, Key, Statistic
 
 _MEANS = ("macro_auroc", "balanced_accuracy")
 _PARTS = ("internal", "external", "generalisation_gap")
@@ -95,7 +95,7 @@ def measure_generalisation_gaps(
     Raises:
         ValueError: Two sides of a pair have no class in common.
     """
-    universe = _Universe(pairs.values())
+    universe = ImageUniverse(pairs.values())
     by_pair: dict[str, list[Key]] = {}
     numbers: dict[Key, Statistic] = {}
     for name, pair in pairs.items():
@@ -107,7 +107,7 @@ def measure_generalisation_gaps(
     for score in shared:
         for part in _PARTS:
             members = [numbers[_join(name, part, score)] for name in pairs]
-            numbers[_join("mean of all", part, score)] = _build_mean(members)
+            numbers[_join("mean of all", part, score)] = build_mean_statistic("mean", members)
     named = [replace(one, name=key) for key, one in numbers.items()]
     estimates = estimate(named, group_ids=universe.group_ids, config=config, strata=universe.strata)
     return MeasuredGeneralisationGaps(
@@ -150,15 +150,20 @@ def describe_generalisation_gap(score: GeneralisationGap, *, where: str) -> str:
     return f"{numbers} No gap is shown, but a gap of up to {gap.high:.3f} is not ruled out."
 
 
-class _Universe:
-    """All images of all sides, each once.
+class ImageUniverse:
+    """All images of several sides, each once, so that their numbers share resamples.
 
     Attributes:
         group_ids: One an image.
         strata: One number an image for its class and the sides that it is on, (images,).
     """
 
-    def __init__(self, pairs: Iterable[tuple[EvaluatedSide, EvaluatedSide]]) -> None:
+    def __init__(self, pairs: Iterable[Sequence[EvaluatedSide]]) -> None:
+        """Gather the images of all sides.
+
+        Args:
+            pairs: One a network: its (internal, external) sides, or a single side.
+        """
         groups: dict[str, str] = {}
         strata: dict[str, int] = {}
         for pair in pairs:
@@ -180,11 +185,12 @@ class _Universe:
             mask = np.zeros(len(self.group_ids), dtype=bool)
             mask[rows[part]] = True
             parts.append(mask)
-        return replace(statistic, compute=_OnRows(rows, statistic.compute), parts=tuple(parts))
+        compute = CachedCompute(_OnRows(rows, statistic.compute))
+        return replace(statistic, compute=compute, parts=tuple(parts))
 
 
 def _list_pair_statistics(
-    pair: tuple[EvaluatedSide, EvaluatedSide], universe: _Universe
+    pair: tuple[EvaluatedSide, EvaluatedSide], universe: ImageUniverse
 ) -> dict[Key, dict[str, Statistic]]:
     """List the statistics of one pair: from score to its internal, external and gap."""
     classes = sorted(pair[0].find_classes() & pair[1].find_classes())
@@ -227,16 +233,6 @@ def _find_shared_scores(lists: Sequence[Sequence[Key]]) -> list[Key]:
     if len(lists) < 2:
         return []
     return [key for key in lists[0] if all(key in other for other in lists)]
-
-
-def _build_mean(members: Sequence[Statistic]) -> Statistic:
-    return Statistic(
-        name="mean",
-        compute=Mean(tuple(member.compute for member in members)),
-        parts=tuple(part for member in members for part in member.parts),
-        undefined=members[0].undefined,
-        scale=members[0].scale,
-    )
 
 
 def _join(pair: str, part: str, score: Key) -> Key:

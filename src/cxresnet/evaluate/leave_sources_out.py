@@ -1,57 +1,77 @@
-"""Leave one source out: evaluate each source with a network that was trained without it."""
+"""Leave sources out: evaluate each set of sources with networks that were trained without it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cxresnet import DISCLAIMER
 from cxresnet.core.config.evaluate import EvaluateConfig
-from cxresnet.core.errors import DatasetError
 from cxresnet.core.progress import track
 from cxresnet.core.record import Record, read_record, write_record
 from cxresnet.core.run_folder import RunFolder
 from cxresnet.data.dataset.dataset import ImageSet, PreparedDataset
-from cxresnet.data.split.source_folds import SourceFold, find_other_images, take_images
+from cxresnet.data.split.source_folds import SourceFold
 from cxresnet.evaluate.evaluated_images import describe_access_request
 from cxresnet.evaluate.generalisation_gap import (
     EvaluatedSide,
+    MeasuredGeneralisationGaps,
     choose_headline_score,
     describe_generalisation_gap,
     measure_generalisation_gaps,
 )
-from cxresnet.evaluate.operating_point import choose_operating_point
+from cxresnet.evaluate.left_out_networks import (
+    OpenedSplits,
+    build_side,
+    load_predictor_without,
+    predict_sets,
+)
+from cxresnet.evaluate.operating_point import choose_decision
 from cxresnet.evaluate.results import GeneralisationGap
-from cxresnet.predict.decision import OperatingPoint, apply_operating_point
-from cxresnet.predict.predictions import Predictions, concatenate_predictions, write_predictions
-from cxresnet.predict.predictor import Predictor, load_predictor
+from cxresnet.evaluate.source_tasks import (
+    ABSTAINED,
+    DecisionShares,
+    FoldPredictions,
+    MeasuredTasks,
+    TaskScore,
+    measure_tasks,
+)
+from cxresnet.metrics.estimate import format_estimate
+from cxresnet.predict.decision import Decision
+from cxresnet.predict.predictions import concatenate_predictions, write_predictions
+from cxresnet.shortcuts.baseline import predict_baselines
 
-LEAVE_ONE_SOURCE_OUT_NAME = "leave_one_source_out.json"
+LEAVE_SOURCES_OUT_NAME = "leave_sources_out.json"
 """Name of the file in `RUN/evaluate`."""
 
+LEAVE_SOURCES_OUT_COMMAND = "cxresnet evaluate RUN --leave-sources-out"
 
-class LeftOutSource(Record):
-    """One source.
+
+class LeftOutSet(Record):
+    """One set of sources that were left out of training together.
 
     Attributes:
-        source: Its name.
-        images: Of it, in all splits; all are evaluated where it can be tested.
+        sources: Their names.
+        images: Of them, in all splits; all are evaluated where something can be tested.
         patients: Independent groups among them.
-        classes: Classes of its images.
+        classes: Classes of their images.
         compared: Of these, those that the other sources have too; only these are compared.
-        reason: Why it cannot be tested, one sentence; "" where it was.
+        reason: Why nothing can be tested, one sentence; "" where something was.
         internal_images: Test images of the other sources, of the classes compared.
-        external_images: Images of the source, of the classes compared.
-        scores: Internal (test images of the other sources), external (the source) and gap, of the
-            network trained without the source; empty where it cannot be tested.
+        external_images: Images of the sources left out, of the classes compared.
+        tasks: Each pair of classes that can be told apart here; empty where nothing can be tested.
+        decisions: What was decided on the images; None where nothing can be tested.
+        scores: Internal (test images of the other sources), external (the sources left out) and
+            gap, of the network trained without them; empty where nothing can be tested.
         sentence: Interpretation in plain words.
     """
 
-    source: str
+    sources: tuple[str, ...]
     images: int
     patients: int
     classes: tuple[str, ...]
@@ -59,31 +79,48 @@ class LeftOutSource(Record):
     reason: str
     internal_images: int
     external_images: int
+    tasks: tuple[TaskScore, ...]
+    decisions: DecisionShares | None
     scores: tuple[GeneralisationGap, ...]
     sentence: str
 
+    @property
+    def name(self) -> str:
+        """The sources for people."""
+        return " + ".join(self.sources)
 
-class LeaveOneSourceOut(Record):
-    """`leave_one_source_out.json`.
+
+class LeaveSourcesOut(Record):
+    """`leave_sources_out.json`.
 
     Attributes:
         format: Version of this file.
         disclaimer: Part of every output.
         dataset_hash: Of the images.
         class_names: In order.
-        sources: One a source, by name.
-        mean: Mean over the sources that were tested; empty for fewer than two of them.
+        seeds: Of the trainings; each set of sources was left out once a seed.
+        min_images: A source with fewer images of a class is not scored on it.
+        sets: One a set of sources, in the order of the plan.
+        mean_tasks: One a pair of classes: mean over the sets that allow it. Sources that are in
+            several sets count once.
+        mean_decisions: Mean over the sets that were tested; None where none was.
+        mean: Internal, external and gap, mean over the sets that were tested; empty for fewer than
+            two of them.
         sentence: Interpretation of the whole in plain words.
         seed: Of the bootstrap.
         resamples: Number of bootstrap resamples.
         confidence: Nominal coverage of every interval.
     """
 
-    format: Literal[2] = 2
+    format: Literal[3] = 3
     disclaimer: str = DISCLAIMER
     dataset_hash: str
     class_names: tuple[str, ...]
-    sources: tuple[LeftOutSource, ...]
+    seeds: tuple[int, ...]
+    min_images: int
+    sets: tuple[LeftOutSet, ...]
+    mean_tasks: tuple[TaskScore, ...]
+    mean_decisions: DecisionShares | None
     mean: tuple[GeneralisationGap, ...]
     sentence: str
     seed: int
@@ -91,53 +128,30 @@ class LeaveOneSourceOut(Record):
     confidence: float
 
     @property
+    def tested(self) -> tuple[LeftOutSet, ...]:
+        """The sets on which something was tested."""
+        return tuple(one for one in self.sets if one.scores)
+
+    @property
     def headline(self) -> GeneralisationGap | None:
-        """The score that stands for the whole; None where no source was tested."""
-        tested = [one for one in self.sources if one.scores]
+        """The gap that stands for the whole; None where nothing was tested."""
         if self.mean:
             return choose_headline_score(self.mean)
-        return choose_headline_score(tested[0].scores) if tested else None
+        return choose_headline_score(self.tested[0].scores) if self.tested else None
 
 
-def write_leave_one_source_out(path: Path, result: LeaveOneSourceOut) -> Path:
-    """Write `leave_one_source_out.json` whole or not at all; returns the path."""
+def write_leave_sources_out(path: Path, result: LeaveSourcesOut) -> Path:
+    """Write `leave_sources_out.json` whole or not at all; returns the path."""
     return write_record(path, result)
 
 
-def read_leave_one_source_out(path: Path) -> LeaveOneSourceOut:
-    """Read `leave_one_source_out.json`.
+def read_leave_sources_out(path: Path) -> LeaveSourcesOut:
+    """Read `leave_sources_out.json`.
 
     Raises:
         RunFolderError: It is missing, or not of this version.
     """
-    return read_record(
-        path, LeaveOneSourceOut, command="cxresnet evaluate RUN --leave-one-source-out"
-    )
-
-
-_SPLITS = ("train", "val", "test")
-
-
-@dataclass(frozen=True)
-class _Splits:
-    """The opened dataset."""
-
-    dataset: PreparedDataset
-    images: Mapping[str, ImageSet]
-
-    def take_others(self, split: str, source: str) -> ImageSet:
-        """Take the images of a split that share no patient or duplicate with a source."""
-        images = self.images[split]
-        return take_images(
-            images, find_other_images(self.dataset.manifest, source, of=images.manifest)
-        )
-
-    def take_source(self, source: str) -> list[ImageSet]:
-        """Take the images of a source, split by split."""
-        return [
-            take_images(images, (images.manifest["source"] == source).to_numpy())
-            for images in self.images.values()
-        ]
+    return read_record(path, LeaveSourcesOut, command=LEAVE_SOURCES_OUT_COMMAND)
 
 
 def evaluate_left_out_sources(
@@ -145,162 +159,261 @@ def evaluate_left_out_sources(
     dataset: PreparedDataset,
     source_folds: Sequence[SourceFold],
     *,
+    seeds: Sequence[int],
     config: EvaluateConfig,
-) -> LeaveOneSourceOut:
-    """Evaluate each source with the network that was trained without it, and write the results.
+) -> LeaveSourcesOut:
+    """Evaluate each set of sources with the networks trained without it, and write the results.
 
-    Opens the held-out test set once, for all folds, and only if a source can be tested. Writes
-    `predictions.csv` into each fold's folder and `leave_one_source_out.json` into `run.evaluate`.
+    Opens the held-out test set once, for all sets, and only if something can be tested. Writes
+    `predictions.csv` into each training's folder and `leave_sources_out.json` into `run.evaluate`.
 
     Args:
-        run: Its folds are trained.
+        run: Its networks without these sources are trained.
         dataset: That they were trained on.
-        source_folds: As planned; those with a reason are left out.
-        config: Of the operating point and the intervals.
+        source_folds: As planned; those with a reason are not evaluated.
+        seeds: Of the trainings.
+        config: Of the operating point, the baselines and the intervals.
 
     Raises:
-        CheckpointError: A fold is not trained, or damaged.
-        DatasetError: A fold was trained on another dataset, or the access log was altered.
+        CheckpointError: A network is not trained, or damaged.
+        DatasetError: A network was trained on another dataset, or the access log was altered.
         StorageError: The results cannot be written.
     """
     testable = [one for one in source_folds if not one.reason]
-    sides = {}
+    evaluated: list[_EvaluatedFold] = []
     if testable:
         opened = _open_splits(run, dataset, config=config)
-        for one in track(testable, "Evaluating left-out sources"):
-            sides[one.source] = _evaluate_source_fold(run, one, opened, config=config)
-    found = measure_generalisation_gaps(sides, config=config) if sides else None
-    by_name = found.by_name if found else {}
-    sources = tuple(
-        _describe_source(one, sides, by_name.get(one.source, ())) for one in source_folds
+        evaluated = [
+            _evaluate_fold(run, one, opened, seeds=seeds, config=config)
+            for one in track(testable, "Evaluating left-out sources")
+        ]
+    result = _build_result(dataset, source_folds, evaluated, seeds=tuple(seeds), config=config)
+    write_leave_sources_out(run.evaluate / LEAVE_SOURCES_OUT_NAME, result)
+    return result
+
+
+def _open_splits(
+    run: RunFolder, dataset: PreparedDataset, *, config: EvaluateConfig
+) -> OpenedSplits:
+    access_request = describe_access_request(
+        run, reason="evaluate: leave sources out", config=config
     )
-    result = LeaveOneSourceOut(
+    images = {split: dataset.select(split) for split in ("train", "val")}
+    images["test"] = dataset.open_held_out_test(access_request)
+    return OpenedSplits(dataset, images)
+
+
+@dataclass(frozen=True)
+class _EvaluatedFold:
+    """One set of sources.
+
+    Attributes:
+        predictions: For the images of the sources left out.
+        internal: For test images of the other sources, one a seed.
+    """
+
+    predictions: FoldPredictions
+    internal: tuple[EvaluatedSide, ...]
+
+    @property
+    def sides(self) -> list[tuple[EvaluatedSide, EvaluatedSide]]:
+        """(internal, external), one a seed."""
+        return list(zip(self.internal, self.predictions.networks, strict=True))
+
+
+def _evaluate_fold(
+    run: RunFolder,
+    fold: SourceFold,
+    opened: OpenedSplits,
+    *,
+    seeds: Sequence[int],
+    config: EvaluateConfig,
+) -> _EvaluatedFold:
+    """Evaluate the other sources' test images and those of the sources left out."""
+    own = opened.take_sources(fold.sources)
+    train = opened.take_others("train", fold.sources)
+    internal, external, decided = [], [], []
+    for seed in seeds:
+        folder = RunFolder(run.get_source_fold(fold.sources, seed=seed))
+        predictor = load_predictor_without(folder, fold.name, opened.dataset)
+        validation = predict_sets(
+            predictor, [opened.take_others("val", fold.sources)], config=config
+        )
+        counts = np.bincount(train.labels, minlength=len(opened.dataset.class_names))
+        decision = choose_decision(validation, class_shares=counts / len(train), config=config)
+        tables = [
+            predict_sets(predictor, image_sets, config=config)
+            for image_sets in ([opened.take_others("test", fold.sources)], own)
+        ]
+        write_predictions(
+            folder.path / "predictions.csv",
+            concatenate_predictions(tables),
+            verdict=opened.dataset.verdict,
+        )
+        internal.append(build_side(tables[0], decision))
+        external.append(build_side(tables[1], decision))
+        decided.append(_decide(external[-1], decision))
+    return _EvaluatedFold(
+        FoldPredictions(
+            fold=fold,
+            sources=np.array(tables[1].sources),
+            networks=tuple(external),
+            decided=tuple(decided),
+            baselines=_predict_baselines(train, own, opened.dataset, config=config),
+        ),
+        tuple(internal),
+    )
+
+
+def _decide(side: EvaluatedSide, decision: Decision) -> NDArray[np.int64]:
+    members = decision.build_sets(side.evaluated.probabilities)
+    return np.where(members.sum(axis=1) == 1, members.argmax(axis=1), ABSTAINED)
+
+
+def _predict_baselines(
+    train: ImageSet,
+    evaluated: Sequence[ImageSet],
+    dataset: PreparedDataset,
+    *,
+    config: EvaluateConfig,
+) -> dict[str, NDArray[np.float64]]:
+    if not config.shortcut_baselines:
+        return {}
+    found = predict_baselines(
+        train, evaluated, class_count=len(dataset.class_names), seed=config.seed
+    )
+    return {one.rule.title: one.probabilities for one in found if one.probabilities is not None}
+
+
+# The record, from what was predicted.
+
+
+def _build_result(
+    dataset: PreparedDataset,
+    source_folds: Sequence[SourceFold],
+    evaluated: Sequence[_EvaluatedFold],
+    *,
+    seeds: tuple[int, ...],
+    config: EvaluateConfig,
+) -> LeaveSourcesOut:
+    tasks = (
+        measure_tasks([one.predictions for one in evaluated], config=config) if evaluated else None
+    )
+    gaps = _measure_gaps(evaluated, config=config)
+    numbers = {one.predictions.fold.sources: number for number, one in enumerate(evaluated)}
+    sets = tuple(
+        _describe_set(fold, numbers.get(fold.sources), evaluated, tasks, gaps)
+        for fold in source_folds
+    )
+    mean_tasks = tasks.mean_scores if tasks else ()
+    return LeaveSourcesOut(
         dataset_hash=dataset.dataset_hash,
         class_names=dataset.class_names,
-        sources=sources,
-        mean=found.mean if found else (),
-        sentence=_summarise(sources, found.mean if found else ()),
+        seeds=seeds,
+        min_images=config.min_left_out_images,
+        sets=sets,
+        mean_tasks=mean_tasks,
+        mean_decisions=tasks.mean_decisions if tasks else None,
+        mean=gaps.mean,
+        sentence=_summarise(sets, mean_tasks, gaps.mean),
         seed=config.seed,
         resamples=config.bootstrap_resamples,
         confidence=config.confidence_level,
     )
-    write_leave_one_source_out(run.evaluate / LEAVE_ONE_SOURCE_OUT_NAME, result)
-    return result
 
 
-def _open_splits(run: RunFolder, dataset: PreparedDataset, *, config: EvaluateConfig) -> _Splits:
-    access_request = describe_access_request(
-        run, reason="evaluate: leave one source out", config=config
-    )
-    images = {split: dataset.select(split) for split in _SPLITS[:2]}
-    images["test"] = dataset.open_held_out_test(access_request)
-    return _Splits(dataset, images)
-
-
-def _evaluate_source_fold(
-    run: RunFolder, one: SourceFold, opened: _Splits, *, config: EvaluateConfig
-) -> tuple[EvaluatedSide, EvaluatedSide]:
-    """Evaluate the other sources' test images and the source's own, (internal, external)."""
-    folder = RunFolder(run.get_source_fold(one.number))
-    predictor = load_predictor(folder.checkpoint)
-    if predictor.record.dataset_hash != opened.dataset.dataset_hash:
-        raise DatasetError(
-            f"The network without {one.source} was trained on another dataset. "
-            "Leave out --resume to train all of them again."
-        )
-    point = _choose_point(predictor, one.source, opened, config=config)
-    tables = [
-        _predict(predictor, image_sets, config=config)
-        for image_sets in ([opened.take_others("test", one.source)], opened.take_source(one.source))
+def _measure_gaps(
+    evaluated: Sequence[_EvaluatedFold], *, config: EvaluateConfig
+) -> MeasuredGeneralisationGaps:
+    """Measure the gap of each set, and their mean; of several seeds, means over the seeds."""
+    if not evaluated:
+        return MeasuredGeneralisationGaps({}, ())
+    named = [
+        {
+            f"{one.predictions.fold.name}, seed {number}": pair
+            for number, pair in enumerate(one.sides)
+        }
+        for one in evaluated
     ]
-    write_predictions(
-        folder.path / "predictions.csv",
-        concatenate_predictions(tables),
-        verdict=opened.dataset.verdict,
+    found = measure_generalisation_gaps(
+        {name: pair for pairs in named for name, pair in pairs.items()}, config=config
     )
-    internal, external = (
-        EvaluatedSide(
-            evaluated=apply_operating_point(table, point),
-            image_ids=table.image_ids,
-            group_ids=table.group_ids,
+    by_name = {}
+    for one, pairs in zip(evaluated, named, strict=True):
+        (first, *others) = pairs
+        by_name[one.predictions.fold.name] = (
+            measure_generalisation_gaps(pairs, config=config).mean
+            if others
+            else found.by_name[first]
         )
-        for table in tables
-    )
-    return internal, external
+    return MeasuredGeneralisationGaps(by_name, found.mean if len(evaluated) > 1 else ())
 
 
-def _choose_point(
-    predictor: Predictor, source: str, opened: _Splits, *, config: EvaluateConfig
-) -> OperatingPoint:
-    labels = opened.take_others("train", source).labels
-    shares = np.bincount(labels, minlength=len(opened.dataset.class_names)) / len(labels)
-    validation = _predict(predictor, [opened.take_others("val", source)], config=config)
-    return choose_operating_point(
-        validation, class_shares=shares, rule=config.operating_point, seed=config.seed
-    )
-
-
-def _predict(
-    predictor: Predictor, image_sets: Sequence[ImageSet], *, config: EvaluateConfig
-) -> Predictions:
-    return concatenate_predictions(
-        [
-            predictor.predict_image_set(
-                image_set,
-                batch_size=config.batch_size,
-                test_time_augmentation=config.test_time_augmentation,
-            )
-            for image_set in image_sets
-            if len(image_set)
-        ]
-    )
-
-
-def _describe_source(
-    one: SourceFold,
-    sides: Mapping[str, tuple[EvaluatedSide, EvaluatedSide]],
-    scores: tuple[GeneralisationGap, ...],
-) -> LeftOutSource:
+def _describe_set(
+    fold: SourceFold,
+    number: int | None,
+    evaluated: Sequence[_EvaluatedFold],
+    tasks: MeasuredTasks | None,
+    gaps: MeasuredGeneralisationGaps,
+) -> LeftOutSet:
+    scores = gaps.by_name.get(fold.name, ())
     counts = [0, 0]
-    if one.source in sides:
-        for place, side in enumerate(sides[one.source]):
+    if number is not None:
+        for place, side in enumerate(evaluated[number].sides[0]):
             names = np.array(side.evaluated.class_names)[side.evaluated.truth]
-            counts[place] = int(np.isin(names, one.compared).sum())
-    where = f"on {one.source}, which was left out of training"
-    sentence = (
-        describe_generalisation_gap(choose_headline_score(scores), where=where)
-        if scores
-        else one.reason
-    )
-    return LeftOutSource(
-        source=one.source,
-        images=one.images,
-        patients=one.patients,
-        classes=one.classes,
-        compared=one.compared,
-        reason=one.reason,
+            counts[place] = int(np.isin(names, fold.compared).sum())
+    were = "was" if len(fold.sources) == 1 else "were"
+    where = f"on {' and '.join(fold.sources)}, which {were} left out of training"
+    return LeftOutSet(
+        sources=fold.sources,
+        images=fold.images,
+        patients=fold.patients,
+        classes=fold.classes,
+        compared=fold.compared,
+        reason=fold.reason,
         internal_images=counts[0],
         external_images=counts[1],
+        tasks=tasks.scores[number] if tasks and number is not None else (),
+        decisions=tasks.decisions[number] if tasks and number is not None else None,
         scores=scores,
-        sentence=sentence,
+        sentence=describe_generalisation_gap(choose_headline_score(scores), where=where)
+        if scores
+        else fold.reason,
     )
 
 
-def _summarise(sources: Sequence[LeftOutSource], mean: tuple[GeneralisationGap, ...]) -> str:
-    tested = [one for one in sources if one.scores]
+def _summarise(
+    sets: Sequence[LeftOutSet],
+    mean_tasks: Sequence[TaskScore],
+    mean: tuple[GeneralisationGap, ...],
+) -> str:
+    tested = [one for one in sets if one.scores]
     if not tested:
         return (
-            "No source can be tested, so nothing is known about the performance at a hospital "
-            "outside of the training data."
+            "Nothing can be tested on sources left out, so nothing is known about the performance "
+            "at a hospital outside of the training data."
         )
-    untested = len(sources) - len(tested)
+    sentences = [_describe_tasks(mean_tasks)]
     if len(tested) == 1:
-        sentence = tested[0].sentence
+        sentences.append(tested[0].sentence)
     elif mean:
-        where = f"on the source left out, on average over {len(tested)} sources"
-        sentence = describe_generalisation_gap(choose_headline_score(mean), where=where)
-    else:
-        sentence = f"{len(tested)} sources were tested; they have no score in common."
-    if not untested:
-        return sentence
-    return f"{sentence} {untested} of {len(sources)} sources cannot be tested."
+        where = f"on sources left out, on average over {len(tested)} sets of them"
+        sentences.append(describe_generalisation_gap(choose_headline_score(mean), where=where))
+    if untested := [one.name for one in sets if not one.scores]:
+        sentences.append(f"Nothing can be tested on {', '.join(untested)}.")
+    return " ".join(sentences)
+
+
+def _describe_tasks(mean_tasks: Sequence[TaskScore]) -> str:
+    parts = []
+    for one in mean_tasks:
+        beside = (
+            f", {format_estimate(one.difference, signed=True)} from the best shortcut baseline"
+            if one.difference
+            else ""
+        )
+        sets = "set" if one.sets == 1 else "sets"
+        parts.append(
+            f"{one.title} {format_estimate(one.auroc)} ({one.sets} {sets} of sources{beside})"
+        )
+    return f"AUROC on sources left out of training: {'; '.join(parts)}."

@@ -77,7 +77,13 @@ def choose_on_validation(
         config: What to choose, and by which rule.
         network: SHA-256 of the network's weights.
     """
-    point = choose_point(validation, training_dataset, config=config)
+    decision = choose_decision(
+        validation,
+        class_shares=_compute_class_shares(training_dataset),
+        config=config,
+        network=network,
+    )
+    point = decision.operating_point
     known = validation.select(validation.truth >= 0)
     evaluated = apply_operating_point(known, point)
     estimates = estimate(
@@ -86,17 +92,35 @@ def choose_on_validation(
         strata=evaluated.truth,
         config=config,
     )
-    sets = fit_set_thresholds(evaluated.probabilities, evaluated.truth, coverage=config.coverage)
     return ValidationChoices(
-        decision=Decision(
-            network=network,
-            class_names=validation.class_names,
-            operating_point=point,
-            set_thresholds=tuple(sets.tolist()),
-            nominal_coverage=config.coverage,
-        ),
+        decision=decision,
         thresholds=choose_thresholds(known, point=point, config=config),
         headline=build_headline(estimates),
+    )
+
+
+def choose_decision(
+    validation: Predictions, *, class_shares: _Array, config: EvaluateConfig, network: str = ""
+) -> Decision:
+    """Choose how logits become decisions: operating point and prediction sets.
+
+    Args:
+        validation: Of the network.
+        class_shares: Of the training images, (classes,), sums to 1.
+        config: Has the rule and the target coverage.
+        network: SHA-256 of the network's weights; "" where the decision stays here.
+    """
+    point = choose_operating_point(
+        validation, class_shares=class_shares, rule=config.operating_point, seed=config.seed
+    )
+    evaluated = apply_operating_point(validation.select(validation.truth >= 0), point)
+    sets = fit_set_thresholds(evaluated.probabilities, evaluated.truth, coverage=config.coverage)
+    return Decision(
+        network=network,
+        class_names=validation.class_names,
+        operating_point=point,
+        set_thresholds=tuple(sets.tolist()),
+        nominal_coverage=config.coverage,
     )
 
 
@@ -110,13 +134,17 @@ def choose_point(
         training_dataset: The dataset that it was trained on; its test set stays closed.
         config: Has the rule.
     """
-    labels = training_dataset.select("train").labels
     return choose_operating_point(
         validation,
-        class_shares=np.bincount(labels, minlength=len(training_dataset.class_names)) / len(labels),
+        class_shares=_compute_class_shares(training_dataset),
         rule=config.operating_point,
         seed=config.seed,
     )
+
+
+def _compute_class_shares(training_dataset: PreparedDataset) -> _Array:
+    labels = training_dataset.select("train").labels
+    return np.bincount(labels, minlength=len(training_dataset.class_names)) / len(labels)
 
 
 def choose_operating_point(

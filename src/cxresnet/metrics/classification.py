@@ -267,7 +267,10 @@ def build_headline_statistics(
             undefined="There is no image.",
             is_share_of_images=True,
         ),
-        *(_build_mean(name, [scores[part] for scores in by_class]) for name, part in means),
+        *(
+            build_mean_statistic(name, [scores[part] for scores in by_class])
+            for name, part in means
+        ),
     )
 
 
@@ -287,8 +290,8 @@ def _build_f1(evaluated: ClassifiedImages, class_index: int, *, undefined: str) 
     )
 
 
-def _build_mean(name: str, statistics: Sequence[Statistic]) -> Statistic:
-    """Build the mean of several scores; the reasons of those that are not defined are joined."""
+def build_mean_statistic(name: Key, statistics: Sequence[Statistic]) -> Statistic:
+    """Build the mean of several scores of one scale, joining the reasons of those not defined."""
     missing = [
         statistic.undefined
         for statistic in statistics
@@ -299,4 +302,5 @@ def _build_mean(name: str, statistics: Sequence[Statistic]) -> Statistic:
         compute=Mean(tuple(statistic.compute for statistic in statistics)),
         parts=tuple(part for statistic in statistics for part in statistic.parts),
         undefined=" ".join(dict.fromkeys(missing)),
+        scale=statistics[0].scale,
     )

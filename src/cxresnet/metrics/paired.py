@@ -165,12 +165,13 @@ def build_pair_statistics(evaluated: ClassifiedImages) -> tuple[Statistic, ...]:
         Hand and Till 2001, who take the mean over all pairs.
     """
     return tuple(
-        _build_pair(evaluated, first, second)
+        build_pair_statistic(evaluated, first, second)
         for first, second in itertools.combinations(range(len(evaluated.class_names)), 2)
     )
 
 
-def _build_pair(evaluated: ClassifiedImages, first: int, second: int) -> Statistic:
+def build_pair_statistic(evaluated: ClassifiedImages, first: int, second: int) -> Statistic:
+    """Build the area under the ROC curve of one pair of classes, numbered as in `class_names`."""
     shows_first, shows_second = evaluated.truth == first, evaluated.truth == second
     logs = np.log(np.maximum(evaluated.probabilities[:, [first, second]], _SMALLEST))
     area = Auroc(shows_second, logs[:, 1] - logs[:, 0])

@@ -23,11 +23,12 @@ from cxresnet.evaluate.external import (
     read_external,
 )
 from cxresnet.evaluate.leave_sources_out import (
-    LEAVE_ONE_SOURCE_OUT_NAME,
-    LeaveOneSourceOut,
-    read_leave_one_source_out,
+    LEAVE_SOURCES_OUT_NAME,
+    LeaveSourcesOut,
+    read_leave_sources_out,
 )
 from cxresnet.evaluate.members import MEMBERS_NAME, read_members
+from cxresnet.evaluate.merge_advice import MERGE_ADVICE_NAME, MergeAdvice, read_merge_advice
 from cxresnet.evaluate.record import Evaluation, read_evaluation
 from cxresnet.evaluate.selective import SELECTIVE_NAME, SelectiveResult, read_selective
 from cxresnet.explain.record import Attributions, read_attributions
@@ -91,7 +92,8 @@ class RunArtifacts:
         explanation_summary: Text summaries, nearest neighbours and means per lung zone.
         sanity: Results of the sanity checks of the maps.
         selective: Results with abstention.
-        left_out: Each source, tested on a network that was trained without it.
+        left_out: Sets of sources, tested on networks that were trained without them.
+        merge_advice: What each source does for the scores on other sources left out.
         externals: Tests on other datasets.
         damaged: One warning for each part that is there but cannot be read.
     """
@@ -112,7 +114,8 @@ class RunArtifacts:
     explanation_summary: ExplanationSummary | None = None
     sanity: SanityCard | None = None
     selective: SelectiveResult | None = None
-    left_out: LeaveOneSourceOut | None = None
+    left_out: LeaveSourcesOut | None = None
+    merge_advice: MergeAdvice | None = None
     externals: tuple[ExternalTest, ...] = ()
     damaged: tuple[ReportWarning, ...] = ()
 
@@ -151,9 +154,12 @@ def read_run_artifacts(run: RunFolder) -> RunArtifacts:
             "results with abstention", run.evaluate / SELECTIVE_NAME, read_selective
         ),
         left_out=reader.read(
-            "leave-one-source-out test",
-            run.evaluate / LEAVE_ONE_SOURCE_OUT_NAME,
-            read_leave_one_source_out,
+            "test on sources left out",
+            run.evaluate / LEAVE_SOURCES_OUT_NAME,
+            read_leave_sources_out,
+        ),
+        merge_advice=reader.read(
+            "merge advice", run.evaluate / MERGE_ADVICE_NAME, read_merge_advice
         ),
         externals=tuple(_read_externals(reader, run)),
         damaged=tuple(reader.damaged),

@@ -15,7 +15,7 @@ import logging
 import math
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,7 +56,7 @@ def run_train(
     run: RunFolder,
     resume: bool = False,
     fold: int | None = None,
-    without_source: str | None = None,
+    without_sources: Sequence[str] = (),
 ) -> TrainResult:
     """Train the network from scratch; validation chooses the epoch.
 
@@ -69,7 +69,7 @@ def run_train(
         run: Where `train/` is written.
         resume: Go on from the last state in `run`; begin if there is none.
         fold: Train one round of cross-validation with this fold held out.
-        without_source: Use nothing that has to do with this source.
+        without_sources: Use nothing that has to do with these sources.
 
     Raises:
         TrainingError: The loss is not finite, or memory ran out.
@@ -83,7 +83,7 @@ def run_train(
     inputs = gather_training_inputs(
         dataset,
         fold=fold,
-        without_source=without_source,
+        without_sources=without_sources,
         val_chooses=config.train.monitor != "last",
     )
     state = _find_state(run) if resume else None

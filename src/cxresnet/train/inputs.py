@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,18 +46,18 @@ def gather_training_inputs(
     dataset: PreparedDataset,
     *,
     fold: int | None = None,
-    without_source: str | None = None,
+    without_sources: Sequence[str] = (),
     val_chooses: bool = True,
 ) -> TrainingInputs:
-    """Take the images of the splits, or of one round of cross-validation, or without a source.
+    """Take the images of the splits, or of one round of cross-validation, or without some sources.
 
     Args:
         dataset: A prepared dataset.
         fold: None for the splits. Else this fold is held out altogether, a share of the others
             chooses the epoch, patients and copies kept together, and the rest is learned from: a
             fold that chose the epoch would flatter it.
-        without_source: Leave out every image that has to do with this source, its patients' images
-            elsewhere too; mean and sd are measured on what is left.
+        without_sources: Leave out every image that has to do with these sources, their patients'
+            images elsewhere too; mean and sd are measured on what is left.
         val_chooses: Whether validation chooses anything. Where it does not, all folds but the one
             held out are learned from, and that one only watches.
 
@@ -71,10 +72,10 @@ def gather_training_inputs(
     else:
         train, val = dataset.select_fold(fold, "train"), dataset.select_fold(fold, "val")
     preprocessing = dataset.preprocessing
-    if without_source is not None:
+    if without_sources:
         train, val = (
             take_images(
-                images, find_other_images(dataset.manifest, without_source, of=images.manifest)
+                images, find_other_images(dataset.manifest, without_sources, of=images.manifest)
             )
             for images in (train, val)
         )
@@ -83,7 +84,7 @@ def gather_training_inputs(
             "At most one image is left to train on. "
             "Add images, or prepare again with smaller shares for validation and test."
         )
-    if without_source is not None:
+    if without_sources:
         preprocessing = complete_preprocessing(preprocessing, count_levels(train.images))
     return TrainingInputs(
         train=train,

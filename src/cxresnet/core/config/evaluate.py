@@ -30,6 +30,8 @@ class EvaluateConfig(Section):
         min_slice_patients: A slice (a source, a view, an age band) with fewer patients shows
             "too few" instead of a number.
         min_patients_per_class: A class with fewer patients than this gets a warning.
+        min_left_out_images: With sources left out: a class of which a source has fewer images is
+            not scored in that source.
         batch_size: Images that go through the network at once.
     """
 
@@ -45,4 +47,5 @@ class EvaluateConfig(Section):
     coverage: float = Field(default=0.9, ge=0.5, lt=1)
     min_slice_patients: int = Field(default=10, ge=2)
     min_patients_per_class: int = Field(default=20, ge=0)
+    min_left_out_images: int = Field(default=20, ge=2)
     batch_size: int = Field(default=64, ge=1, le=65_536)

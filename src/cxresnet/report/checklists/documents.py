@@ -7,6 +7,7 @@ from pathlib import Path
 
 from cxresnet import DISCLAIMER, __version__
 from cxresnet.core.files import write_text
+from cxresnet.evaluate.leave_sources_out import LeaveSourcesOut
 from cxresnet.evaluate.record import Evaluation
 from cxresnet.metrics.estimate import Estimate, format_estimate
 from cxresnet.report.artifacts import RunArtifacts
@@ -236,9 +237,12 @@ def _render_numbers(evaluation: Evaluation) -> list[str]:
 
 
 def _render_external(artifacts: RunArtifacts) -> list[str]:
-    """Render the generalisation gaps: sources left out, then other datasets, where tested."""
-    left_out = artifacts.left_out.sources if artifacts.left_out is not None else ()
-    tested = [(f"{one.source}, left out", one.external_images, one.scores) for one in left_out]
+    """Render the scores on sources left out, then all generalisation gaps, where tested."""
+    left_out = artifacts.left_out
+    tested = [
+        (f"{one.name}, left out", one.external_images, one.scores)
+        for one in (left_out.sets if left_out else ())
+    ]
     tested += [(one.name, one.external_images, one.scores) for one in artifacts.externals]
     rows = [
         (place, str(images), row.name, *map(_show, (row.score.internal, row.score.external)),
@@ -250,10 +254,39 @@ def _render_external(artifacts: RunArtifacts) -> list[str]:
         return []
     lines = [
         "## External test", "",
+        *(_render_left_out(left_out) if left_out and left_out.tested else ()),
         "| source | images | score | internal | external | gap |",
         "|---|---|---|---|---|---|",
     ]  # fmt: skip
     lines += [f"| {' | '.join(map(escape_markdown, row))} |" for row in rows]
+    return [*lines, ""]
+
+
+def _render_left_out(left_out: LeaveSourcesOut) -> list[str]:
+    """Render the areas on sources left out, the means last, and what was decided there."""
+    rows = [(one.name, task) for one in left_out.tested for task in one.tasks]
+    rows += [
+        (f"mean, {task.sets} {'set' if task.sets == 1 else 'sets'}", task)
+        for task in left_out.mean_tasks
+    ]
+    lines = [
+        "| sources left out | classes | images | AUROC | best shortcut baseline | difference |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, task in rows:
+        baseline = _show(task.baseline_auroc) if task.baseline_auroc else "not tried"
+        difference = format_estimate(task.difference, signed=True) if task.difference else "–"
+        cells = (name, task.title, str(task.auroc.n), _show(task.auroc), baseline, difference)
+        lines.append(f"| {' | '.join(map(escape_markdown, cells))} |")
+    shares = left_out.mean_decisions
+    if shares is not None:
+        lines += [
+            "",
+            (
+                f"Of the images of sources left out, {_show(shares.wrong)} got a wrong definite "
+                f"answer and {_show(shares.abstained)} none (mean over the sets)."
+            ),
+        ]
     return [*lines, ""]
 
 

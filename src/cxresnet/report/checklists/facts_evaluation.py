@@ -71,8 +71,8 @@ def describe_external(evidence: Evidence) -> Answer:
     left_out = evidence.artifacts.left_out
     if left_out is not None and left_out.headline is not None:
         return partly(
-            f"No other dataset, but each source was left out once. {left_out.sentence}",
-            "evaluate/leave_one_source_out.json",
+            f"No other dataset, but sources were left out of training. {left_out.sentence}",
+            "evaluate/leave_sources_out.json",
         )
     return Answer("no", "There is no external test.", _METRICS)
 
@@ -81,7 +81,7 @@ def describe_sites(evidence: Evidence) -> Answer:
     """State how the results differ between sources."""
     left_out = evidence.artifacts.left_out
     if left_out is not None:
-        return yes(left_out.sentence, "evaluate/leave_one_source_out.json")
+        return yes(left_out.sentence, "evaluate/leave_sources_out.json")
     if evidence.artifacts.evaluation is None:
         return not_known(_NOT_TESTED)
     return partly("Results by source, but no source was left out of training.", _METRICS)
