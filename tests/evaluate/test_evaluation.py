@@ -315,6 +315,9 @@ def test_validation_images_are_seen_in_as_many_views_as_the_test(
             run, config=config.model_copy(update={"test_time_augmentation": test_time_augmentation})
         )
         tables.append(read_predictions(run.evaluate / "predictions_val.csv").logits)
+        decision = read_decision(run)
+        assert decision is not None
+        assert decision.test_time_augmentation == test_time_augmentation
     assert np.abs(tables[0] - tables[1]).max() > 1e-4
 
 

@@ -136,6 +136,16 @@ def test_a_decision_is_read_as_it_was_written(decision: Decision, tmp_path: Path
     assert read_decision(run) == own
 
 
+def test_an_earlier_decision_is_of_the_image_alone(decision: Decision, tmp_path: Path) -> None:
+    run = _write_run(tmp_path)
+    own = decision.model_copy(update={"network": compute_network_hash(run)})
+    path = write_decision(run.evaluate / DECISION_NAME, own)
+    written = read_json(path)
+    assert written.pop("test_time_augmentation") is False
+    write_json(path, written)
+    assert read_decision(run) == own
+
+
 def test_the_decision_of_another_network_is_not_used(decision: Decision, tmp_path: Path) -> None:
     run = _write_run(tmp_path)
     write_decision(run.evaluate / DECISION_NAME, decision)
