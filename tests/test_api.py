@@ -153,9 +153,9 @@ def test_an_image_is_seen_in_the_views_on_which_the_decision_was_chosen(
     decision = model.decision.model_copy(update={"test_time_augmentation": test_time_augmentation})
     prepared = model.predictor.prepare(grey_levels)[None]
     ours, others = (
-        decision.decide_image(
-            model.predictor.predict_images(prepared, test_time_augmentation=views)[0]
-        ).probabilities
+        decision.decide_images(
+            model.predictor.predict_images(prepared, test_time_augmentation=views)
+        )[0].probabilities
         for views in (test_time_augmentation, not test_time_augmentation)
     )
     found = dataclasses.replace(model, decision=decision).predict(grey_levels)

@@ -194,7 +194,7 @@ def test_a_run_decides_on_an_image_as_its_evaluation_did(
     assert decision.nominal_coverage == selective.coverage == config.coverage
     table = read_predictions(run.predictions)
     evaluated = apply_operating_point(table, evaluation.operating_point)
-    decided = [decision.decide_image(row) for row in table.logits]
+    decided = decision.decide_images(table.logits)
     for row, one in enumerate(decided):
         assert one.class_name == table.class_names[evaluated.predicted[row]]
         np.testing.assert_allclose(one.probabilities, evaluated.probabilities[row], atol=1e-9)

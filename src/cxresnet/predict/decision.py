@@ -187,10 +187,6 @@ class Decision(Record):
             for decided, members, shares in rows
         )
 
-    def decide_image(self, logits: Sequence[float] | NDArray[np.floating]) -> ImageDecision:
-        """Decide on one image by its logits, (classes,)."""
-        return self.decide_images(np.asarray(logits, dtype=np.float64)[None])[0]
-
 
 def decide_from_set(members: NDArray[np.bool_], class_names: Sequence[str]) -> str:
     """Give the decision that follows from a prediction set: its class, or "abstain".
