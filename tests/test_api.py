@@ -127,6 +127,42 @@ def test_one_in_one_out_and_a_list_for_a_list(
     assert len(list(model.predict_each([grey_levels] * 66))) == 66
 
 
+def test_files_are_predicted_in_order_and_as_each_alone(
+    model: cxresnet.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cxresnet.api.classifier._BATCH_SIZE", 3)
+    (tmp_path / "empty.png").touch()
+    noise = np.random.default_rng(0).integers(0, 256, (3, 90, 80), dtype=np.uint8)
+    images = [tmp_path / f"{number}.png" for number in range(3)]
+    for path, pixels in zip(images, noise, strict=True):
+        Image.fromarray(pixels).save(path)
+    paths = [images[0], tmp_path / "empty.png", images[1], tmp_path / "gone.png", images[2]]
+    found = list(model.predict_each(paths))
+    assert [one.path for one in found] == paths
+    assert [one.code for one in found] == ["", "empty", "", "missing", ""]
+    for path, pixels, one in zip(images, noise, found[::2], strict=True):
+        for alone in (model.predict(path), model.predict(pixels)):
+            assert one.probabilities == pytest.approx(alone.probabilities, abs=1e-5)
+    assert found[0].probabilities != pytest.approx(found[2].probabilities, abs=1e-5)
+
+
+@pytest.mark.parametrize("test_time_augmentation", [False, True])
+def test_an_image_is_seen_in_the_views_on_which_the_decision_was_chosen(
+    model: cxresnet.Model, grey_levels: NDArray[np.uint8], *, test_time_augmentation: bool
+) -> None:
+    decision = model.decision.model_copy(update={"test_time_augmentation": test_time_augmentation})
+    prepared = model.predictor.prepare(grey_levels)[None]
+    ours, others = (
+        decision.decide_images(
+            model.predictor.predict_images(prepared, test_time_augmentation=views)
+        )[0].probabilities
+        for views in (test_time_augmentation, not test_time_augmentation)
+    )
+    found = dataclasses.replace(model, decision=decision).predict(grey_levels)
+    assert tuple(found.probabilities.values()) == pytest.approx(ours, abs=1e-6)
+    assert tuple(found.probabilities.values()) != pytest.approx(others, abs=1e-4)
+
+
 def test_decision_and_class_set_belong_together(
     model: cxresnet.Model, grey_levels: NDArray[np.uint8]
 ) -> None:
@@ -265,7 +301,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert run.path == root / "run"
     assert "Trained 1 epochs" in run.summary
     evaluation = cxresnet.evaluate(
-        run, bootstrap_resamples=100, shortcut_baselines=False, test_time_augmentation=False
+        run, bootstrap_resamples=100, shortcut_baselines=False, test_time_augmentation=True
     )
     assert evaluation.disclaimer == cxresnet.DISCLAIMER
     return root

@@ -1,116 +1,214 @@
-"""`cxresnet predict`: which files are read, and what is shown of the predictions."""
+"""`cxresnet predict`: which files are read, and what is shown or written of the predictions."""
 
 from __future__ import annotations
 
 import csv
-import dataclasses
 import io
 import json
-from collections.abc import Callable, Iterator
+import os
+import sys
 from pathlib import Path
-from types import SimpleNamespace
 
+import numpy as np
 import pytest
+import torch
+from PIL import Image
 
-from cxresnet.api import classifier
-from cxresnet.api.classifier import Prediction
 from cxresnet.cli.app import run_command_line
 from cxresnet.cli.predict import list_files
+from cxresnet.core.config import ModelConfig
 from cxresnet.core.errors import EmptySourceError
+from cxresnet.core.run_folder import RunFolder, claim_run_folder
+from cxresnet.data.prepare.preprocessing import Preprocessing
+from cxresnet.data.sources.source import FolderStore
+from cxresnet.model.checkpoint import CheckpointRecord, write_checkpoint
+from cxresnet.model.presets import build_model
+from cxresnet.predict.decision import (
+    DECISION_NAME,
+    build_plain_decision,
+    compute_network_hash,
+    write_decision,
+)
 
-CLASS_NAMES = ("normal", "pneumonia", "covid-19")
+CLASS_NAMES = ("normal", "covid-19")
+VERDICT = "Verdict on the data: RED."
+CHINESE = "肺炎.png"
+
+
+def _touch(*paths: Path) -> None:
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
 
 
 def test_hidden_files_and_folders_are_passed_over_and_the_rest_is_sorted(tmp_path: Path) -> None:
-    for name in ("b/2.png", "a/1.png", ".hidden.png", "b/.cache/3.png", "c.png"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_bytes(b"x")
+    _touch(*(tmp_path / name for name in ("b/2.png", "a/1.png", "c.png")))
+    _touch(*(tmp_path / name for name in (".hidden.png", "b/.cache/d/e/f/3.png")))
     named = tmp_path / "b" / "2.png"
     found = list(list_files([named, tmp_path]))
     assert found == [named, tmp_path / "a/1.png", tmp_path / "b/2.png", tmp_path / "c.png"]
 
 
+def test_what_prepare_leaves_out_is_left_out(tmp_path: Path) -> None:
+    left_behind = ("__MACOSX/x/1.png", "Thumbs.db", "a/desktop.ini", "a/._1.png", "@eaDir/1.png")
+    _touch(tmp_path / "a" / "1.png", *(tmp_path / name for name in left_behind))
+    found = [file.relative_to(tmp_path).as_posix() for file in list_files([tmp_path])]
+    assert found == ["a/1.png"] == list(FolderStore(tmp_path).list_members().members)
+
+
+def test_only_names_below_the_named_folder_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hidden = tmp_path / ".cache" / "__MACOSX"
+    _touch(hidden / "1.png", hidden / "a" / "2.png", hidden / ".3.png")
+    monkeypatch.chdir(hidden / "a")
+    assert list(list_files([hidden])) == [hidden / "1.png", hidden / "a" / "2.png"]
+    assert list(list_files([Path("..")])) == [Path("../1.png"), Path("../a/2.png")]
+    assert list(list_files([Path(), Path("../.3.png")])) == [Path("2.png"), Path("../.3.png")]
+
+
 def test_a_folder_without_files_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(EmptySourceError, match="holds no file"):
+    _touch(tmp_path / ".hidden.png")
+    with pytest.raises(EmptySourceError, match="holds no file, or only hidden ones"):
         list(list_files([tmp_path]))
 
 
-Predict = Callable[..., tuple[int, str, str]]
-
-ABSTAINED = Prediction(
-    probabilities=dict(zip(CLASS_NAMES, (0.1, 0.6, 0.3), strict=True)),
-    class_name="pneumonia",
-    decision="abstain",
-    prediction_set=("normal", "pneumonia"),
-)
-PLAIN = Prediction(
-    probabilities=dict(zip(CLASS_NAMES, (0.2, 0.3, 0.5), strict=True)),
-    class_name="covid-19",
-    decision="covid-19",
-    prediction_set=("covid-19",),
-)
-REFUSED = Prediction(reason="It is empty.", code="empty")
+@pytest.fixture
+def run(tmp_path: Path) -> RunFolder:
+    config = ModelConfig(preset="nano", stem_width=4, widths=(4, 8), depths=(1, 1))
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = build_model(config, class_count=2)
+    record = CheckpointRecord(
+        model=config,
+        class_names=CLASS_NAMES,
+        preprocessing=Preprocessing(
+            side_px=32,
+            common_side_px=48,
+            resize_mode="crop",
+            low_percentile=1,
+            high_percentile=99,
+            border_cut=0,
+            mean=0.5,
+            sd=0.25,
+        ).model_dump(),
+        notes={"data_verdict": VERDICT},
+    )
+    folder = claim_run_folder(tmp_path / "run", dataset=tmp_path)
+    write_checkpoint(folder.checkpoint, tensors=model.state_dict(), record=record)
+    return folder
 
 
 @pytest.fixture
-def predict(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> Predict:
-    """Call the command on files whose predictions are given."""
-
-    def call(
-        *predictions: Prediction, is_evaluated: bool = True, form: str = "csv", verdict: str = ""
-    ) -> tuple[int, str, str]:
-        def predict_each(paths: list[Path]) -> Iterator[Prediction]:
-            for path, one in zip(paths, predictions, strict=True):
-                yield dataclasses.replace(one, path=path)
-
-        model = SimpleNamespace(
-            class_names=CLASS_NAMES,
-            is_evaluated=is_evaluated,
-            verdict=verdict,
-            predict_each=predict_each,
-        )
-        monkeypatch.setattr(classifier, "load", lambda _: model)
-        paths = [str(tmp_path / f"{number}.png") for number in range(len(predictions))]
-        words = ["predict", *paths, "--run", str(tmp_path), "--format", form]
-        code = run_command_line(words)
-        shown = capfd.readouterr()
-        return code, shown.out, shown.err
-
-    return call
+def images(tmp_path: Path) -> Path:
+    folder = tmp_path / "images"
+    folder.mkdir()
+    levels = np.random.default_rng(0).integers(0, 255, (80, 90)).astype(np.uint8)
+    Image.fromarray(levels).save(folder / "image.png")
+    (folder / "letter.txt").write_text("not an image")
+    return folder
 
 
-def test_a_network_that_was_not_evaluated_is_said_to_be_raw(predict: Predict) -> None:
-    code, out, err = predict(PLAIN, REFUSED, is_evaluated=False)
-    first, second = csv.DictReader(io.StringIO(out))
-    assert code == 0
-    assert "not evaluated yet" in err
-    columns = ("decision", "predicted_class", "prediction_set")
-    assert [first[column] for column in columns] == ["covid-19"] * 3
-    assert [float(first[f"probability_{name}"]) for name in CLASS_NAMES] == [0.2, 0.3, 0.5]
-    assert first["refused"] == ""
-    assert (second["decision"], second["probability_normal"]) == ("", "")
-    assert second["refused"] == "It is empty."
+def _write_decision(run: RunFolder, threshold: float) -> None:
+    plain = build_plain_decision(CLASS_NAMES, network=compute_network_hash(run))
+    # The network is not trained and gives nearly one half: log-odds of 1 make it .731 and .269.
+    point = plain.operating_point.model_copy(update={"shifts": (1.0, 0.0)})
+    changes = {
+        "operating_point": point,
+        "set_thresholds": (threshold, threshold),
+        "nominal_coverage": 0.9,
+    }
+    write_decision(run.evaluate / DECISION_NAME, plain.model_copy(update=changes))
 
 
-def test_decision_class_and_prediction_set_are_shown_apart(predict: Predict) -> None:
-    code, out, err = predict(ABSTAINED, form="json", verdict="Verdict: RED.")
-    (row,) = json.loads(out)
-    assert code == 0
-    assert row["decision"] == "abstain"
-    assert row["predicted_class"] == "pneumonia"
-    assert row["prediction_set"] == "normal|pneumonia"
-    assert [row[f"probability_{name}"] for name in CLASS_NAMES] == [0.1, 0.6, 0.3]
-    assert "Verdict: RED." in err
-    assert "not evaluated yet" not in err
-    _, table, _ = predict(ABSTAINED, form="table")
-    assert "abstain" in " ".join(table.split())
-    assert "0.600" in table
+@pytest.mark.parametrize(
+    ("threshold", "in_set"), [(0.5, "normal"), (0.0, "normal|covid-19"), (1.1, "")]
+)
+def test_the_decision_of_the_run_decides_or_abstains(
+    run: RunFolder, images: Path, capsys: pytest.CaptureFixture[str], threshold: float, in_set: str
+) -> None:
+    _write_decision(run, threshold)
+    assert run_command_line(["predict", str(images), "--run", str(run.path), "--format=csv"]) == 0
+    output = capsys.readouterr()
+    decided, refused = csv.DictReader(io.StringIO(output.out))
+    assert decided["predicted_class"] == "normal"
+    assert decided["prediction_set"] == in_set
+    assert decided["decision"] == ("normal" if in_set == "normal" else "abstain")
+    assert float(decided["probability_normal"]) == pytest.approx(0.731, abs=0.02)
+    assert decided["refused"] == ""
+    assert (refused["decision"], refused["probability_normal"]) == ("", "")
+    assert refused["refused"]
+    assert "not evaluated yet" not in output.err
+    assert VERDICT in output.err
 
 
-def test_where_every_file_is_refused_the_command_fails(predict: Predict) -> None:
-    code, out, err = predict(REFUSED, REFUSED)
-    assert code == 2
-    assert "2 of 2 were refused" in err
-    assert len(list(csv.DictReader(io.StringIO(out)))) == 2
+def test_a_run_that_was_not_evaluated_says_so_and_never_abstains(
+    run: RunFolder, images: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["predict", str(images / "image.png"), "--run", str(run.path), "--format=json"]
+    assert run_command_line(arguments) == 0
+    output = capsys.readouterr()
+    assert "This network was not evaluated yet" in " ".join(output.err.split())
+    (row,) = json.loads(output.out)
+    assert row["decision"] == row["predicted_class"] == row["prediction_set"]
+
+
+def test_a_table_shows_decisions_probabilities_and_refusals(
+    run: RunFolder, images: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _write_decision(run, 0.0)
+    assert run_command_line(["predict", str(images), "--run", str(run.path)]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "abstain 0.7" in shown
+    assert "letter.txt" in shown
+    assert "Give one of: " in shown
+
+
+def test_where_every_file_is_refused_the_command_fails(
+    run: RunFolder, images: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    letter = str(images / "letter.txt")
+    assert run_command_line(["predict", letter, letter, "--run", str(run.path)]) == 2
+    assert "2 of 2 were refused" in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.parametrize("form", ["table", "csv", "json"])
+def test_a_name_that_the_console_lacks_is_escaped(
+    run: RunFolder, images: Path, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    (images / "image.png").rename(images / CHINESE)
+    shown, said = (io.TextIOWrapper(io.BytesIO(), encoding="cp1252") for _ in range(2))
+    monkeypatch.setattr(sys, "stdout", shown)
+    monkeypatch.setattr(sys, "stderr", said)
+    words = ["predict", str(images / CHINESE), "--run", str(run.path), "--format", form]
+    assert run_command_line(words) == 0
+    shown.flush()
+    assert rb"\u80ba\u708e.png" in shown.buffer.getvalue()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems know no such names")
+def test_a_name_that_is_no_text_is_escaped(
+    run: RunFolder, images: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    name = images / os.fsdecode(b"caf\xe9.png")
+    (images / "image.png").rename(name)
+    words = ["predict", str(name), "--run", str(run.path), "--format=csv"]
+    assert run_command_line(words) == 0
+    assert r"caf\xe9.png" in capfd.readouterr().out
+    assert run_command_line([*words, "--out", str(tmp_path / "found.csv")]) == 0
+    assert r"caf\xe9.png" in (tmp_path / "found.csv").read_text(encoding="utf-8")
+
+
+def test_a_written_file_keeps_utf_8_whatever_the_console_lacks(
+    run: RunFolder, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (images / "image.png").rename(images / CHINESE)
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding="cp1252"))
+    out = tmp_path / "结果.csv"
+    words = ["predict", str(images), "--run", str(run.path), "--out", str(out)]
+    assert run_command_line(words) == 0
+    rows = list(csv.DictReader(out.read_text(encoding="utf-8").splitlines()))
+    assert [Path(row["file"]).name for row in rows] == ["letter.txt", CHINESE]
+    assert rows[1]["decision"] == rows[1]["predicted_class"]
+    assert run_command_line([*words, "--format", "json"]) == 0
+    assert [one["file"] for one in json.loads(out.read_text("utf-8"))] == [r["file"] for r in rows]

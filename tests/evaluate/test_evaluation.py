@@ -194,7 +194,7 @@ def test_a_run_decides_on_an_image_as_its_evaluation_did(
     assert decision.nominal_coverage == selective.coverage == config.coverage
     table = read_predictions(run.predictions)
     evaluated = apply_operating_point(table, evaluation.operating_point)
-    decided = [decision.decide_image(row) for row in table.logits]
+    decided = decision.decide_images(table.logits)
     for row, one in enumerate(decided):
         assert one.class_name == table.class_names[evaluated.predicted[row]]
         np.testing.assert_allclose(one.probabilities, evaluated.probabilities[row], atol=1e-9)
@@ -313,6 +313,9 @@ def test_validation_images_are_seen_in_as_many_views_as_the_test(
             run, config=config.model_copy(update={"test_time_augmentation": test_time_augmentation})
         )
         tables.append(read_predictions(run.evaluate / "predictions_val.csv").logits)
+        decision = read_decision(run)
+        assert decision is not None
+        assert decision.test_time_augmentation == test_time_augmentation
     assert np.abs(tables[0] - tables[1]).max() > 1e-4
 
 

@@ -35,7 +35,7 @@ def _list_texts(svg: str) -> Iterator[ET.Element]:
     yield from _read(svg).iter("{http://www.w3.org/2000/svg}text")
 
 
-@pytest.fixture(params=list(NETWORKS))
+@pytest.fixture(scope="module", params=list(NETWORKS))
 def svg(request: pytest.FixtureRequest) -> str:
     return _draw(NETWORKS[request.param])
 

@@ -51,6 +51,7 @@ def test_its_decision_belongs_to_its_weights_and_needs_no_metrics() -> None:
     assert decision is not None
     assert decision.class_names == load_predictor(BUNDLED_RUN.checkpoint).class_names
     assert len(decision.set_thresholds) == len(decision.class_names)
+    assert decision.test_time_augmentation, "configs/reference.toml averages views"
     assert {path.name for path in BUNDLED_RUN.evaluate.iterdir()} == {"decision.json"}
 
 

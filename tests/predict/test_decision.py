@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from cxresnet.predict.decision import (
     DECISION_NAME,
     CalibratedNetwork,
     Decision,
+    ImageDecision,
     OperatingPoint,
     build_plain_decision,
     compute_network_hash,
@@ -38,6 +40,11 @@ def _log(*probabilities: float) -> list[float]:
     return np.log(probabilities).tolist()
 
 
+def _decide(decision: Decision, logits: Sequence[float]) -> ImageDecision:
+    (found,) = decision.decide_images(np.array([logits]))
+    return found
+
+
 def _change(decision: Decision, **changes: object) -> Decision:
     point = decision.operating_point.model_copy(update=changes)
     return decision.model_copy(update={"operating_point": point})
@@ -46,14 +53,14 @@ def _change(decision: Decision, **changes: object) -> Decision:
 def test_a_confident_image_gets_its_class_and_a_doubtful_one_is_abstained_from(
     decision: Decision,
 ) -> None:
-    confident = decision.decide_image(_log(0.01, 0.01, 0.98))
+    confident = _decide(decision, _log(0.01, 0.01, 0.98))
     assert (confident.decision, confident.class_name, confident.prediction_set) == (
         "covid-19",
         "covid-19",
         ("covid-19",),
     )
     assert not confident.abstains
-    doubtful = decision.decide_image(_log(0.45, 0.45, 0.10))
+    doubtful = _decide(decision, _log(0.45, 0.45, 0.10))
     assert doubtful.decision == "abstain"
     assert doubtful.abstains
     assert doubtful.class_name == "normal"
@@ -63,7 +70,7 @@ def test_a_confident_image_gets_its_class_and_a_doubtful_one_is_abstained_from(
 
 def test_an_empty_set_is_abstained_from(decision: Decision) -> None:
     strict = decision.model_copy(update={"set_thresholds": (0.9, 0.9, 0.9)})
-    found = strict.decide_image(_log(0.5, 0.3, 0.2))
+    found = _decide(strict, _log(0.5, 0.3, 0.2))
     assert (found.decision, found.prediction_set, found.class_name) == ("abstain", (), "normal")
 
 
@@ -71,8 +78,8 @@ def test_the_set_is_made_of_calibrated_probabilities(decision: Decision) -> None
     # At temperature 4 the weights are .9^¼ = .974 and twice .05^¼ = .473: .507, .246 and .246.
     sets = decision.model_copy(update={"set_thresholds": (0.2, 0.2, 0.2)})
     logits = _log(0.9, 0.05, 0.05)
-    assert sets.decide_image(logits).decision == "normal"
-    doubtful = _change(sets, temperature=4.0).decide_image(logits)
+    assert _decide(sets, logits).decision == "normal"
+    doubtful = _decide(_change(sets, temperature=4.0), logits)
     assert doubtful.probabilities == pytest.approx((0.507, 0.246, 0.246), abs=1e-3)
     assert doubtful.prediction_set == ("normal", "pneumonia", "covid-19")
     assert (doubtful.class_name, doubtful.decision) == ("normal", "abstain")
@@ -81,30 +88,30 @@ def test_the_set_is_made_of_calibrated_probabilities(decision: Decision) -> None
 def test_shifts_are_added_to_the_scaled_logits(decision: Decision) -> None:
     # (2, 0, 0) / 2 + (0, 0, 1) = (1, 0, 1): e, 1 and e of 2e + 1.
     shifted = _change(decision, temperature=2.0, shifts=(0.0, 0.0, 1.0))
-    found = shifted.decide_image([2.0, 0.0, 0.0]).probabilities
+    found = _decide(shifted, [2.0, 0.0, 0.0]).probabilities
     assert found == pytest.approx(np.array([np.e, 1, np.e]) / (2 * np.e + 1))
 
 
 def test_the_weights_of_the_operating_point_decide_the_class(decision: Decision) -> None:
     # .7 · 1 against .1 · 9 = .9.
     weighted = _change(decision, weights=(1.0, 1.0, 9.0))
-    assert weighted.decide_image(_log(0.7, 0.2, 0.1)).class_name == "covid-19"
+    assert _decide(weighted, _log(0.7, 0.2, 0.1)).class_name == "covid-19"
 
 
 def test_a_probability_of_exactly_zero_is_no_error(decision: Decision) -> None:
-    assert decision.decide_image((800.0, 0.0, 0.0)).decision == "normal"
+    assert _decide(decision, (800.0, 0.0, 0.0)).decision == "normal"
 
 
 def test_images_are_decided_on_together_as_alone(decision: Decision) -> None:
     logits = np.random.default_rng(0).normal(size=(20, 3)) * 3
     together = decision.decide_images(logits)
-    assert together == tuple(decision.decide_image(row) for row in logits)
+    assert together == tuple(_decide(decision, row.tolist()) for row in logits)
     assert {one.decision for one in together} > {"abstain"}
 
 
 def test_a_network_that_was_not_evaluated_never_abstains() -> None:
     plain = build_plain_decision(CLASS_NAMES)
-    found = plain.decide_image(_log(0.34, 0.33, 0.33))
+    found = _decide(plain, _log(0.34, 0.33, 0.33))
     assert (found.decision, found.prediction_set) == ("normal", ("normal",))
     assert found.probabilities == pytest.approx((0.34, 0.33, 0.33))
 
@@ -133,6 +140,16 @@ def test_a_decision_is_read_as_it_was_written(decision: Decision, tmp_path: Path
         scores={"argmax": 0.5, "a rule of a later version": 0.6},
     )
     write_decision(run.evaluate / DECISION_NAME, own)
+    assert read_decision(run) == own
+
+
+def test_an_earlier_decision_is_of_the_image_alone(decision: Decision, tmp_path: Path) -> None:
+    run = _write_run(tmp_path)
+    own = decision.model_copy(update={"network": compute_network_hash(run)})
+    path = write_decision(run.evaluate / DECISION_NAME, own)
+    written = read_json(path)
+    assert written.pop("test_time_augmentation") is False
+    write_json(path, written)
     assert read_decision(run) == own
 
 

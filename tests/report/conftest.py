@@ -15,7 +15,7 @@ from cxresnet.data.dataset.dataset_record import DatasetRecord, ImageCounts, wri
 from cxresnet.data.manifest import build_manifest, write_manifest
 from cxresnet.data.prepare.preprocessing import build_preprocessing
 from cxresnet.evaluate.baseline_comparison import Baseline
-from cxresnet.evaluate.calibration import Calibration, CalibrationBin, ClassCalibration
+from cxresnet.evaluate.calibration import Calibration, ClassCalibration
 from cxresnet.evaluate.clinical import (
     ClassThreshold,
     DecisionCurve,
@@ -47,7 +47,7 @@ from cxresnet.explain.sanity.record import (
     SanityMeasure,
     TestResult,
 )
-from cxresnet.metrics.calibration import CalibrationNoise
+from cxresnet.metrics.calibration import CalibrationBin, CalibrationNoise
 from cxresnet.metrics.estimate import Estimate
 from cxresnet.model.checkpoint import CheckpointRecord
 from cxresnet.predict.decision import OperatingPoint

@@ -16,6 +16,12 @@ DrawImageSets = Callable[..., dict[str, ImageSet]]
 CLASSES = ("normal", "pneumonia", "covid-19")
 
 
+@pytest.fixture(autouse=True)
+def _grow_small_forests(monkeypatch: pytest.MonkeyPatch) -> None:
+    few = replace(baseline_module.BASELINE_FOREST, trees=50)
+    monkeypatch.setattr(baseline_module, "BASELINE_FOREST", few)
+
+
 def _ask(dataset: dict[str, ImageSet]) -> tuple[dict[str, BaselinePredictions], np.ndarray]:
     evaluated = dataset["val"]
     answers = predict_baselines(dataset["train"], [evaluated], class_count=3, seed=0)

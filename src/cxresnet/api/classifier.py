@@ -195,7 +195,8 @@ class Model:
                 `occlusion_baselines=("mean",)`, which is four times as quick as the default.
 
         Returns:
-            The map, equal to that of `cxresnet explain` with the same settings.
+            The map, equal to that of `cxresnet explain` with the same settings. Where predictions
+            are averaged over several views of an image, the map explains the image itself.
 
         Raises:
             ImageError: The image cannot be used; the message says why.
@@ -237,12 +238,7 @@ class Model:
         """
         path = _get_path(image)
         if path is not None:
-            try:
-                return self.predictor.prepare(read_image_file(path))
-            except OSError as error:
-                raise ImageError(
-                    "unreadable", f"The file cannot be read: {error.strerror or error}."
-                ) from error
+            return self.predictor.prepare(read_image_file(path))
         if isinstance(image, bytes):
             return self.predictor.prepare(image)
         if isinstance(image, Image.Image):
@@ -260,7 +256,11 @@ class Model:
     def _decide(self, images: Sequence[NDArray[np.uint8]]) -> tuple[ImageDecision, ...]:
         if not images:
             return ()
-        logits = self.predictor.predict_images(np.stack(images), batch_size=_BATCH_SIZE)
+        logits = self.predictor.predict_images(
+            np.stack(images),
+            batch_size=_BATCH_SIZE,
+            test_time_augmentation=self.decision.test_time_augmentation,
+        )
         return self.decision.decide_images(logits)
 
     def _describe(self, decided: ImageDecision, *, path: Path | None) -> Prediction:

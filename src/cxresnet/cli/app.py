@@ -88,6 +88,7 @@ def run_command_line(arguments: Sequence[str]) -> int:
         0; 2 for a mistake that the user can correct; 3 for a storage error; 130 after Ctrl-C; 70
         for a bug.
     """
+    terminal.escape_unencodable_output()
     try:
         with reporting_to(terminal.reporter):
             return _run_app(arguments)

@@ -22,6 +22,7 @@ def lungs(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for masks and contours.")],
 ) -> None:
     """Segment the lungs on images: a mask and a contour for each, or why it was refused."""
+    from cxresnet.data.sources.safe_path import make_printable
     from cxresnet.predict.lungs import find_lungs_in_files, write_lung_pictures
 
     files = list(list_files(paths))
@@ -30,5 +31,5 @@ def lungs(
     refused = [result for result in results if result.reason]
     say(f"Lungs segmented on {len(results) - len(refused)} of {len(results)} images")
     for result in refused:
-        say(f"{result.path}: {result.reason}")
+        say(f"{make_printable(str(result.path))}: {result.reason}")
     say_wrote(table)

@@ -16,8 +16,9 @@ from rich.table import Table
 from rich.text import Text
 
 from cxresnet.cli.commands import command
-from cxresnet.cli.terminal import console, say_unfolded, warn
+from cxresnet.cli.terminal import console, say_unfolded, say_wrote, warn
 from cxresnet.core.errors import EmptySourceError
+from cxresnet.core.files import write_json
 from cxresnet.core.progress import track
 
 if TYPE_CHECKING:
@@ -43,6 +44,15 @@ def predict(
         typer.Option("--run", help="The run whose network is used. Default: the bundled network."),
     ] = None,
     format_: Annotated[Format, typer.Option("--format", help="Output format.")] = Format.TABLE,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            help="Write the predictions to this file instead, in UTF-8: CSV, or JSON with "
+            "'--format json'.",
+        ),
+    ] = None,
 ) -> None:
     """Classify images: one row per image, or the reason why it was refused."""
     from cxresnet.api.classifier import load
@@ -59,7 +69,10 @@ def predict(
         warn(model.verdict)
     files = list(list_files(paths))
     predictions = list(track(model.predict_each(files), "Classifying images", total=len(files)))
-    _show(predictions, model.class_names, format_=format_)
+    if out is None:
+        _show(predictions, model.class_names, format_=format_)
+    else:
+        say_wrote(_write(out, predictions, model.class_names, format_=format_))
     if all(prediction.refused for prediction in predictions):
         raise EmptySourceError(
             f"No image was classified: {len(predictions)} of {len(predictions)} were refused; the "
@@ -77,12 +90,27 @@ def _show(
     say_unfolded(_format_csv(rows) if format_ is Format.CSV else json.dumps(rows, indent=2))
 
 
+def _write(
+    out: Path, predictions: Sequence[Prediction], class_names: Sequence[str], *, format_: Format
+) -> Path:
+    from cxresnet.data.manifest import write_safe_csv
+
+    rows = [_describe(prediction, class_names) for prediction in predictions]
+    if format_ is Format.JSON:
+        return write_json(out, rows)
+    return write_safe_csv(out, rows[0], [row.values() for row in rows])
+
+
 def list_files(paths: Sequence[Path]) -> Iterator[Path]:
-    """List the files to classify; in a folder, all that are not hidden.
+    """List the files to classify; in a folder, all that `prepare` would not pass over as hidden.
+
+    Only names below a named folder count: whoever names a hidden folder means it.
 
     Raises:
         EmptySourceError: A folder holds no file.
     """
+    from cxresnet.data.sources.source import is_hidden
+
     for path in paths:
         if not path.is_dir():
             yield path
@@ -90,17 +118,19 @@ def list_files(paths: Sequence[Path]) -> Iterator[Path]:
         inside = sorted(
             file
             for file in path.rglob("*")
-            if file.is_file() and not any(part.startswith(".") for part in file.parts[-3:])
+            if file.is_file() and not any(map(is_hidden, file.relative_to(path).parts))
         )
         if not inside:
-            raise EmptySourceError(f"'{path}' holds no file. Name an image or a folder of images.")
+            raise EmptySourceError(
+                f"'{path}' holds no file, or only hidden ones. Name an image or a folder of images."
+            )
         yield from inside
 
 
 def _describe(prediction: Prediction, class_names: Sequence[str]) -> dict[str, Any]:
     shares = prediction.probabilities
     return {
-        "file": str(prediction.path),
+        "file": _name(prediction),
         "decision": prediction.decision,
         "predicted_class": prediction.class_name,
         "prediction_set": "|".join(prediction.prediction_set),
@@ -110,6 +140,12 @@ def _describe(prediction: Prediction, class_names: Sequence[str]) -> dict[str, A
         },
         "refused": prediction.reason,
     }
+
+
+def _name(prediction: Prediction) -> str:
+    from cxresnet.data.sources.safe_path import make_printable
+
+    return make_printable(str(prediction.path))
 
 
 def _format_csv(rows: Sequence[dict[str, Any]]) -> str:
@@ -130,5 +166,5 @@ def _build_table(predictions: Sequence[Prediction], class_names: Sequence[str]) 
     for one in predictions:
         shares = [f"{share:.3f}" for share in one.probabilities.values()]
         cells = shares or ["–"] * len(class_names)
-        table.add_row(Text(str(one.path)), one.decision or "–", *cells, Text(one.reason))
+        table.add_row(Text(_name(one)), one.decision or "–", *cells, Text(one.reason))
     return table

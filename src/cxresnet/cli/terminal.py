@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import sys
 import time
@@ -30,6 +31,16 @@ error_console = Console(stderr=True, highlight=False, soft_wrap=True)
 """For everything else: progress, warnings and errors."""
 
 _SHORT_SECONDS = 2.0
+
+
+def escape_unencodable_output() -> None:
+    r"""Let standard output and error show what their encoding lacks as an escape, as in "\u80ba".
+
+    A file name must not end a command because the console, or a pipe on Windows, is not UTF-8.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors in {"strict", "surrogateescape"}:
+            stream.reconfigure(errors="backslashreplace")
 
 
 def say(text: str) -> None:

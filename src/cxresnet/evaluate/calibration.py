@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from cxresnet.core.record import Record
 from cxresnet.core.seeding import build_generator
 from cxresnet.evaluate.topic import Estimates, EvaluationInputs, Topic, prefix_statistics
 from cxresnet.metrics.calibration import (
+    CalibrationBin,
     CalibrationNoise,
     build_calibration_statistics,
     compute_calibration_noise,
@@ -22,24 +22,6 @@ from cxresnet.metrics.statistic import Statistic
 
 _SCORES = ("expected_calibration_error", "brier", "negative_log_likelihood")
 _NOISE_RESAMPLES = 200
-
-
-class CalibrationBin(Record):
-    """Images whose highest probability lies in one range.
-
-    Attributes:
-        low: Lower end of the range, 0 to 1.
-        high: Upper end, included.
-        images: Images in it.
-        confidence: Mean of their highest probabilities; None without images.
-        accuracy: Share of them for which that class is the true one; None without images.
-    """
-
-    low: float
-    high: float
-    images: int
-    confidence: float | None
-    accuracy: float | None
 
 
 class ClassCalibration(Record):
@@ -108,8 +90,8 @@ def build_records(inputs: EvaluationInputs, estimates: Estimates) -> dict[str, A
     scores = {name: estimates[name] for name in _SCORES}
     scores |= {f"{name}_before": estimates["before", name] for name in _SCORES}
     calibration = Calibration(
-        bins=_build_bins(evaluated.probabilities, evaluated.truth),
-        bins_before=_build_bins(inputs.images.probabilities, evaluated.truth),
+        bins=compute_reliability_bins(evaluated.probabilities, evaluated.truth),
+        bins_before=compute_reliability_bins(inputs.images.probabilities, evaluated.truth),
         noise=compute_calibration_noise(
             evaluated.probabilities,
             np.array(inputs.group_ids),
@@ -130,10 +112,3 @@ def build_records(inputs: EvaluationInputs, estimates: Estimates) -> dict[str, A
 
 
 TOPIC = Topic(list_statistics, build_records)
-
-
-def _build_bins(
-    probabilities: NDArray[np.float64], truth: NDArray[np.int64]
-) -> tuple[CalibrationBin, ...]:
-    bins = compute_reliability_bins(probabilities, truth)
-    return tuple(CalibrationBin.model_validate(vars(item)) for item in bins)

@@ -72,7 +72,7 @@ def choose_on_validation(
     """Make all choices on validation images, before the held-out test set is opened.
 
     Args:
-        validation: Of the network.
+        validation: Of the network, with the views of the config.
         training_dataset: The dataset that it was trained on; its test set stays closed.
         config: What to choose, and by which rule.
         network: SHA-256 of the network's weights.
@@ -118,6 +118,7 @@ def choose_decision(
     return Decision(
         network=network,
         class_names=validation.class_names,
+        test_time_augmentation=config.test_time_augmentation,
         operating_point=point,
         set_thresholds=tuple(sets.tolist()),
         nominal_coverage=config.coverage,

@@ -25,7 +25,7 @@ from cxresnet.evaluate.red_flags import RedFlag
 from cxresnet.evaluate.results import AccessLogEntry, ClassResult, Headline
 from cxresnet.evaluate.scores import PatientResult, SourceCount
 from cxresnet.evaluate.slices import Slice, WorstSlice
-from cxresnet.metrics.calibration import CalibrationNoise
+from cxresnet.metrics.calibration import CalibrationBin, CalibrationNoise
 from cxresnet.metrics.estimate import Estimate
 from cxresnet.predict.decision import OperatingPoint
 
@@ -189,7 +189,8 @@ def _find_types(kind: type) -> Iterator[type]:
 
 def _unpack(annotation: Any) -> Iterator[type]:
     if isinstance(annotation, type) and (
-        issubclass(annotation, BaseModel) or annotation in {Estimate, CalibrationNoise}
+        issubclass(annotation, BaseModel)
+        or annotation in {CalibrationBin, CalibrationNoise, Estimate}
     ):
         yield annotation
     for argument in getattr(annotation, "__args__", ()):

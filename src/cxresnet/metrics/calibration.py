@@ -23,13 +23,13 @@ _Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class ReliabilityBin:
-    """Images whose highest probability lies above `low` and up to `high`.
+class CalibrationBin:
+    """Images whose highest probability lies in one range.
 
     Attributes:
-        low: 0 to 1.
-        high: 0 to 1, included.
-        images: How many.
+        low: Lower end of the range, 0 to 1.
+        high: Upper end, included.
+        images: Images in it.
         confidence: Mean of their highest probabilities; None without images.
         accuracy: Share of them for which that class is the true one; None without images.
     """
@@ -160,7 +160,7 @@ def fit_calibration(
 
 def compute_reliability_bins(
     probabilities: _Array, truth: NDArray[np.int64], *, bins: int = BIN_COUNT
-) -> tuple[ReliabilityBin, ...]:
+) -> tuple[CalibrationBin, ...]:
     """Sort images into ranges of their highest probability.
 
     Args:
@@ -178,7 +178,7 @@ def compute_reliability_bins(
         in_bin = place == index
         images = int(in_bin.sum())
         found.append(
-            ReliabilityBin(
+            CalibrationBin(
                 low=float(edges[index]),
                 high=float(edges[index + 1]),
                 images=images,

@@ -7,7 +7,6 @@ from cxresnet.predict.decision import (
     OperatingPoint,
     read_decision,
 )
-from cxresnet.predict.files import FilePrediction, predict_files
 from cxresnet.predict.lungs import FoundLungs, LungFinder, load_lung_finder
 from cxresnet.predict.predictions import (
     Predictions,
@@ -20,7 +19,6 @@ from cxresnet.predict.predictor import Predictor, load_predictor
 __all__ = [
     "CalibratedNetwork",
     "Decision",
-    "FilePrediction",
     "FoundLungs",
     "ImageDecision",
     "LungFinder",
@@ -30,7 +28,6 @@ __all__ = [
     "concatenate_predictions",
     "load_lung_finder",
     "load_predictor",
-    "predict_files",
     "read_decision",
     "read_predictions",
     "write_predictions",

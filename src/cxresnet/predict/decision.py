@@ -129,6 +129,8 @@ class Decision(Record):
         disclaimer: Part of every output.
         network: SHA-256 of the weights that it belongs to; "" where that is not recorded.
         class_names: Order of logits, weights and thresholds.
+        test_time_augmentation: Whether all of it was chosen on logits averaged over the views of
+            `build_test_time_views`: then it holds only for logits that are averaged likewise.
         operating_point: Calibration and decision rule.
         set_thresholds: Lowest probability with which each class belongs to a prediction set, in
             order; 0 is always. Empty where none were fitted: nothing is abstained from.
@@ -140,6 +142,7 @@ class Decision(Record):
     disclaimer: str = DISCLAIMER
     network: str
     class_names: tuple[str, ...]
+    test_time_augmentation: bool = False
     operating_point: OperatingPoint
     set_thresholds: tuple[float, ...] = ()
     nominal_coverage: float | None = None
@@ -183,10 +186,6 @@ class Decision(Record):
             )
             for decided, members, shares in rows
         )
-
-    def decide_image(self, logits: Sequence[float] | NDArray[np.floating]) -> ImageDecision:
-        """Decide on one image by its logits, (classes,)."""
-        return self.decide_images(np.asarray(logits, dtype=np.float64)[None])[0]
 
 
 def decide_from_set(members: NDArray[np.bool_], class_names: Sequence[str]) -> str:

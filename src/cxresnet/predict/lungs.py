@@ -28,6 +28,7 @@ from cxresnet.core.files import write_bytes
 from cxresnet.data.decode.decoder import decode_image
 from cxresnet.data.manifest import write_safe_csv
 from cxresnet.data.prepare.preprocessing import build_preprocessing, prepare_image
+from cxresnet.data.sources.safe_path import make_printable
 from cxresnet.model.checkpoint import load_weights, read_tensor_folder
 from cxresnet.model.lung_net import LUNG_SIDE_PX, LungNet
 from cxresnet.predict.files import read_image_file
@@ -233,9 +234,6 @@ def find_lungs_in_files(paths: Sequence[Path]) -> Iterator[FileLungs]:
             yield _find(path)
         except ImageError as error:
             yield FileLungs(path=path, reason=str(error))
-        except OSError as error:
-            reason = f"The file cannot be read: {error.strerror or error}."
-            yield FileLungs(path=path, reason=reason)
 
 
 def _find(path: Path) -> FileLungs:
@@ -282,9 +280,10 @@ def write_lung_pictures(out: Path, results: Sequence[FileLungs]) -> Path:
 
 def _write_one(out: Path, number: int, result: FileLungs) -> tuple[str | float, ...]:
     image, right, left = result.image, result.right_lung, result.left_lung
+    name = make_printable(str(result.path))
     if image is None or right is None or left is None or result.found is None:
-        return (str(result.path), "", "", "", "", "", "", "", result.reason)
-    stem = f"{number:04d}-{result.path.stem}"
+        return (name, "", "", "", "", "", "", "", result.reason)
+    stem = f"{number:04d}-{make_printable(result.path.stem)}"
     mask, contour = "", f"{stem}-contour.png"
     write_bytes(out / contour, _encode(_add_foot(_draw_contour(image, right, left))))
     if not result.reason:
@@ -294,7 +293,7 @@ def _write_one(out: Path, number: int, result: FileLungs) -> tuple[str | float, 
     shares = (float((right | left).mean()), float(right.mean()), float(left.mean()))
     numbers = (*shares, measures.confidence, measures.agreement)
     rounded = (round(value, 4) for value in numbers)
-    return (str(result.path), mask, contour, *rounded, result.reason)
+    return (name, mask, contour, *rounded, result.reason)
 
 
 def _draw_contour(

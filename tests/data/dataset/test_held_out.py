@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import fields
 from pathlib import Path
 
@@ -32,12 +33,20 @@ def prepare(out: Path, *, seed: int = 0, config: DataConfig = CONFIG) -> None:
     run_prepare(source, config=config, out=out, force=True)
 
 
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A dataset whose test split was never opened; only to be copied."""
+    path = tmp_path_factory.mktemp("prepared") / "d"
+    prepare(path)
+    return path
+
+
 @pytest.fixture
-def opened(tmp_path: Path) -> Path:
+def opened(prepared: Path, tmp_path: Path) -> Path:
     """A dataset whose test split was opened once."""
-    prepare(tmp_path / "d")
-    open_dataset(tmp_path / "d").open_held_out_test(REQUEST)
-    return tmp_path / "d"
+    path = shutil.copytree(prepared, tmp_path / "d")
+    open_dataset(path).open_held_out_test(REQUEST)
+    return path
 
 
 def test_preparing_the_same_images_again_does_not_seal_them_anew(
@@ -55,6 +64,7 @@ def test_preparing_the_same_images_again_does_not_seal_them_anew(
     assert any("accessed once (1 of them before the dataset was prepared" in one for one in proofs)
 
 
+@pytest.mark.slow
 def test_the_openings_of_other_images_are_not_laid_at_the_door_of_the_new(
     opened: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -64,15 +74,17 @@ def test_the_openings_of_other_images_are_not_laid_at_the_door_of_the_new(
     assert "the test set was never accessed" in verify_dataset(opened).proofs
 
 
+@pytest.mark.slow
 def test_a_test_that_was_never_opened_is_replaced_without_a_word(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    prepared: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    prepare(tmp_path / "d")
-    prepare(tmp_path / "d")
-    assert read_access_log(tmp_path / "d" / "test_access_log.csv") == ()
+    path = shutil.copytree(prepared, tmp_path / "d")
+    prepare(path)
+    assert read_access_log(path / "test_access_log.csv") == ()
     assert "access log" not in caplog.text
 
 
+@pytest.mark.slow
 def test_a_ledger_that_cannot_be_read_is_kept_and_verify_says_so(
     opened: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -188,6 +200,7 @@ def test_a_dataset_of_the_future_is_refused_with_the_way_out(opened: Path) -> No
         open_dataset(opened)
 
 
+@pytest.mark.slow
 def test_the_accesses_of_version_01_are_carried_over(
     opened: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -202,12 +215,14 @@ def test_the_accesses_of_version_01_are_carried_over(
     assert find_broken_links(read_access_log(opened / "test_access_log.csv")) == []
 
 
+@pytest.mark.slow
 def test_the_accesses_of_version_01_to_other_images_are_not_carried_over(opened: Path) -> None:
     make_old(opened)
     prepare(opened, seed=1)
     assert read_access_log(opened / "test_access_log.csv") == ()
 
 
+@pytest.mark.slow
 def test_an_access_log_of_version_01_that_cannot_be_read_is_kept(opened: Path) -> None:
     make_old(opened)
     (opened / "test_openings.csv").write_text("scratched out")

@@ -241,6 +241,7 @@ def test_copies_of_real_images_are_found_and_strangers_left_apart(images_root: P
     assert len(images) - len(np.unique(clusters[: len(images)])) <= 0.01 * len(images)
 
 
+@pytest.mark.slow
 @pytest.mark.images
 def test_the_images_that_pneumoniamnist_has_in_train_and_val_are_found(images_root: Path) -> None:
     content = np.load(images_root / "pneumoniamnist.npz")

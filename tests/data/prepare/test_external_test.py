@@ -68,6 +68,7 @@ def test_without_it_one_class_is_refused_with_the_way_out(hospital: Path, tmp_pa
         )
 
 
+@pytest.mark.slow
 def test_its_data_are_asked_from_the_rows_alone_and_its_page_shows_no_image(
     hospital: Path, tmp_path: Path
 ) -> None:

@@ -28,6 +28,7 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     ]
 
 
+@pytest.mark.slow
 def test_merged_shares_are_the_dataset_of_one_machine(shards: list[Path], tmp_path: Path) -> None:
     whole = run_prepare(PhantomSource(SETTINGS), config=CONFIG, out=tmp_path / "whole")
     merged = merge_shards(shards[::-1], config=CONFIG, out=tmp_path / "merged")

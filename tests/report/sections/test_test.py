@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 
 import pytest
@@ -78,7 +79,7 @@ def test_reliability_is_drawn_before_and_after_the_temperature(evaluation: Evalu
 @pytest.mark.parametrize(("images", "hollow"), [(9, True), (10, False)])
 def test_a_point_of_few_images_is_hollow(evaluation: Evaluation, images: int, hollow: bool) -> None:
     filled = next(each for each in evaluation.calibration.bins if each.images)
-    bins = (filled.model_copy(update={"images": images}),)
+    bins = (dataclasses.replace(filled, images=images),)
     calibration = evaluation.calibration.model_copy(update={"bins": bins})
     view = build_probabilities_view(evaluation.model_copy(update={"calibration": calibration}))
     assert view.after is not None

@@ -23,17 +23,6 @@ from cxresnet.explain.methods.method import (
     temporary_seed,
 )
 
-LUNG_REGION_NAMES = (
-    "outside of the lungs",
-    "right upper zone",
-    "right middle zone",
-    "right lower zone",
-    "left upper zone",
-    "left middle zone",
-    "left lower zone",
-)
-"""Sides are the patient's: the right lung lies at the left of the image."""
-
 _GRID_TOP, _GRID_BOTTOM = 0.12, 0.78
 _GRID_SIDES = ((0.10, 0.47), (0.53, 0.90))
 """Where lungs lie on a frontal image that is filled by the chest, as shares of its side."""
@@ -45,7 +34,7 @@ _COMPACTNESS = 0.6
 
 
 def compute_lung_regions(lung_mask: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Number each pixel by its region of `LUNG_REGION_NAMES`.
+    """Number each pixel by its region of the lungs.
 
     Each lung is cut into thirds of its own height. Where no lung is known, two boxes replace them:
     an anatomical grid, the same for every image.
@@ -54,7 +43,8 @@ def compute_lung_regions(lung_mask: NDArray[np.bool_]) -> NDArray[np.int64]:
         lung_mask: (row, column), true in the lungs; empty where not known.
 
     Returns:
-        (row, column), 0 to 6.
+        (row, column): 0 outside of the lungs, 1 to 3 the patient's right upper, middle and lower
+        zone, which lie at the left of the image, 4 to 6 those of the left lung.
     """
     mask = lung_mask if lung_mask.any() else _draw_grid(lung_mask.shape)
     rows = np.indices((mask.shape[0], mask.shape[1]))[0]

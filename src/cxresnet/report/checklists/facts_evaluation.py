@@ -55,13 +55,6 @@ def describe_accuracy(evidence: Evidence) -> Answer:
     )
 
 
-def describe_calibration(evidence: Evidence) -> Answer:
-    """State whether the probabilities are calibrated."""
-    if evidence.artifacts.evaluation is None:
-        return not_known(_NOT_TESTED)
-    return yes("Calibration curve, calibration error and Brier score, with intervals.", _METRICS)
-
-
 def describe_external(evidence: Evidence) -> Answer:
     """State the result of external tests."""
     externals = evidence.artifacts.externals

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from matplotlib.axes import Axes
 
-from cxresnet.evaluate.calibration import CalibrationBin
 from cxresnet.evaluate.clinical import ClassThreshold, DecisionCurve, PrevalenceCurve
 from cxresnet.evaluate.record import Evaluation
 from cxresnet.evaluate.results import ClassResult
 from cxresnet.evaluate.selective import SelectiveResult
+from cxresnet.metrics.calibration import CalibrationBin
 from cxresnet.metrics.estimate import Estimate
 from cxresnet.report.figures import FAINT, INK, SERIES, Drawing, draw_svg
 from cxresnet.report.registry import register_section
