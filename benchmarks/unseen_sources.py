@@ -216,7 +216,7 @@ def predict(
     logits, pooled = [], []
     for part in images.split(_IMAGES_AT_ONCE):
         last_map = network.forward_features(normalise_tensor(part, preprocessing))
-        logits.append(network.classify(last_map))
+        logits.append(network.forward_head(last_map))
         pooled.append(network.pool(last_map).flatten(1))
     return torch.cat(logits).numpy(), torch.cat(pooled).numpy()
 

@@ -21,13 +21,19 @@ from cxresnet.data.dataset.dataset_record import ACCESS_LOG_NAME
 from cxresnet.data.dataset.held_out import read_access_log
 from cxresnet.data.split.source_folds import SourceFold, plan_source_folds
 from cxresnet.evaluate import leave_sources_out as module
+from cxresnet.evaluate.evaluation import run_evaluate
 from cxresnet.evaluate.leave_sources_out import (
     LeaveSourcesOut,
     evaluate_left_out_sources,
     read_leave_sources_out,
 )
+from cxresnet.evaluate.operating_point import choose_decision
+from cxresnet.evaluate.selective import read_selective
+from cxresnet.metrics.conformal import fit_set_thresholds
 from cxresnet.model.checkpoint import read_model, write_checkpoint
 from cxresnet.predict import read_predictions
+from cxresnet.predict.decision import Decision, apply_operating_point, read_decision
+from cxresnet.predict.predictions import Predictions
 
 Write = Callable[..., PreparedDataset]
 
@@ -186,6 +192,50 @@ def test_two_sources_left_out_together_answer_what_neither_answers_alone(
     # Pneumonia is tested within a source, whatever else is left out with it.
     assert mean["pneumonia", "normal"].sets == 6
     assert "covid-19 against normal" in found.sentence
+
+
+def test_a_decision_for_unseen_hospitals_is_chosen_on_the_images_of_sources_left_out(
+    run: RunFolder, config: EvaluateConfig
+) -> None:
+    elsewhere = config.model_copy(update={"calibrate_on": "left-out sources"})
+    with pytest.raises(RunFolderError, match="--leave-sources-out"):
+        run_evaluate(run, config=elsewhere)
+    _evaluate(run, elsewhere)
+    table = read_predictions(run.evaluate / "left_out_predictions.csv")
+    manifest = open_dataset(run.read_dataset_path()).manifest
+    # What the decision is tested on later must not choose it.
+    assert set(table.image_ids) == set(manifest.loc[manifest["split"] != "test", "image_id"])
+    run_evaluate(run, config=elsewhere)
+    decision = read_decision(run)
+    assert decision is not None
+    point = decision.operating_point
+    assert point.chosen_on == f"{len(table)} images of sources left out of training"
+    evaluated = apply_operating_point(table, point)
+    assert decision.set_thresholds == pytest.approx(
+        fit_set_thresholds(evaluated.probabilities, evaluated.truth, coverage=config.coverage)
+    )
+    selective = read_selective(run.evaluate / "selective.json")
+    assert sum(one.calibration_images for one in selective.classes) == len(table)
+    averaged = elsewhere.model_copy(update={"test_time_augmentation": True})
+    with pytest.raises(RunFolderError, match="not with this config"):
+        run_evaluate(run, config=averaged)
+
+
+def test_no_set_is_decided_on_by_what_was_chosen_on_its_own_sources(
+    run: RunFolder, config: EvaluateConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen_on: list[set[str]] = []
+
+    def choose(calibration: Predictions, **options: Any) -> Decision:
+        chosen_on.append(set(calibration.sources))
+        return choose_decision(calibration, **options)
+
+    monkeypatch.setattr(module, "choose_decision", choose)
+    elsewhere = config.model_copy(update={"calibrate_on": "left-out sources"})
+    found = _evaluate(run, elsewhere)
+    assert [one.name for one in found.sets] == ["north", "south"]
+    assert chosen_on == [{"south"}, {"north"}]
+    assert found.calibrate_on == "left-out sources"
 
 
 def test_several_seeds_are_averaged_and_each_is_given(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from cxresnet import DISCLAIMER
 from cxresnet.core.errors import RunFolderError, StorageError
 from cxresnet.predict import (
     Predictions,
+    average_predictions,
     concatenate_predictions,
     read_predictions,
     write_predictions,
@@ -124,6 +126,18 @@ def test_selecting_and_joining_are_inverse() -> None:
     chosen = np.arange(7) < 3
     joined = concatenate_predictions([predictions.select(chosen), predictions.select(~chosen)])
     _assert_same(joined, predictions)
+
+
+def test_an_image_of_several_tables_gets_the_mean_of_its_logits() -> None:
+    predictions = _build(7)
+    first, second = predictions.select(np.arange(7) < 5), predictions.select(np.arange(7) >= 3)
+    raised = replace(second, logits=second.logits + 2)
+    found = average_predictions([raised, first])
+    order = [found.image_ids.index(name) for name in predictions.image_ids]
+    assert found.image_ids == (*second.image_ids, *predictions.image_ids[:3])
+    expected = predictions.logits + np.array([0, 0, 0, 1, 1, 2, 2])[:, None]
+    assert found.logits[order] == pytest.approx(expected, abs=1e-5)
+    assert found.truth[order].tolist() == predictions.truth.tolist()
 
 
 def test_tables_of_different_classes_are_not_joined() -> None:

@@ -22,7 +22,11 @@ from cxresnet.evaluate.evaluated_images import (
 )
 from cxresnet.evaluate.external import EXTERNAL_NAME, compare_with_internal, write_external
 from cxresnet.evaluate.from_predictions import evaluate_predictions
-from cxresnet.evaluate.leave_sources_out import LEAVE_SOURCES_OUT_NAME, read_leave_sources_out
+from cxresnet.evaluate.leave_sources_out import (
+    LEAVE_SOURCES_OUT_NAME,
+    read_leave_sources_out,
+    read_left_out_predictions,
+)
 from cxresnet.evaluate.members import (
     MEMBERS_NAME,
     describe_spread,
@@ -40,6 +44,7 @@ from cxresnet.evaluate.selective import (
     write_selective,
 )
 from cxresnet.evaluate.topic import Background
+from cxresnet.metrics.agreement import Scores
 from cxresnet.predict.decision import (
     DECISION_NAME,
     Decision,
@@ -60,11 +65,11 @@ def run_evaluate(
 ) -> Evaluation:
     """Evaluate the network of a run, and write the results.
 
-    First the operating point, thresholds and prediction sets are chosen on validation images; then
-    the test set is opened. Writes `predictions_val.csv`, `predictions.csv`, `decision.json`,
-    `selective.json` and, last, `metrics.json` into `run.evaluate`; for another dataset into
-    `evaluate-NAME` beside it, with `external.json`. For an ensemble, `members.json` has the scores
-    of each member.
+    First the operating point, thresholds and prediction sets are chosen, on validation images or on
+    those of sources left out; then the test set is opened. Writes `predictions_val.csv`,
+    `predictions.csv`, `decision.json`, `selective.json` and, last, `metrics.json` into
+    `run.evaluate`; for another dataset into `evaluate-NAME` beside it, with `external.json`. For an
+    ensemble, `members.json` has the scores of each member.
 
     Args:
         run: Trained.
@@ -74,6 +79,7 @@ def run_evaluate(
 
     Raises:
         CheckpointError: The network is missing or damaged.
+        RunFolderError: Images of sources left out are asked for, but were not predicted.
         DatasetError: The dataset is not the one that the network was trained on, has no test
             split, or the other one does not fit the network.
         ClassMapError: The other dataset has none of the network's classes.
@@ -86,12 +92,7 @@ def run_evaluate(
     validation = predict_with_members(
         predictor, partial(_predict_validation, training_dataset=training_dataset, config=config)
     )
-    choices = choose_on_validation(
-        validation.ensemble,
-        training_dataset=training_dataset,
-        config=config,
-        network=compute_network_hash(run),
-    )
+    calibration, choices = _choose(run, validation.ensemble, training_dataset, config=config)
     evaluated = _open_images(
         run, dataset, predictor=predictor, training_dataset=training_dataset, config=config
     )
@@ -107,7 +108,7 @@ def run_evaluate(
     folder = run.evaluate if dataset is None else run.path / f"evaluate-{evaluated.name}"
     _write_tables(folder, validation.ensemble, test.ensemble, choices, training_dataset.verdict)
     selective = _evaluate_selectively(
-        validation.ensemble, test.ensemble, choices.decision, config=config, name=evaluation.name
+        calibration, test.ensemble, choices.decision, config=config, name=evaluation.name
     )
     write_selective(folder / SELECTIVE_NAME, selective)
     if dataset is not None:
@@ -115,12 +116,38 @@ def run_evaluate(
         write_external(folder / EXTERNAL_NAME, external)
     if test.members:
         choose = partial(choose_point, training_dataset=training_dataset, config=config)
-        scores = evaluate_members(validation.members, test.members, choose=choose)
-        spread = describe_spread(write_members(folder / MEMBERS_NAME, scores))
-        _LOGGER.info("Each of %d networks on its own, mean ± sd: %s", len(scores), spread)
+        _write_members(folder, evaluate_members(validation.members, test.members, choose=choose))
     write_evaluation(folder / "metrics.json", evaluation)
     _LOGGER.info("evaluated %d images of %s", evaluation.images, evaluation.name)
     return evaluation
+
+
+def _choose(
+    run: RunFolder,
+    validation: Predictions,
+    training_dataset: PreparedDataset,
+    *,
+    config: EvaluateConfig,
+) -> tuple[Predictions, ValidationChoices]:
+    """Choose how logits become decisions; returns also the images that this was chosen on."""
+    left_out = (
+        read_left_out_predictions(run, training_dataset, config=config)
+        if config.calibrate_on == "left-out sources"
+        else None
+    )
+    choices = choose_on_validation(
+        validation,
+        training_dataset=training_dataset,
+        config=config,
+        network=compute_network_hash(run),
+        left_out=left_out,
+    )
+    return validation if left_out is None else left_out, choices
+
+
+def _write_members(folder: Path, scores: dict[str, Scores]) -> None:
+    spread = describe_spread(write_members(folder / MEMBERS_NAME, scores))
+    _LOGGER.info("Each of %d networks on its own, mean ± sd: %s", len(scores), spread)
 
 
 def _open_images(

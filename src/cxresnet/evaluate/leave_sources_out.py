@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cxresnet import DISCLAIMER
-from cxresnet.core.config.evaluate import EvaluateConfig
+from cxresnet.core.config.evaluate import CalibrationImages, EvaluateConfig
+from cxresnet.core.errors import RunFolderError
 from cxresnet.core.progress import track
 from cxresnet.core.record import Record, read_record, write_record
 from cxresnet.core.run_folder import RunFolder
 from cxresnet.data.dataset.dataset import ImageSet, PreparedDataset
 from cxresnet.data.split.source_folds import SourceFold
-from cxresnet.evaluate.evaluated_images import describe_access_request
 from cxresnet.evaluate.generalisation_gap import (
     EvaluatedSide,
     MeasuredGeneralisationGaps,
@@ -26,15 +26,18 @@ from cxresnet.evaluate.generalisation_gap import (
     measure_generalisation_gaps,
 )
 from cxresnet.evaluate.left_out_networks import (
+    LEFT_OUT_PREDICTIONS_NAME,
     OpenedSplits,
+    PredictedFold,
     build_side,
-    load_predictor_without,
-    predict_sets,
+    decide_side,
+    gather_calibration,
+    open_splits,
+    predict_fold,
 )
 from cxresnet.evaluate.operating_point import choose_decision
 from cxresnet.evaluate.results import GeneralisationGap
 from cxresnet.evaluate.source_tasks import (
-    ABSTAINED,
     DecisionShares,
     FoldPredictions,
     MeasuredTasks,
@@ -42,8 +45,11 @@ from cxresnet.evaluate.source_tasks import (
     measure_tasks,
 )
 from cxresnet.metrics.estimate import format_estimate
-from cxresnet.predict.decision import Decision
-from cxresnet.predict.predictions import concatenate_predictions, write_predictions
+from cxresnet.predict.predictions import (
+    Predictions,
+    read_predictions,
+    write_predictions,
+)
 from cxresnet.shortcuts.baseline import predict_baselines
 
 LEAVE_SOURCES_OUT_NAME = "leave_sources_out.json"
@@ -99,6 +105,8 @@ class LeaveSourcesOut(Record):
         dataset_hash: Of the images.
         class_names: In order.
         seeds: Of the trainings; each set of sources was left out once a seed.
+        calibrate_on: As of the config: what the decisions on each set were chosen on.
+        test_time_augmentation: Whether the logits are averaged over several views.
         min_images: A source with fewer images of a class is not scored on it.
         sets: One a set of sources, in the order of the plan.
         mean_tasks: One a pair of classes: mean over the sets that allow it. Sources that are in
@@ -117,6 +125,8 @@ class LeaveSourcesOut(Record):
     dataset_hash: str
     class_names: tuple[str, ...]
     seeds: tuple[int, ...]
+    calibrate_on: CalibrationImages
+    test_time_augmentation: bool
     min_images: int
     sets: tuple[LeftOutSet, ...]
     mean_tasks: tuple[TaskScore, ...]
@@ -154,6 +164,32 @@ def read_leave_sources_out(path: Path) -> LeaveSourcesOut:
     return read_record(path, LeaveSourcesOut, command=LEAVE_SOURCES_OUT_COMMAND)
 
 
+def read_left_out_predictions(
+    run: RunFolder, dataset: PreparedDataset, *, config: EvaluateConfig
+) -> Predictions:
+    """Read what a decision for a hospital that is not among the sources is chosen on.
+
+    Held-out test images are not among them.
+
+    Raises:
+        RunFolderError: The sources of this dataset were not left out, or with other views.
+    """
+    path = run.evaluate / LEAVE_SOURCES_OUT_NAME
+    found = read_leave_sources_out(path) if path.is_file() else None
+    if (
+        found is None
+        or not found.tested
+        or found.dataset_hash != dataset.dataset_hash
+        or found.test_time_augmentation != config.test_time_augmentation
+    ):
+        raise RunFolderError(
+            "evaluate.calibrate_on is 'left-out sources', but these images were not yet predicted "
+            f"by networks without them, or not with this config. Run '{LEAVE_SOURCES_OUT_COMMAND}' "
+            "with the same config first, or set evaluate.calibrate_on to 'validation'."
+        )
+    return read_predictions(run.evaluate / LEFT_OUT_PREDICTIONS_NAME)
+
+
 def evaluate_left_out_sources(
     run: RunFolder,
     dataset: PreparedDataset,
@@ -165,7 +201,8 @@ def evaluate_left_out_sources(
     """Evaluate each set of sources with the networks trained without it, and write the results.
 
     Opens the held-out test set once, for all sets, and only if something can be tested. Writes
-    `predictions.csv` into each training's folder and `leave_sources_out.json` into `run.evaluate`.
+    `predictions.csv` into each training's folder, and `left_out_predictions.csv` and
+    `leave_sources_out.json` into `run.evaluate`.
 
     Args:
         run: Its networks without these sources are trained.
@@ -182,25 +219,23 @@ def evaluate_left_out_sources(
     testable = [one for one in source_folds if not one.reason]
     evaluated: list[_EvaluatedFold] = []
     if testable:
-        opened = _open_splits(run, dataset, config=config)
+        opened = open_splits(run, dataset, config=config)
+        predicted = [
+            predict_fold(run, one, opened, seeds=seeds, config=config)
+            for one in track(testable, "Predicting images of left-out sources")
+        ]
+        write_predictions(
+            run.evaluate / LEFT_OUT_PREDICTIONS_NAME,
+            gather_calibration(predicted, opened),
+            verdict=dataset.verdict,
+        )
         evaluated = [
-            _evaluate_fold(run, one, opened, seeds=seeds, config=config)
-            for one in track(testable, "Evaluating left-out sources")
+            _evaluate_fold(one, predicted, opened, config=config)
+            for one in track(predicted, "Evaluating left-out sources")
         ]
     result = _build_result(dataset, source_folds, evaluated, seeds=tuple(seeds), config=config)
     write_leave_sources_out(run.evaluate / LEAVE_SOURCES_OUT_NAME, result)
     return result
-
-
-def _open_splits(
-    run: RunFolder, dataset: PreparedDataset, *, config: EvaluateConfig
-) -> OpenedSplits:
-    access_request = describe_access_request(
-        run, reason="evaluate: leave sources out", config=config
-    )
-    images = {split: dataset.select(split) for split in ("train", "val")}
-    images["test"] = dataset.open_held_out_test(access_request)
-    return OpenedSplits(dataset, images)
 
 
 @dataclass(frozen=True)
@@ -222,52 +257,44 @@ class _EvaluatedFold:
 
 
 def _evaluate_fold(
-    run: RunFolder,
-    fold: SourceFold,
+    one: PredictedFold,
+    predicted: Sequence[PredictedFold],
     opened: OpenedSplits,
     *,
-    seeds: Sequence[int],
     config: EvaluateConfig,
 ) -> _EvaluatedFold:
-    """Evaluate the other sources' test images and those of the sources left out."""
-    own = opened.take_sources(fold.sources)
-    train = opened.take_others("train", fold.sources)
-    internal, external, decided = [], [], []
-    for seed in seeds:
-        folder = RunFolder(run.get_source_fold(fold.sources, seed=seed))
-        predictor = load_predictor_without(folder, fold.name, opened.dataset)
-        validation = predict_sets(
-            predictor, [opened.take_others("val", fold.sources)], config=config
-        )
-        counts = np.bincount(train.labels, minlength=len(opened.dataset.class_names))
-        decision = choose_decision(validation, class_shares=counts / len(train), config=config)
-        tables = [
-            predict_sets(predictor, image_sets, config=config)
-            for image_sets in ([opened.take_others("test", fold.sources)], own)
-        ]
-        write_predictions(
-            folder.path / "predictions.csv",
-            concatenate_predictions(tables),
-            verdict=opened.dataset.verdict,
-        )
-        internal.append(build_side(tables[0], decision))
-        external.append(build_side(tables[1], decision))
-        decided.append(_decide(external[-1], decision))
+    """Decide on the other sources' test images and on those of the sources left out.
+
+    What is decided is chosen without these sources: on the validation images of the others, or on
+    sets of sources left out that share no source with this one.
+    """
+    train = opened.take_others("train", one.fold.sources)
+    shares = np.bincount(train.labels, minlength=len(opened.dataset.class_names)) / len(train)
+    apart = [
+        other for other in predicted if not set(other.fold.sources).intersection(one.fold.sources)
+    ]
+    calibration = list(one.validation)
+    if config.calibrate_on == "left-out sources" and apart:
+        calibration = [gather_calibration(apart, opened)] * len(calibration)
+    decisions = [
+        choose_decision(table, class_shares=shares, config=config) for table in calibration
+    ]
+    internal, external = (
+        tuple(build_side(table, known) for table, known in zip(tables, decisions, strict=True))
+        for tables in (one.internal, one.external)
+    )
     return _EvaluatedFold(
         FoldPredictions(
-            fold=fold,
-            sources=np.array(tables[1].sources),
-            networks=tuple(external),
-            decided=tuple(decided),
-            baselines=_predict_baselines(train, own, opened.dataset, config=config),
+            fold=one.fold,
+            sources=np.array(one.external[0].sources),
+            networks=external,
+            decided=tuple(map(decide_side, external, decisions)),
+            baselines=_predict_baselines(
+                train, opened.take_sources(one.fold.sources), opened.dataset, config=config
+            ),
         ),
-        tuple(internal),
+        internal,
     )
-
-
-def _decide(side: EvaluatedSide, decision: Decision) -> NDArray[np.int64]:
-    members = decision.build_sets(side.evaluated.probabilities)
-    return np.where(members.sum(axis=1) == 1, members.argmax(axis=1), ABSTAINED)
 
 
 def _predict_baselines(
@@ -310,6 +337,8 @@ def _build_result(
         dataset_hash=dataset.dataset_hash,
         class_names=dataset.class_names,
         seeds=seeds,
+        calibrate_on=config.calibrate_on,
+        test_time_augmentation=config.test_time_augmentation,
         min_images=config.min_left_out_images,
         sets=sets,
         mean_tasks=mean_tasks,

@@ -1,4 +1,4 @@
-"""Choices made on validation images: operating point, thresholds and prediction sets."""
+"""Choices made before the test: operating point, thresholds and prediction sets."""
 
 from __future__ import annotations
 
@@ -41,6 +41,9 @@ _MIN_GAIN = 0.01
 
 _SMALLEST_THRESHOLD = 1e-4
 
+LEFT_OUT_IMAGES = "images of sources left out of training"
+"""What a decision was chosen on with `evaluate.calibrate_on = "left-out sources"`."""
+
 
 @dataclass(frozen=True)
 class ValidationChoices:
@@ -68,20 +71,24 @@ def choose_on_validation(
     training_dataset: PreparedDataset,
     config: EvaluateConfig,
     network: str,
+    left_out: Predictions | None = None,
 ) -> ValidationChoices:
     """Make all choices on validation images, before the held-out test set is opened.
 
     Args:
         validation: Of the network, with the views of the config.
+        left_out: Images of sources left out of training, as networks without these saw them: the
+            decision is chosen on them instead.
         training_dataset: The dataset that it was trained on; its test set stays closed.
         config: What to choose, and by which rule.
         network: SHA-256 of the network's weights.
     """
     decision = choose_decision(
-        validation,
+        validation if left_out is None else left_out,
         class_shares=_compute_class_shares(training_dataset),
         config=config,
         network=network,
+        chosen_on="validation images" if left_out is None else LEFT_OUT_IMAGES,
     )
     point = decision.operating_point
     known = validation.select(validation.truth >= 0)
@@ -100,24 +107,34 @@ def choose_on_validation(
 
 
 def choose_decision(
-    validation: Predictions, *, class_shares: _Array, config: EvaluateConfig, network: str = ""
+    calibration: Predictions,
+    *,
+    class_shares: _Array,
+    config: EvaluateConfig,
+    network: str = "",
+    chosen_on: str = "validation images",
 ) -> Decision:
     """Choose how logits become decisions: operating point and prediction sets.
 
     Args:
-        validation: Of the network.
+        calibration: Images that the network did not learn from.
         class_shares: Of the training images, (classes,), sums to 1.
         config: Has the rule and the target coverage.
         network: SHA-256 of the network's weights; "" where the decision stays here.
+        chosen_on: Which images these are, for people.
     """
     point = choose_operating_point(
-        validation, class_shares=class_shares, rule=config.operating_point, seed=config.seed
+        calibration,
+        class_shares=class_shares,
+        rule=config.operating_point,
+        seed=config.seed,
+        chosen_on=chosen_on,
     )
-    evaluated = apply_operating_point(validation.select(validation.truth >= 0), point)
+    evaluated = apply_operating_point(calibration.select(calibration.truth >= 0), point)
     sets = fit_set_thresholds(evaluated.probabilities, evaluated.truth, coverage=config.coverage)
     return Decision(
         network=network,
-        class_names=validation.class_names,
+        class_names=calibration.class_names,
         test_time_augmentation=config.test_time_augmentation,
         operating_point=point,
         set_thresholds=tuple(sets.tolist()),
@@ -154,6 +171,7 @@ def choose_operating_point(
     class_shares: _Array,
     rule: RuleName | Literal["auto"] = "auto",
     seed: int = 0,
+    chosen_on: str = "validation images",
 ) -> OperatingPoint:
     """Choose temperature, shifts and weights on validation images.
 
@@ -167,6 +185,7 @@ def choose_operating_point(
         class_shares: Of the training images, (classes,), sums to 1.
         rule: One rule, or "auto".
         seed: Of the folds.
+        chosen_on: Which images these are, for people.
 
     Returns:
         The operating point; the plain one where validation has no image.
@@ -193,7 +212,7 @@ def choose_operating_point(
         temperature=calibrated,
         shifts=shifts,
         weights=tuple((weights / weights.mean()).tolist()),
-        chosen_on=f"{len(known)} validation images",
+        chosen_on=f"{len(known)} {chosen_on}",
         scores={name: scores[name] for name in scores},
     )
 

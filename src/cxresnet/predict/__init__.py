@@ -10,6 +10,7 @@ from cxresnet.predict.decision import (
 from cxresnet.predict.lungs import FoundLungs, LungFinder, load_lung_finder
 from cxresnet.predict.predictions import (
     Predictions,
+    average_predictions,
     concatenate_predictions,
     read_predictions,
     write_predictions,
@@ -25,6 +26,7 @@ __all__ = [
     "OperatingPoint",
     "Predictions",
     "Predictor",
+    "average_predictions",
     "concatenate_predictions",
     "load_lung_finder",
     "load_predictor",

@@ -7,7 +7,7 @@ and are checked against the logits when the table is read.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -105,6 +105,25 @@ def concatenate_predictions(tables: Sequence[Predictions]) -> Predictions:
         logits=np.concatenate([table.logits for table in tables]),
         class_names=names,
     )
+
+
+def average_predictions(tables: Sequence[Predictions]) -> Predictions:
+    """Average the logits of each image over the tables that have it, in order of appearance.
+
+    Args:
+        tables: At least one.
+    """
+    joined = concatenate_predictions(tables)
+    names, first, place = np.unique(
+        np.array(joined.image_ids), return_index=True, return_inverse=True
+    )
+    sums = np.zeros((len(names), len(joined.class_names)))
+    np.add.at(sums, place, joined.logits)
+    means = sums / np.bincount(place, minlength=len(names))[:, None]
+    kept = np.zeros(len(joined), dtype=np.bool_)
+    kept[first] = True
+    chosen = joined.select(kept)
+    return replace(chosen, logits=means[place[kept]].astype(np.float32))
 
 
 def write_predictions(

@@ -8,6 +8,8 @@ from pydantic import Field
 
 from cxresnet.core.config.section import Section
 
+CalibrationImages = Literal["validation", "left-out sources"]
+
 
 class EvaluateConfig(Section):
     """How the network is tested.
@@ -18,6 +20,10 @@ class EvaluateConfig(Section):
         seed: Seed of the bootstrap and of the baselines.
         operating_point: How probabilities become a class: "argmax", "balanced" or "youden", or
             "auto" for the one that does best on validation images.
+        calibrate_on: What calibration, decision rule and prediction sets are chosen on: images of
+            the sources trained on ("validation"), or of "left-out sources", as networks without
+            these saw them. The latter abstains more, and promises less that an unseen hospital
+            would not keep; run `cxresnet evaluate RUN --leave-sources-out` before.
         test_time_augmentation: Average the network over five slightly moved and scaled views of
             each image; takes five times as long.
         shortcut_baselines: Compare with baselines that see no anatomy, on the same images.
@@ -39,6 +45,7 @@ class EvaluateConfig(Section):
     confidence_level: float = Field(default=0.95, gt=0.5, lt=1)
     seed: int = Field(default=0, ge=0)
     operating_point: Literal["auto", "argmax", "balanced", "youden"] = "auto"
+    calibrate_on: CalibrationImages = "validation"
     test_time_augmentation: bool = False
     shortcut_baselines: bool = True
     target_sensitivity: float = Field(default=0.95, gt=0, le=1)

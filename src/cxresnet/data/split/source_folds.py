@@ -181,17 +181,19 @@ class _Plan:
     def _hold(self, source: str) -> set[str]:
         """Give the classes that a source holds in number."""
         own = self.counts.loc[source]
-        return set(own.index[own >= self._min_images])
+        return {str(name) for name, many in own.items() if many >= self._min_images}
 
     def choose_sets(self) -> list[tuple[str, ...]]:
         """Choose the sets, see `plan_source_folds`."""
-        sets = [(source,) for source in self.counts.index if len(self._hold(source)) > 1]
+        sets: list[tuple[str, ...]] = [
+            (source,) for source in self.counts.index if len(self._hold(source)) > 1
+        ]
         for pair in self._pairs:
             sides = [self._rank_sources(name) for name in pair]
             if pair in self._held_together or not all(sides):
                 continue
             count = min(_MAX_SETS_PER_PAIR, max(map(len, sides)))
-            found = [
+            found: list[tuple[str, ...]] = [
                 tuple(sorted(side[number % len(side)] for side in sides)) for number in range(count)
             ]
             sets += [one for one in found if set(pair) <= find_taught_classes(self._manifest, one)]

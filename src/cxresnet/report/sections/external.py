@@ -18,6 +18,8 @@ from cxresnet.metrics.estimate import format_estimate
 from cxresnet.report.figures import FAINT, GRID, INK, SERIES, Drawing, draw_svg
 from cxresnet.report.registry import register_section
 
+_BADGES = {"helps": "green", "harms": "red", "inconclusive": "grey", "not tested": "grey"}
+
 
 @dataclass(frozen=True)
 class GapRow:
@@ -76,9 +78,6 @@ class ExternalView:
     externals: tuple[tuple[ExternalTest, tuple[GapRow, ...]], ...]
     merge_advice: MergeAdvice | None
     badges: Mapping[str, str] = field(default_factory=lambda: _BADGES)
-
-
-_BADGES = {"helps": "green", "harms": "red", "inconclusive": "grey", "not tested": "grey"}
 
 
 @register_section(
