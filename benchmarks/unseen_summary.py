@@ -1,15 +1,14 @@
 r"""What `unseen_sources.py` found: one table of scores, one of decisions, one picture.
 
-    python benchmarks/unseen_summary.py DATASET --work FOLDER [--unknown OTHER] [--plot GRID.svg]
+    python benchmarks/unseen_summary.py DATASET --work FOLDER [--unknown OTHER]
 
 Scores are those of the outer sets, by task: single networks (mean of the seeds), the ensemble of
 all seeds, the best shortcut baseline (the one with the highest mean over the sets of the task) and
 the paired difference. Intervals: bootstrap over patients, stratified by class; all sets together,
 so that a patient who stands in two sets is drawn for both. The sources are held fixed.
 
-Decisions: temperature and least probability are chosen on the inner sets, to give at most
-`--wrong` wrong definite answers on average over these, and used on the outer sets and on the
-images of a disease that is none of the classes.
+Decisions: calibration and prediction sets (`--coverage` of the images of each class) are chosen on
+the inner sets, and used on the outer sets and on images of a disease that is none of the classes.
 """
 
 from __future__ import annotations
@@ -25,7 +24,8 @@ from numpy.typing import NDArray
 from cxresnet.core.seeding import build_generator
 from cxresnet.data.dataset.dataset import open_dataset
 from cxresnet.metrics.bootstrap import compute_estimates
-from cxresnet.metrics.calibration import compute_probabilities, fit_temperature
+from cxresnet.metrics.calibration import compute_probabilities, fit_calibration
+from cxresnet.metrics.conformal import build_prediction_sets, fit_set_thresholds
 from cxresnet.metrics.estimate import format_estimate
 from cxresnet.metrics.statistic import Statistic, build_mean
 from unseen_sources import INNER, OUTER, Material, Sets, build_statistics, gather
@@ -180,54 +180,57 @@ def _name(statistic: Statistic, name: str) -> Statistic:
     )
 
 
-def choose_decision(
-    inner: Sequence[SetPredictions], material: Material, *, most_wrong: float
-) -> tuple[float, float]:
-    """Choose temperature and least probability on the inner sets, each set with the same weight."""
-    logits = [centre(one.logits) for one in inner]
-    labels = [material.labels[one.rows] for one in inner]
-    temperature = float(
-        np.exp(
-            np.mean(
-                [
-                    np.log(fit_temperature(one, known))
-                    for one, known in zip(logits, labels, strict=True)
-                ]
-            )
-        )
-    )
-    shares = [compute_probabilities(one, temperature=temperature) for one in logits]
-    for limit in np.linspace(0, 1, 1001):
-        wrong = [
-            np.mean((p.argmax(1) != known) & (p.max(1) >= limit))
-            for p, known in zip(shares, labels, strict=True)
-        ]
-        if np.mean(wrong) <= most_wrong:
-            return temperature, float(limit)
-    return temperature, 1.0
+@dataclass(frozen=True)
+class SetRule:
+    """How logits become prediction sets, as `evaluate.calibrate_on = "left-out sources"` does it.
+
+    Attributes:
+        temperature: The logits are divided by it.
+        shifts: Added then, one a class.
+        thresholds: Lowest probability with which a class belongs to a set.
+    """
+
+    temperature: float
+    shifts: tuple[float, ...]
+    thresholds: NDArray[np.float64]
+
+    def decide(self, logits: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Decide on each image, (images,): the one class of its set, or -1."""
+        shares = compute_probabilities(logits, temperature=self.temperature, shifts=self.shifts)
+        sets = build_prediction_sets(shares, self.thresholds)
+        return np.where(sets.sum(axis=1) == 1, sets.argmax(axis=1), -1)
+
+
+def choose_rule(inner: Sequence[SetPredictions], material: Material, *, coverage: float) -> SetRule:
+    """Choose calibration and prediction sets on all images of the inner sets."""
+    logits = np.concatenate([centre(one.logits) for one in inner])
+    labels = np.concatenate([material.labels[one.rows] for one in inner])
+    temperature, shifts = fit_calibration(logits, labels)
+    shares = compute_probabilities(logits, temperature=temperature, shifts=shifts)
+    thresholds = fit_set_thresholds(shares, labels, coverage=coverage)
+    return SetRule(temperature, tuple(shifts), thresholds)
 
 
 def print_decisions(
     found: Sequence[SetPredictions],
     material: Material,
     *,
-    temperature: float,
-    limit: float,
+    rule: SetRule,
     title: str,
 ) -> None:
-    """Print what a limit does on each set: wrong, answered, right among answered; unknown ones."""
+    """Print what a rule does on each set: wrong, answered, right among answered; unknown ones."""
     print(
         f"\n{title}\n| set | n | wrong definite | answered | right of these | unknown abstained |"
     )
     print("|---|---|---|---|---|---|")
     wrongs, groups, strata, silent = [], [], [], []
     for one in found:
-        p = compute_probabilities(centre(one.logits), temperature=temperature)
         known = material.labels[one.rows]
-        says = p.max(1) >= limit
-        wrong = says & (p.argmax(1) != known)
-        other = compute_probabilities(centre(one.unknown), temperature=temperature)
-        silent.append((other.max(1) < limit).mean() if len(other) else np.nan)
+        decided = rule.decide(centre(one.logits))
+        says = decided >= 0
+        wrong = says & (decided != known)
+        other = rule.decide(centre(one.unknown))
+        silent.append((other < 0).mean() if len(other) else np.nan)
         right = 1 - wrong.sum() / max(1, says.sum())
         print(
             f"| {one.name} | {len(known)} | {wrong.mean():.3f} | {says.mean():.3f} | {right:.3f} "
@@ -261,7 +264,7 @@ def main() -> None:
     parser.add_argument("dataset", type=Path)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--unknown", type=Path)
-    parser.add_argument("--wrong", type=float, default=0.10)
+    parser.add_argument("--coverage", type=float, default=0.9)
     parser.add_argument("--sets", choices=("inner", "outer"), default="outer")
     given = parser.parse_args()
     unknown = open_dataset(given.unknown) if given.unknown else None
@@ -281,10 +284,17 @@ def main() -> None:
     print("| what | AUROC (95 % interval) |\n|---|---|")
     for name, estimate in estimates.items():
         print(f"| {name} | {format_estimate(estimate)} |")
-    temperature, limit = choose_decision(inner, material, most_wrong=given.wrong)
-    print(f"\nTemperature {temperature:.2f}, least probability {limit:.3f}, chosen on inner sets")
+    rule = choose_rule(inner, material, coverage=given.coverage)
+    print(
+        f"\nTemperature {rule.temperature:.2f}, shifts {np.round(rule.shifts, 2)}, thresholds "
+        f"{np.round(rule.thresholds, 3)}, coverage {given.coverage}, chosen on the inner sets"
+    )
     for sets, title in ((inner, "Inner sets (chosen here)"), (found, f"{given.sets} sets")):
-        print_decisions(sets, material, temperature=temperature, limit=limit, title=title)
+        print_decisions(sets, material, rule=rule, title=title)
+    for one in inner:
+        apart = [other for other in inner if other is not one]
+        rule = choose_rule(apart, material, coverage=given.coverage)
+        print_decisions([one], material, rule=rule, title=f"{one.name}, chosen on the other two")
 
 
 if __name__ == "__main__":
