@@ -15,7 +15,7 @@ from cxresnet.evaluate.merge_advice import MergeAdvice
 from cxresnet.evaluate.results import GeneralisationGap
 from cxresnet.evaluate.source_tasks import TaskScore
 from cxresnet.metrics.estimate import format_estimate
-from cxresnet.report.figures import FAINT, GRID, INK, SERIES, Drawing, draw_svg
+from cxresnet.report.figures import GRID, INK, SERIES, Drawing, draw_svg
 from cxresnet.report.registry import register_section
 
 _BADGES = {"helps": "green", "harms": "red", "inconclusive": "grey", "not tested": "grey"}
@@ -177,7 +177,7 @@ def _draw_cell(axes: Axes, left: float, top: float, one: TaskRow, *, height: flo
     if baseline is not None and baseline.value is not None:
         below = f"baseline {baseline.value:.2f}"
         axes.text(
-            middle, top + 0.7 * height, below, ha="center", va="center", color=FAINT, fontsize=7.5
+            middle, top + 0.7 * height, below, ha="center", va="center", color=INK, fontsize=7.5
         )
 
 
