@@ -177,10 +177,11 @@ def test_a_name_that_the_console_lacks_is_escaped(
     run: RunFolder, images: Path, monkeypatch: pytest.MonkeyPatch, form: str
 ) -> None:
     (images / "image.png").rename(images / CHINESE)
+    monkeypatch.chdir(images)  # a short path is not folded in the table
     shown, said = (io.TextIOWrapper(io.BytesIO(), encoding="cp1252") for _ in range(2))
     monkeypatch.setattr(sys, "stdout", shown)
     monkeypatch.setattr(sys, "stderr", said)
-    words = ["predict", str(images / CHINESE), "--run", str(run.path), "--format", form]
+    words = ["predict", CHINESE, "--run", str(run.path), "--format", form]
     assert run_command_line(words) == 0
     shown.flush()
     assert rb"\u80ba\u708e.png" in shown.buffer.getvalue()
