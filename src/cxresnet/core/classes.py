@@ -237,8 +237,8 @@ def _note_label(label: str, target: str, said: dict[str, tuple[str, str]]) -> No
     folded = fold_label(label)
     if not folded:
         raise ClassMapError(
-            f"The label '{label}' has neither a letter nor a digit nor a sign; no image can be told "
-            "by it. Rename it."
+            f"The label '{label}' has neither a letter nor a digit nor a sign; it tells no image. "
+            "Rename it."
         )
     other, earlier = said.setdefault(folded, (label, target))
     if earlier != target:

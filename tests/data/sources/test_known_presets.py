@@ -9,6 +9,7 @@ import pytest
 
 from cxresnet.core.errors import ConfigError, SourceError
 from cxresnet.data.sources.archive import open_archive
+from cxresnet.data.sources.folder_store import FolderStore
 from cxresnet.data.sources.known_presets import (
     DATASET_PRESETS,
     find_dataset_preset,
@@ -16,7 +17,6 @@ from cxresnet.data.sources.known_presets import (
     recognise_dataset_preset,
 )
 from cxresnet.data.sources.presets import DatasetPresetSource
-from cxresnet.data.sources.source import FolderStore
 
 CURATED = [
     f"Curated X-Ray Dataset/{folder}/{folder} (1).jpg"
