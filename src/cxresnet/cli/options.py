@@ -86,6 +86,23 @@ FollowLinksOption = Annotated[
         "links that you trust.",
     ),
 ]
+EmptyClassesOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--allow-empty-classes",
+        help="Continue where no image is left of a class that a folder, a label or --classes "
+        "names.",
+    ),
+]
+NoPatientOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--no-patient",
+        metavar="ID",
+        help="A patient id that stands for nobody, as 'unknown', 'N/A' and '0' do anyway. May be "
+        "repeated.",
+    ),
+]
 LabelsOption = Annotated[
     Path | None,
     typer.Option("--labels", help="A table with the label of each DICOM image."),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, get_type_hints
@@ -13,11 +14,13 @@ from cxresnet.cli.options import (
     ClassesOption,
     ColumnsOption,
     DatasetPresetOption,
+    EmptyClassesOption,
     FollowLinksOption,
     LabelPatternOption,
     LabelSeparatorOption,
     LabelsOption,
     ManifestOption,
+    NoPatientOption,
     OneHotOption,
 )
 from cxresnet.core.classes import override_class_table, parse_class_table
@@ -42,6 +45,8 @@ class SourceFlags:
         manifest: Whether to use a `manifest.csv` beside the images.
         follow_links: Whether to read what links in a folder lead to.
         dataset_preset: Name of a public dataset.
+        allow_empty_classes: Whether a class may end without an image.
+        no_patient: Patient ids that stand for nobody.
     """
 
     classes: ClassesOption = None
@@ -53,6 +58,15 @@ class SourceFlags:
     manifest: ManifestOption = None
     follow_links: FollowLinksOption = None
     dataset_preset: DatasetPresetOption = None
+    allow_empty_classes: EmptyClassesOption = None
+    no_patient: NoPatientOption = None
+
+    def list_data_settings(self) -> list[str]:
+        """List the settings of the config section `data`, as `read_config` takes them."""
+        return [
+            *(["data.allow_empty_classes=true"] * bool(self.allow_empty_classes)),
+            *([f"data.no_patients={json.dumps(self.no_patient)}"] * bool(self.no_patient)),
+        ]
 
 
 def take_source_flags(command: Callable[..., None]) -> Callable[..., None]:

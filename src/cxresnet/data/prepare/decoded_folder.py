@@ -365,7 +365,8 @@ def require_classes(
     Args:
         classes: Of the images that are left.
         rejections: Of those that are not.
-        config: With `external_test` one class is enough; `allow_empty_classes` lets a class be lost.
+        config: With `external_test` one class is enough; with `allow_empty_classes` a class may
+            have no image.
         claimed: Classes that should have an image, beside those of `rejections`.
 
     Raises:

@@ -83,7 +83,8 @@ class JoinedSource(AbstractSource):
             warnings += (f"{prefix}: {warning}" for warning in found.warnings)
         records.sort(key=lambda record: record.image_id)
         if self.require_two_classes:
-            check_classes(tuple(records), self.class_map, name=self.name)
+            claimed = tuple(sorted(classes))
+            check_classes(tuple(records), self.class_map, name=self.name, claimed=claimed)
         return ScanResult(
             tuple(records),
             tuple(rejections),

@@ -265,7 +265,7 @@ class AbstractStoredSource(AbstractSource):
         if not records:
             raise EmptySourceError(explain_empty(self.name, found.rejections))
         if self.require_two_classes:
-            check_classes(records, self.class_map, name=self.name)
+            check_classes(records, self.class_map, name=self.name, claimed=found.classes)
         return replace(found, records=records)
 
     @abstractmethod
@@ -273,7 +273,13 @@ class AbstractStoredSource(AbstractSource):
         """Bring the store's files into records, in any order."""
 
 
-def check_classes(records: tuple[ImageRecord, ...], class_map: ClassMap, *, name: str) -> None:
+def check_classes(
+    records: tuple[ImageRecord, ...],
+    class_map: ClassMap,
+    *,
+    name: str,
+    claimed: tuple[str, ...] = (),
+) -> None:
     """Refuse images of a single class.
 
     Raises:
@@ -281,8 +287,10 @@ def check_classes(records: tuple[ImageRecord, ...], class_map: ClassMap, *, name
     """
     classes = {record.class_name for record in records}
     if len(classes) < 2:
+        lost = ", ".join(f"'{other}'" for other in claimed if other not in classes)
+        beside = f" None of what belongs to {lost} can be read." if lost else ""
         raise ClassMapError(
-            f"'{name}' has images of one class only: {', '.join(sorted(classes))}. "
+            f"'{name}' has images of one class only: {', '.join(sorted(classes))}.{beside} "
             "Add a source with other classes, name the class of each folder or label with "
             f"--classes ({', '.join(class_map.class_names)}), or use --external-test to test a "
             "network that was trained elsewhere."
