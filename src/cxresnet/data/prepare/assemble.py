@@ -43,8 +43,6 @@ from cxresnet.data.prepare.decoded_folder import (
     StoredImage,
     gather_images,
     gather_rejections,
-    list_lost_classes,
-    require_classes,
     write_image_arrays,
 )
 from cxresnet.data.prepare.preprocessing import (
@@ -53,6 +51,7 @@ from cxresnet.data.prepare.preprocessing import (
     complete_preprocessing,
     count_levels,
 )
+from cxresnet.data.prepare.requirements import list_lost_classes, require_classes
 from cxresnet.data.prepare.store import open_image_array
 from cxresnet.data.sources.source import Rejection
 from cxresnet.data.split.given import keep_given_splits

@@ -12,8 +12,7 @@ import contextlib
 import dataclasses
 import hashlib
 import json
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -21,8 +20,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from cxresnet.core.config.data import DataConfig
-from cxresnet.core.errors import ClassMapError, DatasetError, EmptySourceError
+from cxresnet.core.errors import DatasetError
 from cxresnet.core.files import explain_storage_errors, read_json, write_json, write_text
 from cxresnet.core.progress import track
 from cxresnet.data.decode.pool import FileFacts, Outcome, PreparedImage, decode_records
@@ -351,65 +349,6 @@ def gather_rejections(
     decoded = (entry.rejection for folder in folders for entry in folder.entries)
     found = [*scanned, *(rejection for rejection in decoded if rejection is not None)]
     return sorted(found, key=lambda rejection: (rejection.image_id, rejection.code))
-
-
-def require_classes(
-    classes: Sequence[str],
-    rejections: Sequence[Rejection],
-    *,
-    config: DataConfig,
-    claimed: Iterable[str] = (),
-) -> None:
-    """Refuse to continue without images of at least two classes, and of each that is claimed.
-
-    Args:
-        classes: Of the images that are left.
-        rejections: Of those that are not.
-        config: With `external_test` one class is enough; with `allow_empty_classes` a class may
-            have no image.
-        claimed: Classes that should have an image, beside those of `rejections`.
-
-    Raises:
-        EmptySourceError: No image is left; says what most were rejected for.
-        ClassMapError: All images that are left are of one class; or none is left of a class.
-    """
-    if not classes:
-        reasons = Counter(rejection.reason for rejection in rejections).most_common(1)
-        why = f" Most often: {reasons[0][0]}" if reasons else " Give a folder with images."
-        raise EmptySourceError(f"No usable image is left; {len(rejections)} were rejected.{why}")
-    lost = list_lost_classes(classes, rejections, claimed=claimed)
-    if lost and not config.allow_empty_classes:
-        raise ClassMapError(_explain_lost(lost[0], rejections))
-    if len(set(classes)) == 1 and not config.external_test:
-        raise ClassMapError(
-            f"All {len(classes)} usable images are '{classes[0]}'; classification needs at least "
-            "two classes. Add another source, name the classes of the folders with --classes, or "
-            "use --external-test to test a network that was trained elsewhere."
-        )
-
-
-def list_lost_classes(
-    classes: Sequence[str], rejections: Sequence[Rejection], *, claimed: Iterable[str]
-) -> list[str]:
-    """List the classes of which no image is left, though a folder, label or option names them."""
-    named = {*claimed, *(rejection.class_name for rejection in rejections)} - {""}
-    return sorted(named - set(classes))
-
-
-def _explain_lost(name: str, rejections: Sequence[Rejection]) -> str:
-    """Say what became of the images of a class, and the way out."""
-    theirs = [rejection for rejection in rejections if rejection.class_name == name] or [
-        rejection for rejection in rejections if not rejection.class_name
-    ]
-    reasons = Counter(rejection.reason for rejection in theirs).most_common(1)
-    why = (
-        f" {len(theirs)} files were left out, most often because: {reasons[0][0]}" if theirs else ""
-    )
-    return (
-        f"No image is left of the class '{name}', which a folder, a label or --classes names.{why} "
-        f"Correct that, take the class out of the source, or continue without it with "
-        "--allow-empty-classes."
-    )
 
 
 def write_image_arrays(

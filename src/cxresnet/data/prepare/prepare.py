@@ -20,9 +20,13 @@ from cxresnet.data.dataset.dataset_record import RECORD_NAME, DatasetRecord
 from cxresnet.data.dataset.held_out import carry_over_access_log
 from cxresnet.data.manifest import ImageRecord
 from cxresnet.data.prepare.assemble import DatasetInputs, assemble_dataset
-from cxresnet.data.prepare.decoded_folder import compute_decoded_bytes, decode_into, require_classes
-from cxresnet.data.prepare.patients import forget_patients, require_plausible_patients
+from cxresnet.data.prepare.decoded_folder import compute_decoded_bytes, decode_into
 from cxresnet.data.prepare.preprocessing import build_preprocessing
+from cxresnet.data.prepare.requirements import (
+    forget_patients,
+    require_classes,
+    require_plausible_patients,
+)
 from cxresnet.data.sources.source import AbstractSource, Rejection, ScanResult
 
 _logger = logging.getLogger(__name__)

@@ -109,6 +109,8 @@ class LabelRule:
             return LabelDecision("", "uncertain-label", reason)
         ones = [heading for heading, value in values.items() if value]
         classes = {self.class_map.find(heading) or "" for heading in ones}
+        if "" in classes:
+            return self._take("", " and ".join(ones))
         if len(classes) > 1:
             return LabelDecision("", "label-conflict", f"It is 1 in {' and in '.join(ones)}.")
         if not classes:

@@ -101,21 +101,25 @@ class NestedStore(AbstractStore):
 
     def read_member(self, member: str) -> bytes:
         """Read one file of the store or of an archive; see `AbstractStore`."""
-        for _, inner, name in () if self.outer.find_member(member) else self._find_inner(member):
-            return inner.read_member(name)
-        return self.outer.read_member(member)
+        store, name = self._locate(member)
+        return store.read_member(name)
 
     def open_member(self, member: str) -> BinaryIO:
         """Open one file for reading; see `AbstractStore`."""
-        if self.outer.find_member(member):
-            return self.outer.open_member(member)
-        return super().open_member(member)
+        store, name = self._locate(member)
+        return store.open_member(name)
 
     def read_head(self, member: str) -> bytes:
         """Read the first bytes of a file; see `AbstractStore`."""
-        for _, inner, name in () if self.outer.find_member(member) else self._find_inner(member):
-            return inner.read_head(name)
-        return self.outer.read_head(member)
+        store, name = self._locate(member)
+        return store.read_head(name)
+
+    def _locate(self, member: str) -> tuple[AbstractStore, str]:
+        """Find the store that has a file, and what it is called there."""
+        if not self.outer.find_member(member):
+            for _, inner, name in self._find_inner(member):
+                return inner, name
+        return self.outer, member
 
     def _find_inner(self, path: str) -> Iterator[tuple[str, AbstractStore, str]]:
         """Yield the prefix, the archive and the member in it that a path may mean."""

@@ -5,7 +5,7 @@ import pytest
 from cxresnet.core.config import DataConfig
 from cxresnet.core.errors import SourceError
 from cxresnet.data.manifest import ImageRecord
-from cxresnet.data.prepare.patients import forget_patients, require_plausible_patients
+from cxresnet.data.prepare.requirements import forget_patients, require_plausible_patients
 
 
 def make_records(counts: dict[str, int], *, class_name: str = "normal") -> list[ImageRecord]:
