@@ -41,3 +41,19 @@ def test_the_readme_says_what_it_must_not_be_used_for() -> None:
     assert "Research and teaching only, not a medical device" in text
     assert "make demo" in text
     assert "make test" in text
+
+
+def _find_named_tests() -> list[str]:
+    text = (ROOT / "docs" / "reference" / "inputs.md").read_text(encoding="utf-8")
+    return sorted(set(re.findall(r"`([a-z_/]+\.py::\w+)`", text)))
+
+
+@pytest.mark.parametrize("name", _find_named_tests())
+def test_every_test_that_the_inputs_name_is_there(name: str) -> None:
+    file, _, function = name.partition("::")
+    places = [
+        path
+        for path in (ROOT / "tests").rglob(Path(file).name)
+        if path.as_posix().endswith(f"/{file}")
+    ]
+    assert any(f"def {function}(" in path.read_text(encoding="utf-8") for path in places)

@@ -1,9 +1,22 @@
 from __future__ import annotations
 
-import pytest
+import re
+import shlex
+import unicodedata
+from decimal import Decimal
 
-from cxresnet.core.classes import DEFAULT_CLASS_NAMES, build_class_map, parse_class_table
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cxresnet.core.classes import (
+    DEFAULT_CLASS_NAMES,
+    build_class_map,
+    override_class_table,
+    parse_class_table,
+)
 from cxresnet.core.errors import ClassMapError, ConfigError
+from cxresnet.core.labels import fold_label
 
 
 @pytest.mark.parametrize(
@@ -97,14 +110,14 @@ def test_a_suggestion_is_the_class_and_not_the_synonym_that_is_near(label: str, 
     assert build_class_map().hint(label) == f" Did you mean '{meant}'?"
 
 
-def test_an_unknown_label_is_explained_with_the_class_that_is_near_or_the_first() -> None:
+def test_an_unknown_label_is_explained_with_the_class_that_is_near_or_with_all() -> None:
     class_map = build_class_map()
     near = class_map.explain_unknown(["Pneumnia"])
     assert "Did you mean 'pneumonia'?" in near
     assert "--classes pneumonia=Pneumnia, or leave it out with --classes ignore=Pneumnia." in near
     far = class_map.explain_unknown(["xyz"])
     assert "Did you mean" not in far
-    assert "--classes normal=xyz" in far
+    assert "--classes CLASS=xyz (CLASS is normal, pneumonia, covid-19 or a new name)" in far
 
 
 def test_many_unknown_labels_are_shown_once_each_in_order_and_up_to_five() -> None:
@@ -143,3 +156,138 @@ def test_a_name_near_a_short_one_is_a_class_of_its_own(name: str) -> None:
 def test_a_name_near_a_synonym_of_five_letters_is_a_slip() -> None:
     with pytest.raises(ClassMapError, match="Did you mean 'covid-19'"):
         build_class_map({"civid": ["Folder"]})
+
+
+# Labels that look alike and mean different things.
+
+
+def test_a_sign_behind_a_label_carries_its_meaning() -> None:
+    class_map = build_class_map(parse_class_table("covid=COVID+,normal=COVID-"))
+    assert class_map.find("COVID+") == "covid-19"
+    assert class_map.find("COVID-") == "normal"
+    assert build_class_map().find("COVID-") is None
+
+
+def test_labels_of_another_alphabet_are_told_apart() -> None:
+    class_map = build_class_map(parse_class_table("normal=正常,pneumonia=肺炎"))
+    assert class_map.find("正常") == "normal"
+    assert class_map.find("肺炎") == "pneumonia"
+    assert class_map.find("新冠") is None
+
+
+def test_numbers_are_compared_as_numbers() -> None:
+    class_map = build_class_map(parse_class_table("pneumonia=1.0,normal=0.0"))
+    assert [class_map.find(text) for text in ("1", "1.00", "0", "-0", "+1")] == [
+        "pneumonia", "pneumonia", "normal", "normal", "pneumonia",
+    ]  # fmt: skip
+    assert [class_map.find(text) for text in ("-1.0", "10", "0.1", "100", "1,000")] == [None] * 5
+
+
+@pytest.mark.parametrize(
+    "table", ["covid=COVID_1,normal=covid 1", "a=1,b=1.0", "a=X,ignore=x", 'a=正常,b="正 常"']
+)
+def test_one_label_for_two_classes_is_refused_by_name(table: str) -> None:
+    with pytest.raises(ClassMapError, match="are read as the same, but are given two classes"):
+        build_class_map(parse_class_table(table))
+
+
+@pytest.mark.parametrize("label", ["__", "()", ". ."])
+def test_a_label_of_nothing_is_refused_by_name(label: str) -> None:
+    with pytest.raises(ClassMapError, match="has neither a letter nor a digit"):
+        build_class_map({"normal": [label]})
+    with pytest.raises(ClassMapError, match="no name of a class"):
+        build_class_map({label: ["Folder"]})
+    assert build_class_map({"normal": ["正常"]}).find(label) is None
+
+
+@pytest.mark.parametrize(
+    "label",
+    [
+        "Non-COVID", "NonCovid", "Abnormal", "Not Normal", "Positive", "Lung_Opacity",
+        "No pneumonia", "Negative", "without pneumonia", "suspected COVID", "Covid-", "pneumonia?",
+        "unaffected", "10", "-1", "非肺炎",
+    ],
+)  # fmt: skip
+def test_no_class_is_guessed_from_what_denies_doubts_or_counts(label: str) -> None:
+    class_map = build_class_map({"pneumonia": ["1", "肺炎"]})
+    assert class_map.find(label) is None
+    assert class_map.suggest(label) is None
+    text = class_map.explain_unknown([label])
+    assert "Did you mean" not in text
+    assert "--classes normal" not in text
+
+
+def test_classes_that_differ_in_a_number_or_sign_are_two() -> None:
+    class_map = build_class_map(parse_class_table("grade1=A,grade2=B,grade2+=C"))
+    assert class_map.class_names[-3:] == ("grade1", "grade2", "grade2+")
+
+
+@pytest.mark.parametrize(
+    ("text", "labels"),
+    [
+        ("x=COVID+", ["COVID+"]),
+        ("x=COVID+ + Corona", ["COVID+", "Corona"]),
+        ("x=COVID++Corona", ["COVID+", "Corona"]),
+        ('x="A+B"+C', ["A+B", "C"]),
+        ('x="Normal, healthy"', ["Normal, healthy"]),
+        ("x=Lung Opacity", ["Lung Opacity"]),
+    ],
+)
+def test_a_label_may_hold_a_plus_or_a_comma(text: str, labels: list[str]) -> None:
+    assert parse_class_table(text) == {"x": labels}
+
+
+@pytest.mark.parametrize(
+    "label", ["A+B", "Normal, healthy", "COVID+", "Lung_Opacity", "a=b", "正常", "it's"]
+)
+def test_the_way_out_that_a_message_names_is_one(label: str) -> None:
+    (_, pair, *_) = shlex.split(
+        build_class_map().explain_unknown([label]).partition("for example ")[2]
+    )
+    assert list(parse_class_table(pair).values()) == [[label]]
+
+
+def test_the_command_line_overrides_one_label_of_a_table() -> None:
+    table = override_class_table({"normal": ["A", "lung_opacity"]}, {"pneumonia": ["Lung Opacity"]})
+    assert table == {"normal": ["A"], "pneumonia": ["Lung Opacity"]}
+    assert build_class_map(table).find("LUNG-OPACITY") == "pneumonia"
+
+
+_SEPARATORS = re.compile(r"[\s_\-'\"`\u2018\u2019\u201c\u201d()\[\]{}.,:;\0-\x1f]")
+_LABELS = st.one_of(
+    st.text(min_size=1, max_size=12),
+    st.text(alphabet="aAbB01.-+_ ,()/?正常é", min_size=1, max_size=6),
+    st.sampled_from(
+        ["COVID+", "COVID-", "covid", "Non-COVID", "normal", "Abnormal", "1", "1.0", "-1.0", "10"]
+    ),
+)
+
+
+def _write_plainly(label: str) -> str:
+    """What of a label is letters, digits and symbols, or the value of a number."""
+    text = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", label).casefold()).strip()
+    if re.fullmatch(r"[+-]?[0-9]+(\.[0-9]*)?", text):
+        return f"number {Decimal(text).normalize() + 0:f}"
+    visible = "".join(letter for letter in text if unicodedata.category(letter) != "Cf")
+    return _SEPARATORS.sub("", visible)
+
+
+@given(first=_LABELS, second=_LABELS)
+def test_two_different_labels_never_find_one_class_unless_the_user_says_so(
+    first: str, second: str
+) -> None:
+    known = build_class_map()
+    try:
+        class_map = build_class_map({"class one": [first], "second class": [second]})
+        alone = build_class_map({"class one": [first]})
+    except ClassMapError:
+        folds_to_nothing = "" in (fold_label(first), fold_label(second))
+        assert folds_to_nothing or fold_label(first) == fold_label(second)
+        return
+    assert class_map.find(first) == "class one"
+    assert class_map.find(second) == "second class"
+    found = alone.find(second)
+    if _write_plainly(first) != _write_plainly(second):
+        assert fold_label(first) != fold_label(second)
+        added = {"class one": "class one", "classone": "class one"}.get(second.casefold())
+        assert found == (known.find(second) or added)

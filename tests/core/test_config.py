@@ -78,3 +78,22 @@ def test_every_ready_config_is_valid_and_says_how_to_use_it(path: Path) -> None:
     header = path.read_text(encoding="utf-8").split("\n\n")[0]
     for word in ("Command:", "Time:", "Expected:"):
         assert word in header, f"{path.name} does not say '{word}'"
+
+
+@pytest.mark.parametrize(
+    "setting", ["train.batch_size=1", "data.test_share=1", "train.bach_size=2", "model=3"]
+)
+def test_a_wrong_value_of_set_blames_set_and_not_the_file(tmp_path: Path, setting: str) -> None:
+    path = tmp_path / "own.toml"
+    path.write_text("[train]\nepochs = 3\n")
+    with pytest.raises(ConfigError) as caught:
+        read_config(path, settings=["train.epochs=4", setting])
+    assert f"of --set '{setting}'" in str(caught.value)
+    assert "own.toml" not in str(caught.value)
+
+
+def test_a_wrong_value_of_the_file_blames_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "own.toml"
+    path.write_text("[train]\nbatch_size = 1\n")
+    with pytest.raises(ConfigError, match=r"train\.batch_size in '.*own\.toml' is wrong"):
+        read_config(path, settings=["train.epochs=4"])

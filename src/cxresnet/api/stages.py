@@ -311,8 +311,12 @@ def open_configured_source(
         dataset_preset=config.dataset_preset or None,
         labels=Path(config.labels) if config.labels else None,
         external_test=external_test,
+        follow_links=config.follow_links,
         table_options=TableOptions(
-            columns=config.columns, patterns=config.patterns, separator=config.separator
+            columns=config.columns,
+            patterns=config.patterns,
+            separator=config.separator,
+            one_hot=tuple(config.one_hot),
         ),
     )
     names = os.fspath(source) if isinstance(source, os.PathLike) else source

@@ -41,7 +41,8 @@ ClassesOption = Annotated[
     typer.Option(
         "--classes",
         help="Map folders or labels to classes, as in covid=Covid-19, with commas between; "
-        "'+' joins several, and ignore=FOLDER excludes one.",
+        "'+' joins several, and ignore=FOLDER excludes one. A label with a comma or '+' inside is "
+        "put in double quotation marks.",
     ),
 ]
 ColumnsOption = Annotated[
@@ -60,6 +61,48 @@ LabelPatternOption = Annotated[
         metavar="CLASS=REGEX",
         help="Map the labels of a table to a class with a regular expression, as in "
         "'pneumonia=consolid'; 'ignore=REGEX' excludes labels. May be repeated.",
+    ),
+]
+LabelSeparatorOption = Annotated[
+    str | None,
+    typer.Option(
+        "--label-separator",
+        metavar="TEXT",
+        help="The text between the labels of a list in one cell, as ';'; '|' by default.",
+    ),
+]
+OneHotOption = Annotated[
+    str | None,
+    typer.Option(
+        "--one-hot",
+        metavar="COLUMNS",
+        help="Read the class from columns of 0 and 1, one for each class, named here with commas "
+        "between.",
+    ),
+]
+FollowLinksOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--follow-links/--no-follow-links",
+        help="Read what symbolic links in a folder lead to, also outside of it. Use this only for "
+        "links that you trust.",
+    ),
+]
+EmptyClassesOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--allow-empty-classes",
+        help="Continue where no image is left of a class that a folder, a label or --classes "
+        "names.",
+    ),
+]
+NoPatientOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--no-patient",
+        metavar="ID",
+        help="A patient id that stands for nobody, as 'unknown', 'N/A' and '0' do anyway. May be "
+        "repeated.",
     ),
 ]
 LabelsOption = Annotated[

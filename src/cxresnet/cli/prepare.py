@@ -49,9 +49,8 @@ def prepare(  # noqa: PLR0913  each is a flag of the command
     force: ForceOption = False,
 ) -> None:
     """Turn images into a dataset: decode, split by patient and hold out a test set."""
-    settings = read_config(
-        config, settings=[*(set_ or ()), *(["data.external_test=true"] * external_test)]
-    )
+    chosen = [*source_flags.list_data_settings(), *(["data.external_test=true"] * external_test)]
+    settings = read_config(config, settings=[*(set_ or ()), *chosen])
     opened = open_source_from_flags(
         source, settings.source, source_flags, external_test=settings.data.external_test
     )

@@ -38,7 +38,7 @@ def run(
     """Run everything: prepare, train, evaluate, explain and report."""
     from cxresnet.data.dataset.dataset import open_dataset
 
-    settings = read_config(config, settings=set_ or ())
+    settings = read_config(config, settings=[*(set_ or ()), *source_flags.list_data_settings()])
     dataset = out / "dataset"
     opened = open_source_from_flags(source, settings.source, source_flags)
     folder = claim_run_folder(out, dataset=dataset, force=force or resume)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, get_type_hints
@@ -13,11 +14,16 @@ from cxresnet.cli.options import (
     ClassesOption,
     ColumnsOption,
     DatasetPresetOption,
+    EmptyClassesOption,
+    FollowLinksOption,
     LabelPatternOption,
+    LabelSeparatorOption,
     LabelsOption,
     ManifestOption,
+    NoPatientOption,
+    OneHotOption,
 )
-from cxresnet.core.classes import parse_class_table
+from cxresnet.core.classes import override_class_table, parse_class_table
 from cxresnet.core.config import SourceConfig
 from cxresnet.core.errors import ConfigError
 
@@ -33,17 +39,34 @@ class SourceFlags:
         classes: As of `parse_class_table`.
         columns: As of `parse_columns`.
         label_pattern: Of the form CLASS=REGEX, one each.
+        label_separator: Text between the labels of a list.
+        one_hot: Headings with commas between.
         labels: A table of labels for DICOM images.
         manifest: Whether to use a `manifest.csv` beside the images.
+        follow_links: Whether to read what links in a folder lead to.
         dataset_preset: Name of a public dataset.
+        allow_empty_classes: Whether a class may end without an image.
+        no_patient: Patient ids that stand for nobody.
     """
 
     classes: ClassesOption = None
     columns: ColumnsOption = None
     label_pattern: LabelPatternOption = None
+    label_separator: LabelSeparatorOption = None
+    one_hot: OneHotOption = None
     labels: LabelsOption = None
     manifest: ManifestOption = None
+    follow_links: FollowLinksOption = None
     dataset_preset: DatasetPresetOption = None
+    allow_empty_classes: EmptyClassesOption = None
+    no_patient: NoPatientOption = None
+
+    def list_data_settings(self) -> list[str]:
+        """List the settings of the config section `data`, as `read_config` takes them."""
+        return [
+            *(["data.allow_empty_classes=true"] * bool(self.allow_empty_classes)),
+            *([f"data.no_patients={json.dumps(self.no_patient)}"] * bool(self.no_patient)),
+        ]
 
 
 def take_source_flags(command: Callable[..., None]) -> Callable[..., None]:
@@ -93,18 +116,22 @@ def _read_flags(flags: SourceFlags, config: SourceConfig) -> dict[str, Any]:
 
     changes: dict[str, Any] = {}
     if flags.classes is not None:
-        changes["classes"] = {**config.classes, **parse_class_table(flags.classes)}
+        changes["classes"] = override_class_table(config.classes, parse_class_table(flags.classes))
     if flags.columns is not None:
         changes["columns"] = {**config.columns, **parse_columns(flags.columns)}
     if flags.label_pattern:
         patterns = dict(map(_parse_pattern, flags.label_pattern))
         changes["patterns"] = {**config.patterns, **patterns}
-    if flags.labels is not None:
-        changes["labels"] = str(flags.labels)
-    if flags.manifest is not None:
-        changes["manifest"] = flags.manifest
-    if flags.dataset_preset is not None:
-        changes["dataset_preset"] = flags.dataset_preset
+    if flags.one_hot is not None:
+        changes["one_hot"] = [name.strip() for name in flags.one_hot.split(",") if name.strip()]
+    given = {
+        "separator": flags.label_separator,
+        "labels": None if flags.labels is None else str(flags.labels),
+        "manifest": flags.manifest,
+        "follow_links": flags.follow_links,
+        "dataset_preset": flags.dataset_preset,
+    }
+    changes |= {name: value for name, value in given.items() if value is not None}
     return changes
 
 

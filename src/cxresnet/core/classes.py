@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import difflib
 import re
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from cxresnet.core.errors import ClassMapError, ConfigError
+from cxresnet.core.labels import fold_label, is_negated
 
 DEFAULT_CLASS_NAMES: tuple[str, ...] = ("normal", "pneumonia", "covid-19")
 """Order of every logit, table and plot, unless the data bring other classes."""
 
 _SYNONYMS: dict[str, tuple[str, ...]] = {
-    "normal": ("normal", "nofinding", "nofindings", "healthy", "negative"),
+    "normal": ("normal", "nofinding", "nofindings", "healthy"),
     "pneumonia": (
         "pneumonia",
         "viralpneumonia",
@@ -25,13 +27,19 @@ _SYNONYMS: dict[str, tuple[str, ...]] = {
         "bacteria",
         "virus",
     ),
-    "covid-19": ("covid", "covid19", "covid2019", "sarscov2", "coronavirus", "coviddisease"),
+    "covid-19": (
+        "covid",
+        "covid19",
+        "covid2019",
+        "covid+",
+        "covid19+",
+        "sarscov2",
+        "coronavirus",
+        "coviddisease",
+    ),
 }
-
-
-def _normalise_label(text: str) -> str:
-    """Keep letters and digits, in lower case: "Viral Pneumonia" → "viralpneumonia"."""
-    return re.sub(r"[^0-9a-z]+", "", text.casefold())
+_LEFT_OUT_NAMES = {"ignore", "skip"}
+_TYPO_CUTOFF = 0.6
 
 
 @dataclass(frozen=True)
@@ -41,14 +49,16 @@ class ClassMap:
     Attributes:
         class_names: The classes in order.
         meanings: From folded label to class name; "" means: leave these images out.
+        named: Classes that the user named a label for.
     """
 
     class_names: tuple[str, ...]
     meanings: Mapping[str, str] = field(repr=False)
+    named: frozenset[str] = frozenset()
 
     def find(self, label: str) -> str | None:
         """Find the class of a label or folder name; None if no class has it, "" if left out."""
-        return self.meanings.get(_normalise_label(label))
+        return self.meanings.get(fold_label(label))
 
     def require(self, label: str) -> str:
         """Find the class of a label, or suggest what was probably meant.
@@ -65,11 +75,12 @@ class ClassMap:
         """Say in one sentence that labels are unknown, what was probably meant, and the way out."""
         names = sorted(set(labels))
         shown = ", ".join(f"'{name}'" for name in names[:5]) + (" …" if len(names) > 5 else "")
-        guess = self.suggest(names[0]) or self.class_names[0]
+        guess = self.suggest(names[0])
+        choices = "" if guess else f" (CLASS is {', '.join(self.class_names)} or a new name)"
         return (
-            f"No class claims the label or folder {shown}.{self.hint(names[0])} "
-            f"Name its class, for example --classes {guess}={names[0]}, "
-            f"or leave it out with --classes ignore={names[0]}."
+            f"No class claims the label or folder {shown}.{self.hint(names[0])} Name its class, "
+            f"for example --classes {format_class_pair(guess or 'CLASS', names[0])}{choices}, "
+            f"or leave it out with --classes {format_class_pair('ignore', names[0])}."
         )
 
     def hint(self, label: str) -> str:
@@ -78,19 +89,41 @@ class ClassMap:
         return f" Did you mean '{guess}'?" if guess else ""
 
     def suggest(self, label: str) -> str | None:
-        """Name the class whose spelling is nearest to a label, if any is near."""
-        close = difflib.get_close_matches(
-            _normalise_label(label), list(self.meanings), n=1, cutoff=0.6
-        )
+        """Name the class whose spelling is nearest to a label, if any is near.
+
+        There is no guess for a label that denies or doubts something ("Non-COVID"), nor from one
+        number to another.
+        """
+        folded = fold_label(label)
+        if is_negated(label):
+            return None
+        near = [
+            known
+            for known in self.meanings
+            if _keep_signs(known) == _keep_signs(folded) and not is_negated(known)
+        ]
+        close = difflib.get_close_matches(folded, near, n=1, cutoff=_TYPO_CUTOFF)
         return self.meanings[close[0]] or None if close else None
+
+
+def _keep_signs(folded: str) -> str:
+    """Keep what is no letter: digits and signs, of which a slip of the pen changes the meaning."""
+    return "".join(letter for letter in folded if not letter.isalpha())
+
+
+# The pairs that `--classes` takes: `class=label+label`, labels in quotation marks where needed.
+
+_PAIR = re.compile(r"""(?:"[^"]*"|[^",])+""")
+_LABEL = re.compile(r"""\s*(?:"([^"]*)"|((?:[^+"]|\+(?=\s*(?:\+|$)))+))\s*(?:\+|$)""")
 
 
 def parse_class_table(text: str) -> dict[str, list[str]]:
     """Read `--classes covid=Covid-19,normal=No_findings,pneumonia=viral+bacterial`.
 
     Args:
-        text: Pairs `class=folder` with commas between; several folders with "+".
-            `ignore=Folder` leaves a folder out.
+        text: Pairs `class=folder` with commas between; several folders with "+". A "+" at the end
+            of a label belongs to it ("COVID+"); a label with a comma or a "+" inside is put in
+            quotation marks ("A+B"). `ignore=Folder` leaves a folder out.
 
     Returns:
         From class, as written, to its folder names or labels.
@@ -98,20 +131,53 @@ def parse_class_table(text: str) -> dict[str, list[str]]:
     Raises:
         ConfigError: A pair has no "=" or an empty side.
 
-    >>> parse_class_table("covid=Covid-19,pneumonia=viral+bacterial")
-    {'covid': ['Covid-19'], 'pneumonia': ['viral', 'bacterial']}
+    >>> parse_class_table("covid=Covid-19,pneumonia=viral+bacterial,sick=COVID+")
+    {'covid': ['Covid-19'], 'pneumonia': ['viral', 'bacterial'], 'sick': ['COVID+']}
     """
     table: dict[str, list[str]] = {}
-    for pair in filter(None, (part.strip() for part in text.split(","))):
+    for pair in filter(None, (part.strip() for part in _PAIR.findall(text))):
         name, equals, folders = pair.partition("=")
-        labels = [label.strip() for label in folders.split("+") if label.strip()]
-        if not equals or not name.strip() or not labels:
+        labels = _parse_labels(folders)
+        if not equals or not name.strip() or not labels or text.count('"') % 2:
             raise ConfigError(
                 f"--classes: '{pair}' is not of the form class=folder; "
                 "write for example --classes covid=Covid-19,normal=No_findings."
             )
         table.setdefault(name.strip(), []).extend(labels)
     return table
+
+
+def _parse_labels(text: str) -> list[str]:
+    """Read labels with "+" between; a "+" with none behind it belongs to its label."""
+    found = (quoted or plain.strip() for quoted, plain in _LABEL.findall(text.strip()))
+    return [label for label in found if label.strip("+ ")]
+
+
+def format_class_pair(name: str, label: str) -> str:
+    """Write a pair as `--classes` takes it in a shell, for messages.
+
+    >>> print(format_class_pair("normal", "A+B"))
+    'normal="A+B"'
+    """
+    bare = label.replace('"', "")
+    plain = "," not in bare and _parse_labels(bare) == [bare]
+    written = bare if plain else f'"{bare}"'
+    pair = f"{name}={written}"
+    return pair if re.fullmatch(r"[\w.+=-]+", pair) else shlex.quote(pair)
+
+
+def override_class_table(
+    table: Mapping[str, Sequence[str]], over: Mapping[str, Sequence[str]]
+) -> dict[str, list[str]]:
+    """Join two tables; a label that `over` has means what `over` says."""
+    said = {fold_label(label) for labels in over.values() for label in labels}
+    joined = {
+        name: [label for label in labels if fold_label(label) not in said]
+        for name, labels in table.items()
+    }
+    for name, labels in over.items():
+        joined[name] = [*joined.get(name, []), *labels]
+    return joined
 
 
 def build_class_map(
@@ -130,25 +196,57 @@ def build_class_map(
         The map; its class order is `class_names`, then added classes in the order given.
 
     Raises:
-        ClassMapError: An added class is one slip of the pen away from a known one.
+        ClassMapError: An added class is one slip of the pen away from a known one; or two classes
+            are given one label; or a label has neither a letter nor a digit nor a sign.
     """
     names = list(class_names)
     meanings: dict[str, str] = {}
     for name in names:
-        meanings[_normalise_label(name)] = name
+        meanings[fold_label(name)] = name
         meanings.update(dict.fromkeys(_SYNONYMS.get(name, ()), name))
+    said: dict[str, tuple[str, str]] = {}
     for given, labels in (table or {}).items():
-        target = (
-            ""
-            if _normalise_label(given) in {"ignore", "skip"}
-            else meanings.get(_normalise_label(given), given)
-        )
+        target = _find_target(given, meanings)
         if target and target not in names:
             _refuse_typo(target, meanings)
             names.append(target)
-            meanings[_normalise_label(target)] = target
-        meanings.update({_normalise_label(label): target for label in labels})
-    return ClassMap(class_names=tuple(names), meanings=meanings)
+            meanings[fold_label(target)] = target
+        for label in labels:
+            _note_label(label, target, said)
+    meanings.update({folded: target for folded, (_, target) in said.items()})
+    named = frozenset(target for _, target in said.values() if target)
+    return ClassMap(class_names=tuple(names), meanings=meanings, named=named)
+
+
+def _find_target(given: str, meanings: Mapping[str, str]) -> str:
+    """Find the class that a name on the left means; "" where it means: leave out."""
+    folded = fold_label(given)
+    if not folded:
+        raise ClassMapError(
+            f"'{given}' is no name of a class: it has neither a letter nor a digit."
+        )
+    return "" if folded in _LEFT_OUT_NAMES else meanings.get(folded, given)
+
+
+def _note_label(label: str, target: str, said: dict[str, tuple[str, str]]) -> None:
+    """Note what the user says of a label.
+
+    Raises:
+        ClassMapError: The label is empty, or two classes claim it.
+    """
+    folded = fold_label(label)
+    if not folded:
+        raise ClassMapError(
+            f"The label '{label}' has neither a letter nor a digit nor a sign; it tells no image. "
+            "Rename it."
+        )
+    other, earlier = said.setdefault(folded, (label, target))
+    if earlier != target:
+        raise ClassMapError(
+            f"The labels '{other}' and '{label}' are read as the same, but are given two classes: "
+            f"'{earlier or 'ignore'}' and '{target or 'ignore'}'. Rename one of them, or leave out "
+            "one of the two pairs."
+        )
 
 
 def _refuse_typo(name: str, meanings: Mapping[str, str]) -> None:
@@ -158,7 +256,11 @@ def _refuse_typo(name: str, meanings: Mapping[str, str]) -> None:
         ClassMapError: Says which class was probably meant.
     """
     for known, meaning in meanings.items():
-        if meaning and _is_one_edit_away(_normalise_label(name), known):
+        if (
+            meaning
+            and _keep_signs(fold_label(name)) == _keep_signs(known)
+            and _is_one_edit_away(fold_label(name), known)
+        ):
             raise ClassMapError(
                 f"There is no class '{name}'. Did you mean '{meaning}'? "
                 "If it is a class of its own, give it a more different name."

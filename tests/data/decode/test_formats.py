@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import warnings
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from PIL import Image
 
 from cxresnet.core.errors import ImageError
+from cxresnet.data.decode.decoder import decode_image
 from cxresnet.data.decode.formats import ALLOWED_FORMATS, sniff_format, to_grey
 
 
@@ -89,6 +91,26 @@ def test_alpha_is_laid_on_black() -> None:
     levels[0, 0, 3], levels[0, 1, 3] = 0, 51  # clear; one fifth: 200 / 5 = 40
     pixels = to_grey(Image.fromarray(levels))
     np.testing.assert_allclose(pixels[0, :3] * 255, (0, 40, 200), atol=0.01)
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+def test_alpha_of_0_everywhere_does_not_make_an_image_blank(mode: str) -> None:
+    grey = np.arange(64, dtype=np.uint8).reshape(8, 8)
+    image = Image.fromarray(grey).convert(mode)
+    image.putalpha(0)
+    np.testing.assert_allclose(to_grey(image) * 255, grey, atol=0.01)
+
+
+def test_a_bmp_of_32_bits_with_empty_alpha_is_read() -> None:
+    grey = np.arange(64, dtype=np.uint8).reshape(8, 8)
+    levels = np.dstack([grey, grey, grey, np.zeros_like(grey)])[::-1].tobytes()
+    masks = b"".join(mask.to_bytes(4, "little") for mask in (0xFF0000, 0xFF00, 0xFF, 0xFF000000))
+    header = struct.pack("<IiiHHIIiiII", 108, 8, 8, 1, 32, 3, 256, 0, 0, 0, 0) + masks
+    start = 14 + 108
+    content = struct.pack("<2sIHHI", b"BM", start + 256, 0, 0, start) + header.ljust(108, b"\0")
+    image = decode_image(content + levels)
+    assert image.mode == "RGBA"
+    np.testing.assert_allclose(image.pixels * 255, grey, atol=0.01)
 
 
 def test_a_palette_with_a_clear_entry_is_laid_on_black() -> None:

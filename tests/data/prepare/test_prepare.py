@@ -4,6 +4,7 @@ import io
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,7 @@ from cxresnet.data.manifest import ImageRecord, read_manifest, read_safe_csv
 from cxresnet.data.phantoms.plan import PhantomSettings
 from cxresnet.data.prepare import decoded_folder
 from cxresnet.data.prepare.prepare import run_prepare
+from cxresnet.data.prepare.shards import merge_shards, run_prepare_shard
 from cxresnet.data.sources.phantom import PhantomSource
 from cxresnet.data.sources.source import AbstractSource, Rejection, ScanResult
 
@@ -478,3 +480,61 @@ def test_who_comes_second_does_not_write_over_what_the_first_just_made(tmp_path:
         run_prepare(Slow(make_source(30).images), config=CONFIG, out=tmp_path / "d")
     assert len(read_manifest(tmp_path / "d" / "manifest.csv")) == 24
     assert list_files(tmp_path) == ["d"]
+
+
+# A class is never lost without a word.
+
+
+class ClaimingSource(ListedSource):
+    """A source with a folder for a class of which nothing can be read."""
+
+    @property
+    def class_map(self) -> ClassMap:
+        return build_class_map({"tuberculosis": ["TB"]} if self.named else None)
+
+    def scan(self) -> ScanResult:
+        return replace(super().scan(), classes=("pneumonia",) if not self.named else ())
+
+    named = False
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_a_class_that_a_folder_or_the_user_names_must_have_an_image(
+    tmp_path: Path, named: bool
+) -> None:
+    source = ClaimingSource(make_source(30).images)
+    source.named = named
+    lost = "tuberculosis" if named else "pneumonia"
+    with pytest.raises(ClassMapError, match=f"class '{lost}'.*--allow-empty-classes"):
+        run_prepare(source, config=CONFIG, out=tmp_path / "d")
+    assert not (tmp_path / "d").exists()
+    allowed = CONFIG.model_copy(update={"allow_empty_classes": True})
+    result = run_prepare(source, config=allowed, out=tmp_path / "d")
+    assert any(f"class '{lost}' has no image" in warning for warning in result.warnings)
+    assert result.record.class_names == ("normal", "covid-19")
+
+
+def test_a_class_whose_images_are_all_damaged_stops_the_work(tmp_path: Path) -> None:
+    source = make_source(30)
+    damaged = [(make_record(n, "pneumonia"), b"\x89PNG\r\n\x1a\nno") for n in (50, 51)]
+    source.images.extend(damaged)
+    with pytest.raises(ClassMapError, match=r"'pneumonia'.*2 files were left out, most often"):
+        run_prepare(source, config=CONFIG, out=tmp_path / "d")
+
+
+def test_a_class_that_label_conflicts_leave_empty_stops_the_work(tmp_path: Path) -> None:
+    source = make_source(30)
+    source.images.append((make_record(50, "pneumonia"), source.images[0][1]))
+    with pytest.raises(ClassMapError, match="'pneumonia'"):
+        run_prepare(source, config=CONFIG, out=tmp_path / "d")
+
+
+def test_shards_remember_which_classes_are_claimed(tmp_path: Path) -> None:
+    source = ClaimingSource(make_source(30).images)
+    allowed = CONFIG.model_copy(update={"allow_empty_classes": True})
+    shares = [
+        run_prepare_shard(source, config=allowed, out=tmp_path / f"s{n}", shard=(n, 2))
+        for n in (1, 2)
+    ]
+    with pytest.raises(ClassMapError, match="'pneumonia'"):
+        merge_shards(shares, config=CONFIG, out=tmp_path / "d")

@@ -294,3 +294,43 @@ def test_files_that_are_no_images_are_listed_but_papers_are_not():
     layout = lay_out_class_folders(["Normal/a.mp4", "Normal/a.txt", "Normal/a.png"], CLASS_MAP)
     assert layout.not_images == ("Normal/a.mp4",)
     assert len(layout.images) == 1
+
+
+def test_the_unclaimed_folder_beside_the_classes_is_named(build_tree):
+    root = build_tree([
+        f"Lung Segmentation Data/Lung Segmentation Data/{split}/{name}/images/{split}-{name}.png"
+        for split in ("Train", "Val", "Test")
+        for name in ("COVID-19", "Non-COVID", "Normal")
+    ])  # fmt: skip
+    with pytest.raises(ClassMapError, match=r"label or folder 'Non-COVID'\. Name its class"):
+        ClassFoldersSource(root).scan()
+
+
+def test_the_deepest_unclaimed_folder_is_named_where_no_class_is_beside(build_tree):
+    root = build_tree(["one/Normal/a.png", "one/COVID/b.png", "two/train/Sick/images/c.png"])
+    with pytest.raises(ClassMapError, match="label or folder 'Sick'"):
+        ClassFoldersSource(root).scan()
+
+
+def test_a_loose_image_in_the_folder_around_the_classes_is_left_out(build_tree):
+    found = ClassFoldersSource(
+        build_tree(["set/Normal/a.png", "set/COVID/b.png", "set/c.png"])
+    ).scan()
+    assert [(row.image_id, row.code) for row in found.rejections] == [("set/c.png", "no-class")]
+
+
+def test_a_folder_of_a_class_without_an_image_is_claimed(build_tree):
+    root = build_tree(["Normal/a.png", "COVID/b.png", "Pneumonia/c.mp4"])
+    assert ClassFoldersSource(root).scan().classes == ("covid-19", "normal", "pneumonia")
+
+
+def test_a_manifest_names_images_and_masks_in_any_spelling(build_tree, tiny_png):
+    root = build_tree([*TWO_CLASSES, "masks2/b.PNG"])
+    (root / "manifest.csv").write_bytes(
+        b"file,patient,lesion_mask\nNORMAL/A.PNG,p1,\nPneumonia/b,p2,masks2/B.png\n"
+    )
+    found = ClassFoldersSource(root, build_class_map()).scan()
+    assert [(r.patient_id, r.lesion_mask) for r in found.records] == [
+        ("p1", ""),
+        ("p2", "masks2/b.PNG"),
+    ]

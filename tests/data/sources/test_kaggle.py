@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from cxresnet.core.errors import ConfigError, MissingExtraError, SourceError
-from cxresnet.data.sources.kaggle import fetch_from_kaggle, normalise_handle
+from cxresnet.data.sources.kaggle import fetch_from_kaggle, is_kaggle_name, normalise_handle
 
 
 @pytest.mark.parametrize(
@@ -15,11 +15,17 @@ from cxresnet.data.sources.kaggle import fetch_from_kaggle, normalise_handle
         ("kaggle:nih-chest-xrays/data", "nih-chest-xrays/data"),
         ("kaggle:a/b/versions/3", "a/b/versions/3"),
         ("kaggle:https://www.kaggle.com/datasets/a/b/", "a/b"),
+        ("https://www.kaggle.com/datasets/a/b?select=x.csv#top", "a/b"),
+        ("https://www.kaggle.com/datasets/a/b/data", "a/b"),
+        ("https://www.kaggle.com/datasets/nih-chest-xrays/data/code", "nih-chest-xrays/data"),
+        ("kaggle.com/a/b", "a/b"),
+        ("https://www.kaggle.com/competitions/c/overview", "competitions/c"),
         ("kaggle:https://www.kaggle.com/c/rsna-pneumonia-detection-challenge",
          "competitions/rsna-pneumonia-detection-challenge"),
     ],
 )  # fmt: skip
 def test_a_handle_is_read_out_of_what_people_write(text, handle):
+    assert is_kaggle_name(text)
     assert normalise_handle(text) == handle
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from cxresnet.core.errors import ConfigError, SourceError
 from cxresnet.data.sources.archive import open_archive
+from cxresnet.data.sources.folder_store import FolderStore
 from cxresnet.data.sources.known_presets import (
     DATASET_PRESETS,
     find_dataset_preset,
@@ -16,7 +17,6 @@ from cxresnet.data.sources.known_presets import (
     recognise_dataset_preset,
 )
 from cxresnet.data.sources.presets import DatasetPresetSource
-from cxresnet.data.sources.source import FolderStore
 
 CURATED = [
     f"Curated X-Ray Dataset/{folder}/{folder} (1).jpg"
@@ -70,6 +70,13 @@ COVIDX = {
     "train/image two.jpg": None,
     "test/a.png": None,
 }
+COVID_QU_EX = [
+    f"{part}/{part}/{split}/{folder}/{kind}/{split}-{folder}.png"
+    for part in ("Lung Segmentation Data", "Infection Segmentation Data")
+    for split in ("Train", "Val", "Test")
+    for folder in ("COVID-19", "Non-COVID", "Normal")
+    for kind in ("images", "lung masks")
+]
 COHEN = {
     "metadata.csv": (
         b"patientid,offset,sex,age,finding,view,modality,folder,filename,clinical_notes\n"
@@ -86,7 +93,8 @@ COHEN = {
 }
 TREES = {
     "curated-covid19": CURATED, "radiography": RADIOGRAPHY, "kermany": KERMANY,
-    "covid19-317": SET_OF_317, "nih": NIH, "rsna": RSNA, "covidx": COVIDX, "cohen": COHEN,
+    "covid-qu-ex": COVID_QU_EX, "covid19-317": SET_OF_317, "nih": NIH, "rsna": RSNA,
+    "covidx": COVIDX, "cohen": COHEN,
 }  # fmt: skip
 
 
@@ -162,8 +170,21 @@ def test_radiography_leaves_lung_opacity_out_and_finds_every_mask(build_set):
     assert [row.code for row in found.rejections] == ["ignored"]
 
 
+def test_covid_qu_ex_knows_its_folders_splits_and_masks(build_set):
+    found = scan(build_set("covid-qu-ex"), "covid-qu-ex")
+    assert {(record.class_name, record.given_split) for record in found.records} == {
+        (name, split)
+        for name in ("covid-19", "normal", "pneumonia")
+        for split in ("train", "val", "test")
+    }
+    assert all("/Non-COVID/" in r.location for r in found.records if r.class_name == "pneumonia")
+    assert all("/lung masks/" in record.lung_mask for record in found.records)
+    assert {row.code for row in found.rejections} == {"ignored"}
+    assert found.classes == ("covid-19", "normal", "pneumonia")
+
+
 def test_what_the_user_says_of_a_folder_comes_before_the_recipe(build_set):
-    found = scan(build_set("radiography"), "radiography", {"pneumonia": ["Lung_Opacity"]})
+    found = scan(build_set("radiography"), "radiography", {"pneumonia": ["lung opacity"]})
     assert sum(record.class_name == "pneumonia" for record in found.records) == 2
 
 

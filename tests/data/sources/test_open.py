@@ -138,3 +138,37 @@ def test_the_real_sets_are_one_dataset_by_their_folders_and_by_the_manifest(imag
     by_table = {describe(record, record.image_id) for record in table.records}
     assert len(by_folders) == 560
     assert by_folders <= by_table
+
+
+def test_a_pasted_address_of_kaggle_is_its_dataset(build_tree, monkeypatch):
+    root = build_tree(["Normal/a.png", "COVID/b.png"])
+    fetched = []
+    monkeypatch.setattr(
+        "cxresnet.data.sources.open.fetch_from_kaggle",
+        lambda handle: fetched.append(handle) or root,
+    )
+    open_source("https://www.kaggle.com/datasets/someone/covid-x/data?select=a+b").scan()
+    assert fetched == ["someone/covid-x"]
+
+
+def test_another_address_is_answered_with_the_way_out():
+    with pytest.raises(SourceError, match=r"only Kaggle's are read\. Download the images"):
+        open_source("https://example.org/images.zip")
+
+
+def test_links_are_followed_on_request_in_folders_and_beside_tables(build_tree, tmp_path, tiny_png):
+    root = build_tree(
+        {"Normal/a.png": tiny_png, "t.csv": b"file,label\nCOVID/b.png,covid\nNormal/a.png,normal\n"}
+    )
+    (tmp_path / "cluster").mkdir()
+    (tmp_path / "cluster" / "b.png").write_bytes(tiny_png)
+    (root / "COVID").symlink_to(tmp_path / "cluster")
+    for source in (root, root / "t.csv"):
+        with pytest.raises(SourceError):
+            open_source(str(source)).scan()
+        opened = open_source(str(source), SourceOptions(follow_links=True))
+        assert [record.location for record in opened.scan().records] == [
+            "COVID/b.png",
+            "Normal/a.png",
+        ]
+        assert opened.read("COVID/b.png") == tiny_png

@@ -8,63 +8,12 @@ import pytest
 from cxresnet.core.classes import build_class_map
 from cxresnet.core.errors import (
     ClassMapError,
-    ConfigError,
     EmptySourceError,
     SourceError,
     UnsafePathError,
 )
-from cxresnet.data.sources.source import FolderStore
-from cxresnet.data.sources.table import LabelRule, TableOptions, TableSource, check_patterns
-
-NIH = LabelRule(build_class_map({"ignore": ["Fibrosis"]}))
-
-
-@pytest.mark.parametrize(
-    ("label", "class_name", "code"),
-    [
-        ("Pneumonia", "pneumonia", ""),
-        ("Pneumonia|Effusion", "pneumonia", ""),  # a finding nobody claims goes along
-        ("Infiltration| Pneumonia |Edema", "pneumonia", ""),
-        ("Pneumonia|Viral Pneumonia", "pneumonia", ""),  # both mean the same class
-        ("No Finding", "normal", ""),
-        ("No Finding|Effusion", "", "ambiguous"),
-        ("No Finding|Pneumonia", "", "ambiguous"),
-        ("COVID|Pneumonia", "", "ambiguous"),
-        ("Effusion", "", "other-finding"),
-        ("Effusion|Mass", "", "other-finding"),
-        ("Pneumonia|Fibrosis", "", "ignored"),
-        ("", "", "no-label"),
-        ("NaN", "", "no-label"),
-        ("|", "", "other-finding"),
-    ],
-)
-def test_a_list_of_findings_comes_to_one_class_or_is_left_out(label, class_name, code):
-    decision = NIH.decide(label, multi_label=True)
-    assert (decision.class_name, decision.code) == (class_name, code)
-
-
-def test_where_labels_are_single_an_unknown_one_is_not_decided():
-    assert NIH.decide("Pneumonai", multi_label=False) is None
-
-
-def test_the_first_pattern_found_decides_where_no_class_claims_the_whole_label():
-    rule = LabelRule(
-        build_class_map(), {"ignore": "todo|normal", "covid": "covid", "pneumonia": "^pneumonia/"}
-    )
-    names = ["Pneumonia/Viral/COVID-19", "Pneumonia/Bacterial", "todo", "normal"]
-    decisions = [rule.decide(name, multi_label=False) for name in names]
-    assert [decision.class_name for decision in decisions] == [
-        "covid-19",
-        "pneumonia",
-        "",
-        "normal",
-    ]
-    assert decisions[2].code == "ignored"
-
-
-def test_a_pattern_that_is_none_is_refused():
-    with pytest.raises(ConfigError, match=r"'\(' for 'covid' is not a regular expression"):
-        check_patterns({"covid": "("})
+from cxresnet.data.sources.folder_store import FolderStore
+from cxresnet.data.sources.table import TableOptions, TableSource
 
 
 @pytest.fixture
@@ -238,3 +187,120 @@ def test_the_real_manifest_is_one_dataset_of_three(images_root):
         "darkcovid": 1124, "hannover": 243, "kaggle317": 317,
     }  # fmt: skip
     assert sum(bool(record.lung_mask) for record in records) == 201
+
+
+# Names, however people and systems spell them.
+
+
+@pytest.mark.parametrize(
+    ("written", "image"),
+    [
+        ("X0.JPG", "x0.jpg"),
+        ("IMG/X0.JPG", "img/x0.jpg"),
+        ("X0.JPG", "deep/down/x0.jpg"),
+        ("caf\u00e9.png", "cafe\u0301.png"),
+        ("cafe\u0301.png", "caf\u00e9.png"),
+        ("img/x0", "img/x0.png"),
+        ("img\\X0", "img/x0.png"),
+        ("肺炎", "a/肺炎.png"),
+    ],
+)
+def test_an_image_is_found_in_another_spelling_of_its_name(open_table, written, image):
+    found = open_table(f"file,label\n{written},normal\nb.png,covid\n", image, "b.png").scan()
+    assert {record.location for record in found.records} == {image, "b.png"}
+
+
+def test_a_name_in_another_spelling_is_taken_only_if_it_is_the_only_one(open_table):
+    found = open_table(
+        "file,label\nA.PNG,normal\nb.png,covid\nc.png,normal\nd/e,covid\n",
+        "a.png", "a.Png", "b.png", "B.png", "c.png", "d/e.png", "d/e.jpg",
+    )  # fmt: skip
+    scan = found.scan()
+    assert [record.location for record in scan.records] == ["b.png", "c.png"]
+    assert {(row.image_id, row.code) for row in scan.rejections} == {
+        ("A.PNG", "ambiguous-name"),
+        ("d/e", "ambiguous-name"),
+    }
+
+
+def test_a_path_from_the_root_is_read_inside_the_folder_of_the_table(open_table, tmp_path):
+    root = tmp_path / "images"
+    source = open_table(
+        f"file,label,mask\n{root}/x/a.png,normal,{root}/m/a.png\n{root}/x/B,covid,\n",
+        "x/a.png", "x/b.png", "m/a.png",
+    )  # fmt: skip
+    found = source.scan()
+    assert [record.location for record in found.records] == ["x/a.png", "x/b.png"]
+    assert found.records[0].lung_mask == "m/a.png"
+
+
+def test_a_link_out_of_the_folder_is_read_where_the_user_says_so(open_table, tmp_path, tiny_png):
+    source = open_table("file,label\na.png,normal\nb.png,covid\n", "a.png")
+    (tmp_path / "else.png").write_bytes(tiny_png)
+    (tmp_path / "images" / "b.png").symlink_to(tmp_path / "else.png")
+    with pytest.raises(UnsafePathError, match="--follow-links"):
+        source.scan()
+    source.store = FolderStore(tmp_path / "images", follow_links=True)
+    assert len(source.scan().records) == 2
+    assert source.read("b.png") == tiny_png
+
+
+# Columns of 0 and 1, one for each class.
+
+ONE_HOT = (
+    "file,COVID,Normal,Pneumonia\na.png,1,0,0\nb.png,0,1.0,0\nc.png,0,,TRUE\nd.png,1,0,1\n"
+    "e.png,0,0,0\nf.png,-1,1,0\n"
+)
+SIX = [f"{letter}.png" for letter in "abcdef"]
+
+
+def test_a_column_of_0_and_1_for_each_class_is_read(open_table):
+    found = open_table(ONE_HOT, *SIX, one_hot=["COVID", "normal", "Pneumonia"]).scan()
+    assert {record.location: record.class_name for record in found.records} == {
+        "a.png": "covid-19", "b.png": "normal", "c.png": "pneumonia",
+    }  # fmt: skip
+    assert [(row.image_id, row.code) for row in found.rejections] == [
+        ("d.png", "label-conflict"),
+        ("e.png", "no-label"),
+        ("f.png", "uncertain-label"),
+    ]
+    assert found.rejections[0].reason == "Row 5: It is 1 in COVID and in Pneumonia."
+    assert found.classes == ("covid-19", "normal", "pneumonia")
+
+
+def test_columns_of_0_and_1_are_named_where_there_is_no_column_of_labels(open_table):
+    with pytest.raises(SourceError, match=r"--one-hot COVID,Normal\.$"):
+        open_table("file,COVID,Normal,Age\na.png,1,0,1\nb.png,0,1,0\n", "a.png", "b.png").scan()
+
+
+@pytest.mark.parametrize(
+    ("columns", "error"), [("COVID,Effusion", "'Effusion'"), ("COVID,Covd", "'Covd'")]
+)
+def test_a_column_that_is_no_class_or_not_there_is_named(open_table, columns, error):
+    table = "file,COVID,Effusion\na.png,1,0\n"
+    with pytest.raises(SourceError, match=error):
+        open_table(table, "a.png", one_hot=columns.split(",")).scan()
+
+
+def test_labels_of_a_row_that_is_left_out_are_still_claimed(open_table):
+    found = open_table(
+        "file,label\na.png,normal\nb.png,covid\nlost.png,pneumonia\n", "a.png", "b.png"
+    ).scan()
+    assert found.classes == ("covid-19", "normal", "pneumonia")
+
+
+@pytest.mark.parametrize("separator", [";", ",", "/"])
+def test_a_list_with_another_separator_is_read_or_told_how(open_table, separator):
+    table = f'file,label\na.png,"Effusion{separator} Pneumonia"\nb.png,normal\n'
+    with pytest.raises(ClassMapError, match=f"--label-separator '{separator}'"):
+        open_table(table, "a.png", "b.png").scan()
+    found = open_table(table, "a.png", "b.png", separator=separator).scan()
+    assert [record.class_name for record in found.records] == ["pneumonia", "normal"]
+
+
+def test_a_placeholder_is_nobody_and_not_one_person(open_table):
+    found = open_table(
+        "file,label,patient\na.png,normal,unknown\nb.png,covid,unknown\nc.png,covid,p1\n",
+        "a.png", "b.png", "c.png",
+    ).scan()  # fmt: skip
+    assert [record.patient_id for record in found.records] == ["", "", "p1"]

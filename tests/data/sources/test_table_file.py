@@ -11,8 +11,12 @@ from cxresnet.core.errors import ConfigError, MissingExtraError, SourceError
 from cxresnet.data.sources.table_file import (
     find_columns,
     parse_columns,
+    read_age,
     read_image_rows,
+    read_patient,
+    read_sex,
     read_table,
+    read_view,
 )
 
 NIH = (
@@ -20,6 +24,31 @@ NIH = (
     b"OriginalImage[Width,Height],OriginalImagePixelSpacing[x,y],\n"
     b"00000001_000.png,Cardiomegaly,0,1,058Y,M,PA,2682,2749,0.143,0.143,\n"
 )
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("58", "58"), ("058Y", "58"), ("58.0", "58"), ("7.9", "7"), ("030M", "2"), ("10W", "0"),
+     ("0", "0"), ("120", "120"), ("121", ""), ("414", ""), ("", ""), ("adult", ""), ("-3", "")],
+)  # fmt: skip
+def test_an_age_is_whole_years_or_unknown(text, expected):
+    assert read_age(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("F", "F"), ("male", "M"), (" Female ", "F"), ("x", ""), ("", "")]
+)
+def test_a_sex_is_one_letter_or_unknown(text, expected):
+    assert read_sex(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("pa", "PA"), ("AP ", "AP"), ("AP_Supine", "AP supine"), ("ap supine", "AP supine"),
+     ("LATERAL", "lateral"), ("L", "lateral"), (" Oblique ", "Oblique"), ("", "")],
+)  # fmt: skip
+def test_a_view_is_one_word_however_it_is_written(text, expected):
+    assert read_view(text) == expected
 
 
 def test_the_headings_of_nih_are_known_without_being_told():
@@ -148,3 +177,42 @@ def test_a_missing_extra_is_named(monkeypatch, name, module):
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(MissingExtraError, match=r"cxresnet\[tables\]"):
         read_table(b"", name=name)
+
+
+def test_headings_of_another_alphabet_are_told_apart():
+    table = read_table("文件,标签,年龄\na.png,正常,7\n".encode(), name="t.csv")
+    assert find_columns(table, {"path": "文件", "class": "标签"}) == {"path": 0, "class": 1}
+
+
+def test_two_columns_of_one_heading_are_refused_by_name():
+    table = read_table(b"file,Label,label\na,normal,pneumonia\n", name="t.csv")
+    with pytest.raises(SourceError, match="several columns of one name: 'Label' and 'label'"):
+        find_columns(table)
+    assert find_columns(table, {"class": "label"})["class"] == 2
+
+
+@pytest.mark.parametrize("first", ["sep=;", '"sep=;"', "SEP=;\r"])
+def test_the_first_line_of_excel_names_the_delimiter(first):
+    table = read_table(f"{first}\nfile;label\na,b.png;normal\n".encode(), name="t.csv")
+    assert table.columns == ("file", "label")
+    assert table.rows == (("a,b.png", "normal"),)
+    assert table.numbers == (3,)
+
+
+@pytest.mark.parametrize(
+    ("cell", "patient"),
+    [
+        ("unknown", ""),
+        ("N/A", ""),
+        ("-", ""),
+        ("0", ""),
+        ("XXXX", ""),
+        ("p1", "p1"),
+        ("007", "007"),
+    ],
+)
+def test_a_placeholder_is_no_patient(cell, patient):
+    assert read_patient(cell) == patient
+    table = read_table(f"file,label,patient\na.png,normal,{cell}\n".encode(), name="t.csv")
+    (row,) = read_image_rows(table, find_columns(table))
+    assert row.patient_id == patient

@@ -70,7 +70,7 @@ def read_config(path: Path | None = None, *, settings: Sequence[str] = ()) -> Co
     content = {} if path is None else _read_toml(path)
     for setting in settings:
         _apply(content, setting)
-    return _validate(content, where="" if path is None else f" in '{path}'")
+    return _validate(content, where="" if path is None else f" in '{path}'", settings=settings)
 
 
 def change_config(config: Config, values: Mapping[str, object]) -> Config:
@@ -101,11 +101,26 @@ def change_config(config: Config, values: Mapping[str, object]) -> Config:
     return _validate(content, where="")
 
 
-def _validate(content: Mapping[str, Any], *, where: str) -> Config:
+def _validate(content: Mapping[str, Any], *, where: str, settings: Sequence[str] = ()) -> Config:
     try:
         return Config.model_validate(content)
     except ValidationError as error:
-        raise ConfigError(_explain(error.errors()[0], where=where)) from error
+        first = error.errors()[0]
+        raise ConfigError(_explain(first, where=_find_setting(first, settings) or where)) from error
+
+
+def _find_setting(error: ErrorDetails, settings: Sequence[str]) -> str:
+    """Name the `--set` that an error is of; "" if it is of the file or of a default."""
+    key = ".".join(str(part) for part in error["loc"])
+    return next(
+        (
+            f" of --set '{setting}'"
+            for setting in reversed(settings)
+            if f"{setting.partition('=')[0].strip()}.".startswith(f"{key}.")
+            or f"{key}.".startswith(f"{setting.partition('=')[0].strip()}.")
+        ),
+        "",
+    )
 
 
 def read_written_config(path: Path) -> Config:

@@ -34,6 +34,11 @@ class DataConfig(Section):
         find_duplicates: Find near-duplicates and keep them in one split.
         external_test: The images are an external test set for networks that were trained
             elsewhere: all of them go to the held-out test set, and one class is enough.
+        allow_empty_classes: Continue where no image is left of a class that a folder, a label or
+            --classes names.
+        no_patients: Patient ids that stand for nobody, beside "unknown", "N/A", "0" and the like.
+        max_patient_share: Largest share of the images of a class that one patient may have; more
+            may be a placeholder, and is asked about.
         label_conflicts: What to do with near-duplicates of two classes: "drop" both or "keep" them.
         seed: Seed of the split.
         workers: Decoding processes; 0 means one a core.
@@ -53,6 +58,9 @@ class DataConfig(Section):
     folds: int = Field(default=0, ge=0, le=50)
     find_duplicates: bool = True
     external_test: bool = False
+    allow_empty_classes: bool = False
+    no_patients: tuple[str, ...] = ()
+    max_patient_share: float = Field(default=0.2, gt=0, le=1)
     label_conflicts: Literal["drop", "keep"] = "drop"
     seed: int = Field(default=0, ge=0)
     workers: int = Field(default=0, ge=0, le=512)

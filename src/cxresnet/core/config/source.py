@@ -16,6 +16,8 @@ class SourceConfig(Section):
             heading of the table's column; "" if there is none.
         patterns: From class to a regular expression on the label.
         separator: Text between the labels of a list, as in "Pneumonia|Effusion".
+        one_hot: Headings of columns of 0 and 1, one for each class, in place of a column of labels.
+        follow_links: Read what links in a folder lead to, also outside of it.
         manifest: Use a `manifest.csv` beside the images.
         dataset_preset: Name of a public dataset; "" recognises it by its files, "none" uses no
             preset.
@@ -26,6 +28,8 @@ class SourceConfig(Section):
     columns: dict[str, str] = Field(default_factory=dict)
     patterns: dict[str, str] = Field(default_factory=dict)
     separator: str = Field(default="|", min_length=1)
+    one_hot: list[str] = Field(default_factory=list)
+    follow_links: bool = False
     manifest: bool = True
     dataset_preset: str = ""
     labels: str = ""

@@ -93,7 +93,7 @@ def _refuse(content: bytes) -> ImageError:
 #             Pillow's own `convert("L")` would clip at 255.
 # 32 bits     no full scale is stated. Float within 0 to 1 stays; all else runs from the image's
 #             lowest to its highest finite level. Not-a-number is black.
-# Alpha       the image is composited on black.
+# Alpha       the image is composited on black; alpha of 0 everywhere does not count.
 
 
 _BITS_PER_SAMPLE_TAG = 258
@@ -144,11 +144,14 @@ def _scale_8_bits(image: Image.Image) -> NDArray[np.float32]:
 
 
 def _lay_on_black(image: Image.Image) -> NDArray[np.float32]:
-    """Lay a picture with alpha on black: grey level times alpha."""
+    """Lay a picture with alpha on black: grey level times alpha.
+
+    Where alpha is 0 everywhere, the program that wrote it did not mean it: then it does not count.
+    """
     layered = image.convert("RGBA")
     pixels = _scale_8_bits(layered.convert("L"))
-    pixels *= _scale_8_bits(layered.getchannel("A"))
-    return pixels
+    alpha = _scale_8_bits(layered.getchannel("A"))
+    return pixels * alpha if alpha.any() else pixels
 
 
 def _scale_16_bits(image: Image.Image) -> NDArray[np.float32]:

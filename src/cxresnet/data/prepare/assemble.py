@@ -43,7 +43,6 @@ from cxresnet.data.prepare.decoded_folder import (
     StoredImage,
     gather_images,
     gather_rejections,
-    require_classes,
     write_image_arrays,
 )
 from cxresnet.data.prepare.preprocessing import (
@@ -52,6 +51,7 @@ from cxresnet.data.prepare.preprocessing import (
     complete_preprocessing,
     count_levels,
 )
+from cxresnet.data.prepare.requirements import list_lost_classes, require_classes
 from cxresnet.data.prepare.store import open_image_array
 from cxresnet.data.sources.source import Rejection
 from cxresnet.data.split.given import keep_given_splits
@@ -71,6 +71,7 @@ class SelectedImages:
         clusters: (decoded,), equal for near-duplicates of each other.
         conflicts: (decoded,), true where a near-duplicate has another class.
         kept: Rows of `decoded` that are in the dataset.
+        lost_classes: Classes that should have an image and have none.
     """
 
     decoded: tuple[StoredImage, ...]
@@ -78,6 +79,7 @@ class SelectedImages:
     clusters: NDArray[np.int64]
     conflicts: NDArray[np.bool_]
     kept: NDArray[np.intp]
+    lost_classes: tuple[str, ...] = ()
 
     @property
     def counts(self) -> ImageCounts:
@@ -97,6 +99,7 @@ class SelectedImages:
     def describe(self) -> tuple[str, ...]:
         """Describe what was left out, and how many images have no patient id."""
         return (
+            *(f"The class '{name}' has no image and is left out." for name in self.lost_classes),
             *_describe_rejections(self.rejections),
             *_describe_conflicts(self.conflicts, dropped=len(self.kept) < len(self.decoded)),
             *_describe_masks(self.places),
@@ -105,7 +108,11 @@ class SelectedImages:
 
 
 def select_images(
-    folders: Sequence[DecodedFolder], scan_rejections: Sequence[Rejection], *, config: DataConfig
+    folders: Sequence[DecodedFolder],
+    scan_rejections: Sequence[Rejection],
+    *,
+    config: DataConfig,
+    claimed: Sequence[str] = (),
 ) -> SelectedImages:
     """Find out which decoded images stay.
 
@@ -113,26 +120,29 @@ def select_images(
         folders: Decoded images.
         scan_rejections: Left out before decoding.
         config: Whether to search for near-duplicates, and what to do with conflicts.
+        claimed: Classes that should have an image.
 
     Raises:
         EmptySourceError: No image stays.
-        ClassMapError: Images of one class only stay.
+        ClassMapError: Images of one class only stay, or none of a class.
     """
     decoded = gather_images(folders)
     rejections = gather_rejections(scan_rejections, folders)
     classes = [place.record.class_name for place in decoded]
-    require_classes(classes, rejections, external_test=config.external_test)
+    require_classes(classes, rejections, config=config, claimed=claimed)
     clusters = _find_near_duplicates(decoded, folders, config=config)
     conflicts = find_label_conflicts(clusters, classes)
     kept = np.flatnonzero(~conflicts | (config.label_conflicts == "keep"))
     left = [classes[row] for row in kept.tolist()]
-    require_classes(left, rejections, external_test=config.external_test)
+    claimed = (*claimed, *classes)
+    require_classes(left, rejections, config=config, claimed=claimed)
     return SelectedImages(
         decoded=tuple(decoded),
         rejections=tuple(rejections),
         clusters=clusters,
         conflicts=conflicts,
         kept=kept,
+        lost_classes=tuple(list_lost_classes(left, rejections, claimed=claimed)),
     )
 
 
@@ -293,6 +303,7 @@ class DatasetInputs:
         folders: Decoded images: one folder, or one a shard.
         rejections: Left out while scanning.
         warnings: What the source warned of.
+        claimed: Classes that should have an image.
     """
 
     source_name: str
@@ -300,6 +311,7 @@ class DatasetInputs:
     folders: tuple[DecodedFolder, ...]
     rejections: tuple[Rejection, ...] = ()
     warnings: tuple[str, ...] = ()
+    claimed: tuple[str, ...] = ()
 
 
 def assemble_dataset(
@@ -324,7 +336,7 @@ def assemble_dataset(
     """
     with explain_storage_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    images = select_images(inputs.folders, inputs.rejections, config=config)
+    images = select_images(inputs.folders, inputs.rejections, config=config, claimed=inputs.claimed)
     plan, warnings = plan_splits(images.places, images.clusters[images.kept], config=config)
     manifest = _write_images(folder, plan, inputs.folders)
     _write_left_out(folder, images)

@@ -12,7 +12,6 @@ import contextlib
 import dataclasses
 import hashlib
 import json
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from cxresnet.core.errors import ClassMapError, DatasetError, EmptySourceError
+from cxresnet.core.errors import DatasetError
 from cxresnet.core.files import explain_storage_errors, read_json, write_json, write_text
 from cxresnet.core.progress import track
 from cxresnet.data.decode.pool import FileFacts, Outcome, PreparedImage, decode_records
@@ -350,32 +349,6 @@ def gather_rejections(
     decoded = (entry.rejection for folder in folders for entry in folder.entries)
     found = [*scanned, *(rejection for rejection in decoded if rejection is not None)]
     return sorted(found, key=lambda rejection: (rejection.image_id, rejection.code))
-
-
-def require_classes(
-    classes: Sequence[str], rejections: Sequence[Rejection], *, external_test: bool
-) -> None:
-    """Refuse to continue without images of at least two classes.
-
-    Args:
-        classes: Of the images that are left.
-        rejections: Of those that are not.
-        external_test: The images are an external test set: one class is enough.
-
-    Raises:
-        EmptySourceError: No image is left; says what most were rejected for.
-        ClassMapError: All images that are left are of one class.
-    """
-    if not classes:
-        reasons = Counter(rejection.reason for rejection in rejections).most_common(1)
-        why = f" Most often: {reasons[0][0]}" if reasons else " Give a folder with images."
-        raise EmptySourceError(f"No usable image is left; {len(rejections)} were rejected.{why}")
-    if len(set(classes)) == 1 and not external_test:
-        raise ClassMapError(
-            f"All {len(classes)} usable images are '{classes[0]}'; classification needs at least "
-            "two classes. Add another source, name the classes of the folders with --classes, or "
-            "use --external-test to test a network that was trained elsewhere."
-        )
 
 
 def write_image_arrays(

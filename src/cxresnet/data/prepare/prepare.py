@@ -20,8 +20,13 @@ from cxresnet.data.dataset.dataset_record import RECORD_NAME, DatasetRecord
 from cxresnet.data.dataset.held_out import carry_over_access_log
 from cxresnet.data.manifest import ImageRecord
 from cxresnet.data.prepare.assemble import DatasetInputs, assemble_dataset
-from cxresnet.data.prepare.decoded_folder import compute_decoded_bytes, decode_into, require_classes
+from cxresnet.data.prepare.decoded_folder import compute_decoded_bytes, decode_into
 from cxresnet.data.prepare.preprocessing import build_preprocessing
+from cxresnet.data.prepare.requirements import (
+    forget_patients,
+    require_classes,
+    require_plausible_patients,
+)
 from cxresnet.data.sources.source import AbstractSource, Rejection, ScanResult
 
 _logger = logging.getLogger(__name__)
@@ -186,7 +191,7 @@ def run_prepare(
         StorageError: Disk full or read-only; decoded images are kept for the next attempt.
     """
     require_free_output(out, mark=RECORD_NAME, force=force)
-    scan = scan_source(source, external_test=config.external_test)
+    scan = scan_source(source, config=config)
     preprocessing = build_preprocessing(config)
     require_disk_space(out, 2 * compute_decoded_bytes(scan.records, preprocessing))
     with open_working_directory(out, mark=RECORD_NAME, force=force) as partial:
@@ -199,16 +204,19 @@ def run_prepare(
             folders=(decoded,),
             rejections=scan.rejections,
             warnings=scan.warnings,
+            claimed=scan.classes,
         )
         return finish_dataset(inputs, config=config, out=out, partial=partial)
 
 
-def scan_source(source: AbstractSource, *, external_test: bool) -> ScanResult:
+def scan_source(source: AbstractSource, *, config: DataConfig) -> ScanResult:
     """Scan a source, and reject all but the first of several images with the same id.
 
     Raises:
         EmptySourceError: There is no image.
-        ClassMapError: There are images of one class only, and they are no external test set.
+        ClassMapError: There are images of one class only, and they are no external test set; or a
+            class has no image.
+        SourceError: One patient has too large a share of a class to be one person.
     """
     scan = source.scan()
     first: dict[str, ImageRecord] = {}
@@ -226,8 +234,11 @@ def scan_source(source: AbstractSource, *, external_test: bool) -> ScanResult:
             )
     rejections = (*scan.rejections, *twice)
     classes = [record.class_name for record in first.values()]
-    require_classes(classes, rejections, external_test=external_test)
-    return ScanResult(tuple(first.values()), rejections, scan.warnings)
+    claimed = tuple(sorted({*scan.classes, *source.class_map.named, *classes}))
+    require_classes(classes, rejections, config=config, claimed=claimed)
+    records = forget_patients(first.values(), config.no_patients)
+    require_plausible_patients(records, config=config)
+    return ScanResult(records, rejections, scan.warnings, claimed)
 
 
 def finish_dataset(

@@ -60,6 +60,7 @@ class ShardRecord(Record):
     preprocessing: Preprocessing
     rejections: tuple[dict[str, str], ...]
     warnings: tuple[str, ...]
+    claimed: tuple[str, ...] = ()
 
 
 def run_prepare_shard(
@@ -92,7 +93,7 @@ def run_prepare_shard(
     if not 1 <= number <= count:
         raise ConfigError(f"There is no share {number} of {count}; count from 1 to {count}.")
     require_free_output(out, mark=_RECORD_NAME, force=force)
-    scan = scan_source(source, external_test=config.external_test)
+    scan = scan_source(source, config=config)
     records = scan.records[number - 1 :: count]
     if not records:
         raise EmptySourceError(
@@ -113,6 +114,7 @@ def run_prepare_shard(
             preprocessing=preprocessing,
             rejections=tuple(asdict(rejection) for rejection in scan.rejections),
             warnings=scan.warnings,
+            claimed=scan.classes,
         )
         write_record(decoded.path / _RECORD_NAME, record)
         move_into_place(decoded.path, out)
@@ -158,6 +160,7 @@ def merge_shards(
         folders=tuple(DecodedFolder.read(path) for _, path in shards),
         rejections=tuple(Rejection(**rejection) for rejection in records[0].rejections),
         warnings=records[0].warnings,
+        claimed=records[0].claimed,
     )
     with open_working_directory(out, mark=RECORD_NAME, force=force) as partial:
         return finish_dataset(inputs, config=config, out=out, partial=partial)

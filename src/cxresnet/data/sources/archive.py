@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import stat
 import zipfile
@@ -16,6 +17,7 @@ from typing import cast
 from cxresnet.core.errors import ImageError, SourceError, UnsafePathError
 from cxresnet.data.sources.safe_path import make_printable, normalise_path
 from cxresnet.data.sources.source import (
+    HEAD_BYTES,
     MAX_FILE_BYTES,
     AbstractStore,
     Listing,
@@ -29,6 +31,7 @@ ARCHIVE_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz")
 
 _MAX_RATIO = 200
 _BOMB_BYTES = 2**20
+_OPEN_ARCHIVES = 32
 
 
 def is_archive_name(name: str) -> bool:
@@ -130,12 +133,37 @@ class ZipStore(AbstractArchiveStore):
 
     def list_entries(self) -> Iterator[_Entry]:
         """List its files; see `AbstractArchiveStore`."""
-        for info in _open_zip(*_identify(self.path), os.getpid()).infolist():
-            if not info.is_dir():
-                yield _Entry(info.filename, info.file_size, _refuse_zip_entry(info), info)
+        yield from _list_zip(_open_zip(*_identify(self.path), os.getpid()))
 
     def _unpack(self, place: zipfile.ZipInfo | TarEntry) -> bytes:
         return _open_zip(*_identify(self.path), os.getpid()).read(cast("zipfile.ZipInfo", place))
+
+
+class PackedZipStore(ZipStore):
+    """A zip archive within another archive; it is unpacked into memory, once a process."""
+
+    def __init__(self, path: Path, member: str) -> None:
+        """Keep the place.
+
+        Args:
+            path: Of the outer archive.
+            member: The inner one.
+        """
+        super().__init__(path)
+        self.member = member
+
+    def _list_contents(self) -> _Contents:
+        return self._load()[1]
+
+    def _unpack(self, place: zipfile.ZipInfo | TarEntry) -> bytes:
+        return self._load()[0].read(cast("zipfile.ZipInfo", place))
+
+    def _unpack_head(self, place: zipfile.ZipInfo | TarEntry) -> bytes:
+        with self._load()[0].open(cast("zipfile.ZipInfo", place)) as stream:
+            return stream.read(HEAD_BYTES)
+
+    def _load(self) -> tuple[zipfile.ZipFile, _Contents]:
+        return _load_packed_zip(*_identify(self.path), self.member, os.getpid())
 
 
 class TarStore(AbstractArchiveStore):
@@ -149,6 +177,12 @@ class TarStore(AbstractArchiveStore):
 
     def _unpack(self, place: zipfile.ZipInfo | TarEntry) -> bytes:
         return read_tar_entry(index_tar(*_identify(self.path)), cast("TarEntry", place))
+
+
+def _list_zip(archive: zipfile.ZipFile) -> Iterator[_Entry]:
+    for info in archive.infolist():
+        if not info.is_dir():
+            yield _Entry(info.filename, info.file_size, _refuse_zip_entry(info), info)
 
 
 def _sort_entries(entries: Iterable[_Entry]) -> _Contents:
@@ -188,7 +222,7 @@ def _identify(path: Path) -> tuple[Path, int, int]:
     return path, status.st_mtime_ns, status.st_size
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=_OPEN_ARCHIVES)
 def _remember_contents(
     kind: type[AbstractArchiveStore], path: Path, written_ns: int, size_bytes: int
 ) -> _Contents:
@@ -197,7 +231,7 @@ def _remember_contents(
     return _sort_entries(kind(path).list_entries())
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=_OPEN_ARCHIVES)
 def _open_zip(path: Path, written_ns: int, size_bytes: int, process: int) -> zipfile.ZipFile:
     """Open a zip once a process: two that share an open file would move each other's place in it.
 
@@ -211,6 +245,24 @@ def _open_zip(path: Path, written_ns: int, size_bytes: int, process: int) -> zip
         raise SourceError(
             f"'{path.name}' is not a readable zip archive: {error}. Download it again."
         ) from error
+
+
+@lru_cache(maxsize=2)
+def _load_packed_zip(
+    path: Path, written_ns: int, size_bytes: int, member: str, process: int
+) -> tuple[zipfile.ZipFile, _Contents]:
+    """Unpack a zip within an archive, once a process.
+
+    Raises:
+        SourceError: It is no zip archive, or cut off.
+        ImageError: It cannot be unpacked.
+    """
+    del written_ns, size_bytes, process
+    try:
+        archive = zipfile.ZipFile(io.BytesIO(open_archive(path).read_member(member)))
+    except (zipfile.BadZipFile, OSError, ValueError) as error:
+        raise SourceError(f"It is not a readable zip archive: {error}.") from error
+    return archive, _sort_entries(_list_zip(archive))
 
 
 def _refuse_zip_entry(info: zipfile.ZipInfo) -> tuple[str, str] | None:

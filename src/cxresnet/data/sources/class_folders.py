@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import posixpath
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 from cxresnet.core.classes import ClassMap, build_class_map
-from cxresnet.core.errors import ClassMapError, ImageError
+from cxresnet.core.errors import ClassMapError
+from cxresnet.core.labels import fold_label
 from cxresnet.data.manifest import ImageRecord
+from cxresnet.data.sources.folder_store import FolderStore
 from cxresnet.data.sources.masks import SidecarManifest, find_manifest_folder, read_sidecar_manifest
-from cxresnet.data.sources.safe_path import make_printable, normalise_path
+from cxresnet.data.sources.safe_path import make_printable
 from cxresnet.data.sources.source import (
     AbstractStore,
     AbstractStoredSource,
-    FolderStore,
     Rejection,
     ScanResult,
+    is_packed_name,
     read_split,
 )
 from cxresnet.data.sources.table_file import ImageRow
@@ -119,11 +118,11 @@ def lay_out_class_folders(paths: Iterable[str], class_map: ClassMap) -> Layout:
             images.append(path)
         elif is_image is False:
             not_images.append(path)
-    wrapper = _count_wrapper_folders(images)
+    tree = _Tree(images, class_map)
     placed: list[PlacedImage] = []
     ignored: list[str] = []
     for path in images:
-        image = _place(path, class_map, wrapper=wrapper, masks=masks)
+        image = _place(path, class_map, tree=tree, masks=masks)
         if image is None:
             ignored.append(path)
         else:
@@ -132,7 +131,7 @@ def lay_out_class_folders(paths: Iterable[str], class_map: ClassMap) -> Layout:
 
 
 def _place(
-    path: str, class_map: ClassMap, *, wrapper: int, masks: dict[str, dict[str, str]]
+    path: str, class_map: ClassMap, *, tree: _Tree, masks: dict[str, dict[str, str]]
 ) -> PlacedImage | None:
     """Place one image; None if it is left out."""
     folders = _split_folders(path)
@@ -144,7 +143,7 @@ def _place(
     return PlacedImage(
         path=path,
         class_name=claims[-1] if claims else "",
-        folder="" if claims else _name_unclaimed_folder(folders, wrapper=wrapper),
+        folder="" if claims else tree.name_unclaimed_folder(folders),
         given_split=splits[0] if splits else "",
         lung_mask=masks["lung"].get(key, ""),
         lesion_mask=masks["lesion"].get(key, ""),
@@ -155,17 +154,13 @@ def _split_folders(path: str) -> list[str]:
     return path.split("/")[:-1]
 
 
-def _normalise_label(name: str) -> str:
-    return re.sub(r"[^0-9a-z]+", "", name.casefold())
-
-
 def find_mask_kind(path: str, class_map: ClassMap) -> str:
     """Tell a mask by its folder: "lung", "lesion", or "" for anything else."""
     for folder in _split_folders(path):
         if class_map.find(folder) is None:
-            if _normalise_label(folder) in _LUNG_FOLDERS:
+            if fold_label(folder) in _LUNG_FOLDERS:
                 return "lung"
-            if _normalise_label(folder) in _LESION_FOLDERS:
+            if fold_label(folder) in _LESION_FOLDERS:
                 return "lesion"
     return ""
 
@@ -176,33 +171,43 @@ def _make_pair_key(path: str, class_map: ClassMap) -> str:
     folders = [
         folder
         for folder in _split_folders(path)
-        if class_map.find(folder) is not None or _normalise_label(folder) not in special
+        if class_map.find(folder) is not None or fold_label(folder) not in special
     ]
     name = path.rpartition("/")[2]
     return "/".join([*folders, name.rpartition(".")[0] or name])
 
 
-def _count_wrapper_folders(paths: Sequence[str]) -> int:
-    """Count the folders around everything, as archives often have one."""
-    if not paths:
-        return 0
-    first, last = _split_folders(min(paths)), _split_folders(max(paths))
-    shared = 0
-    for ours, theirs in zip(first, last, strict=False):
-        if ours != theirs:
-            break
-        shared += 1
-    return shared
+class _Tree:
+    """The folders of all images, to name the one that should have been a class."""
 
+    def __init__(self, paths: Iterable[str], class_map: ClassMap) -> None:
+        claimed = set()
+        for path in paths:
+            folders = _split_folders(path)
+            depths = [n for n, folder in enumerate(folders) if class_map.find(folder) is not None]
+            claimed.update(tuple(folders[:depth]) for depth in depths[-1:])
+        self.above_classes = claimed
 
-def _name_unclaimed_folder(folders: Sequence[str], *, wrapper: int) -> str:
-    """Name the folder that should have been a class: the first that is nothing else."""
-    names = [
-        folder
-        for folder in (folders[wrapper:] or folders[-1:])
-        if not read_split(folder) and _normalise_label(folder) not in _IMAGE_FOLDERS
-    ]
-    return names[0] if names else ""
+    def name_unclaimed_folder(self, folders: Sequence[str]) -> str:
+        """Name the folder beside those of classes, else the deepest that is nothing else.
+
+        Returns:
+            "" for an image that lies loose in the folder around all classes.
+        """
+        around = self.above_classes and {above[: len(folders)] for above in self.above_classes}
+        if around == {tuple(folders)}:
+            return ""
+        beside = [
+            folder
+            for depth, folder in enumerate(folders)
+            if tuple(folders[:depth]) in self.above_classes
+        ]
+        names = [
+            folder
+            for folder in (beside or folders)
+            if not read_split(folder) and fold_label(folder) not in _IMAGE_FOLDERS
+        ]
+        return names[-1] if names else ""
 
 
 class ClassFoldersSource(AbstractStoredSource):
@@ -254,6 +259,7 @@ class ClassFoldersSource(AbstractStoredSource):
             kept,
             (*listing.rejections, *_list_rejections(layout, without_class)),
             tuple(_make_warnings(layout, kept, manifest, self.class_map)),
+            listing.find_classes(self.class_map),
         )
 
     def _describe(self, image: PlacedImage, row: ImageRow | None) -> ImageRecord:
@@ -295,9 +301,10 @@ class ClassFoldersSource(AbstractStoredSource):
             )
 
 
-def open_image_folder(root: Path, *, use_manifest: bool) -> FolderStore:
+def open_image_folder(root: Path, *, use_manifest: bool, follow_links: bool = False) -> FolderStore:
     """Open a folder as a store that may reach the masks of a manifest above it, and no farther."""
-    return FolderStore(root, reach=find_manifest_folder(root) if use_manifest else None)
+    reach = find_manifest_folder(root) if use_manifest else None
+    return FolderStore(root, reach=reach, follow_links=follow_links)
 
 
 def _reject(image_id: str, code: str, reason: str, *, class_name: str = "") -> Rejection:
@@ -317,7 +324,12 @@ def _list_rejections(layout: Layout, without_class: Iterator[str]) -> Iterator[R
             "The image is in a folder that --classes or the dataset preset leaves out.",
         )
     for path in layout.not_images:
-        yield _reject(path, "not-an-image", "The name of the file is not that of an image.")
+        reason = (
+            "It is an archive that is not read here; unpack it and give the folder."
+            if is_packed_name(path)
+            else "The name of the file is not that of an image."
+        )
+        yield _reject(path, "not-an-image", reason)
 
 
 def _make_warnings(
@@ -356,63 +368,3 @@ def _disagrees(image: ImageRecord, manifest: SidecarManifest, class_map: ClassMa
     row = manifest.rows.get(image.location)
     said = class_map.find(row.label) if row and row.label else None
     return said is not None and said != image.class_name
-
-
-# Finding the file that a path in a table means.
-
-
-class ImageFinder:
-    """Finds files by path; and images by a bare name, wherever below the folder they lie."""
-
-    def __init__(self, store: AbstractStore, class_map: ClassMap, *, base: str) -> None:
-        """Keep where to look.
-
-        Args:
-            store: With the files.
-            class_map: A folder of masks may have the name of a class; then it holds images.
-            base: Folder in the store that paths are relative to; "" for the top.
-        """
-        self.store = store
-        self.class_map = class_map
-        self.base = base
-
-    def find_file(self, path: str) -> str:
-        """Find the member at a path; "" if there is none.
-
-        Raises:
-            UnsafePathError: The path leads out of the table's folder.
-        """
-        return self.store.find_member(posixpath.join(self.base, normalise_path(path)))
-
-    def find_image(self, path: str) -> str:
-        """Find the image that a path or a bare name means, with or without its ending.
-
-        Raises:
-            ImageError: "missing", or "ambiguous-name" if several images have this name.
-            UnsafePathError: The path leads out of the table's folder.
-        """
-        member = self.find_file(path)
-        if member:
-            return member
-        shown = make_printable(path)
-        found = () if "/" in normalise_path(path) else self._by_name.get(path.strip(), ())
-        if not found:
-            raise ImageError("missing", f"There is no file '{shown}' in the folder of the table.")
-        if len(found) > 1:
-            raise ImageError(
-                "ambiguous-name",
-                f"{len(found)} files are called '{shown}', for example '{found[0]}' and "
-                f"'{found[1]}'. Write the path in the table.",
-            )
-        return found[0]
-
-    @cached_property
-    def _by_name(self) -> dict[str, tuple[str, ...]]:
-        """Every image below the folder, by its name and by its name without the ending."""
-        found: dict[str, tuple[str, ...]] = {}
-        for member in self.store.list_members().members:
-            if is_image_name(member) and not find_mask_kind(member, self.class_map):
-                name = posixpath.basename(member)
-                for key in {name, posixpath.splitext(name)[0]}:
-                    found[key] = (*found.get(key, ()), member)
-        return found

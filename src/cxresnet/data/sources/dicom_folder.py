@@ -19,9 +19,9 @@ from cxresnet.data.decode.dicom import DicomHeader, read_dicom_header
 from cxresnet.data.decode.dicom.identity import load_key, pseudonymise
 from cxresnet.data.decode.formats import sniff_format
 from cxresnet.data.manifest import ImageRecord
+from cxresnet.data.sources.folder_store import FolderStore
 from cxresnet.data.sources.source import (
     AbstractStoredSource,
-    FolderStore,
     Listing,
     Rejection,
     ScanResult,

@@ -47,7 +47,8 @@ class JoinedSource(AbstractSource):
         meanings: dict[str, str] = {}
         for part in reversed(self.parts):
             meanings.update(part.class_map.meanings)
-        return ClassMap(class_names=tuple(names), meanings=meanings)
+        named = frozenset(name for part in self.parts for name in part.class_map.named)
+        return ClassMap(class_names=tuple(names), meanings=meanings, named=named)
 
     @cached_property
     def _by_prefix(self) -> dict[str, AbstractSource]:
@@ -71,8 +72,10 @@ class JoinedSource(AbstractSource):
         records: list[ImageRecord] = []
         rejections: list[Rejection] = []
         warnings: list[str] = []
+        classes: set[str] = set()
         for prefix, part in self._by_prefix.items():
             found = part.scan()
+            classes.update(found.classes)
             records += (_prefix_record(record, prefix) for record in found.records)
             rejections += (
                 replace(row, image_id=f"{prefix}/{row.image_id}") for row in found.rejections
@@ -80,9 +83,13 @@ class JoinedSource(AbstractSource):
             warnings += (f"{prefix}: {warning}" for warning in found.warnings)
         records.sort(key=lambda record: record.image_id)
         if self.require_two_classes:
-            check_classes(tuple(records), self.class_map, name=self.name)
+            claimed = tuple(sorted(classes))
+            check_classes(tuple(records), self.class_map, name=self.name, claimed=claimed)
         return ScanResult(
-            tuple(records), tuple(rejections), (*warnings, *_find_shared_patients(records))
+            tuple(records),
+            tuple(rejections),
+            (*warnings, *_find_shared_patients(records)),
+            tuple(sorted(classes)),
         )
 
     def read(self, location: str) -> bytes | NDArray[np.uint8]:

@@ -11,7 +11,14 @@ from cxresnet.data.sources.known_presets import find_dataset_preset_by_handle
 KAGGLE_PREFIX = "kaggle:"
 """What a source begins with that Kaggle has."""
 
+_ADDRESS = re.compile(r"^(https?://)?(www\.)?kaggle\.com/", re.IGNORECASE)
+_PAGES = r"/(data|code|discussion|suggestions|settings|metadata|overview|rules|leaderboard)$"
 _HANDLE = re.compile(r"[\w-]+/[\w-]+(/versions/\d+)?")
+
+
+def is_kaggle_name(text: str) -> bool:
+    """Say whether a source is named as Kaggle's: with the prefix, or by the address of its page."""
+    return text.startswith(KAGGLE_PREFIX) or bool(_ADDRESS.match(text))
 
 
 def normalise_handle(text: str) -> str:
@@ -23,9 +30,10 @@ def normalise_handle(text: str) -> str:
     >>> normalise_handle("kaggle:https://www.kaggle.com/datasets/nih-chest-xrays/data")
     'nih-chest-xrays/data'
     """
-    handle = text.removeprefix(KAGGLE_PREFIX)
-    handle = re.sub(r"^https?://(www\.)?kaggle\.com/(datasets/)?", "", handle).rstrip("/")
+    address = re.split(r"[?#]", text.removeprefix(KAGGLE_PREFIX))[0].rstrip("/")
+    handle = re.sub(r"^datasets/", "", _ADDRESS.sub("", address))
     handle = re.sub(r"^c/", "competitions/", handle)
+    handle = re.sub(_PAGES, "", handle) if handle.count("/") > 1 else handle
     if not _HANDLE.fullmatch(handle):
         raise ConfigError(
             f"'{text}' is not of the form kaggle:OWNER/SLUG, "

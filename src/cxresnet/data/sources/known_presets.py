@@ -62,6 +62,28 @@ DATASET_PRESETS: tuple[DatasetPreset, ...] = (
         ),
     ),
     DatasetPreset(
+        name="covid-qu-ex",
+        title="COVID-QU-Ex Dataset (Tahir et al. 2021)",
+        handle="anasmohammedtahir/covidqu",
+        page="https://www.kaggle.com/datasets/anasmohammedtahir/covidqu",
+        path_patterns=(
+            r"(^|/)(Train|Val|Test)/COVID-19/images/",
+            r"(^|/)(Train|Val|Test)/Non-COVID/images/",
+            r"(^|/)(Train|Val|Test)/Normal/images/",
+        ),
+        class_table={
+            "covid-19": ("COVID-19",),
+            "normal": ("Normal",),
+            "pneumonia": ("Non-COVID",),
+            "ignore": ("Infection Segmentation Data",),
+        },
+        warnings=(
+            "Its Non-COVID images show viral or bacterial pneumonia.",
+            "Infection Segmentation Data is left out, for its images are among the others too.",
+            "It is gathered from many datasets, and the origin of each image is not recorded.",
+        ),
+    ),
+    DatasetPreset(
         name="kermany",
         title="Chest X-Ray Images (Pneumonia) (Kermany et al. 2018)",
         handle="paultimothymooney/chest-xray-pneumonia",

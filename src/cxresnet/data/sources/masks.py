@@ -7,8 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cxresnet.core.errors import SourceError, UnsafePathError
+from cxresnet.data.sources.folder_store import FolderStore
+from cxresnet.data.sources.names import NameIndex
+from cxresnet.data.sources.nested import NestedStore
 from cxresnet.data.sources.safe_path import normalise_path
-from cxresnet.data.sources.source import AbstractStore, FolderStore
+from cxresnet.data.sources.source import AbstractStore
 from cxresnet.data.sources.table_file import ImageRow, find_columns, read_image_rows, read_table
 
 MANIFEST_NAME = "manifest.csv"
@@ -95,8 +98,9 @@ def _list_views(store: AbstractStore, known: frozenset[str]) -> Iterator[_View]:
     for top in tops if len(tops) == 1 else ():
         if f"{top}/{MANIFEST_NAME}" in known:
             yield _View(f"{top}/{MANIFEST_NAME}", within=f"{top}/")
-    if isinstance(store, FolderStore) and store.reach != store.root:
-        yield _View(f"../{MANIFEST_NAME}", prefix=f"{store.root.resolve().name}/")
+    folder = store.outer if isinstance(store, NestedStore) else store
+    if isinstance(folder, FolderStore) and folder.reach != folder.root:
+        yield _View(f"../{MANIFEST_NAME}", prefix=f"{folder.root.resolve().name}/")
 
 
 def _read_rows(store: AbstractStore, view: _View) -> list[ImageRow]:
@@ -117,17 +121,20 @@ def _match(
 ) -> SidecarManifest | None:
     """Match rows to members."""
     matched: dict[str, ImageRow] = {}
+    index = NameIndex(known)
     lost = 0
     for row in rows:
         try:
-            member, *masks = (
+            named, *masks = (
                 path and view.find_member(path)
                 for path in (row.path, row.lung_mask, row.lesion_mask)
             )
         except UnsafePathError as error:
             raise UnsafePathError(f"Row {row.number} of {MANIFEST_NAME}: {error}") from error
-        if member not in known:
+        member = _take_only(index.find(named, any_ending=True))
+        if not member or (member in matched and member != named):
             continue
+        masks = [_take_only(index.find(mask)) or mask for mask in masks]
         there = [mask if mask in known or _is_there(store, mask) else "" for mask in masks]
         lost += sum(map(bool, masks)) - sum(map(bool, there))
         matched[member] = replace(row, lung_mask=there[0], lesion_mask=there[1])
@@ -135,4 +142,9 @@ def _match(
 
 
 def _is_there(store: AbstractStore, member: str) -> bool:
-    return bool(member) and isinstance(store, FolderStore) and store.has_file(member)
+    folder = store.outer if isinstance(store, NestedStore) else store
+    return bool(member) and isinstance(folder, FolderStore) and folder.has_file(member)
+
+
+def _take_only(found: tuple[str, ...]) -> str:
+    return found[0] if len(found) == 1 else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,17 +14,19 @@ from cxresnet.data.phantoms.plan import parse_phantom_settings
 from cxresnet.data.sources.archive import is_archive_name, open_archive
 from cxresnet.data.sources.class_folders import ClassFoldersSource, open_image_folder
 from cxresnet.data.sources.dicom_folder import DicomFolderSource, holds_dicom
+from cxresnet.data.sources.folder_store import FolderStore
 from cxresnet.data.sources.joined import JoinedSource
-from cxresnet.data.sources.kaggle import KAGGLE_PREFIX, fetch_from_kaggle, normalise_handle
+from cxresnet.data.sources.kaggle import fetch_from_kaggle, is_kaggle_name, normalise_handle
 from cxresnet.data.sources.known_presets import (
     find_dataset_preset,
     find_dataset_preset_by_handle,
     recognise_dataset_preset,
 )
 from cxresnet.data.sources.medmnist import MedMnistSource
+from cxresnet.data.sources.nested import open_nested
 from cxresnet.data.sources.phantom import PhantomSource
 from cxresnet.data.sources.presets import DatasetPreset, DatasetPresetSource
-from cxresnet.data.sources.source import AbstractSource, AbstractStore, FolderStore
+from cxresnet.data.sources.source import AbstractSource, AbstractStore
 from cxresnet.data.sources.table import TableOptions, TableSource
 from cxresnet.data.sources.table_file import is_table_name
 
@@ -46,6 +49,7 @@ class SourceOptions:
         dataset_preset: Name of a known set; None: tell by the look of it; `NO_DATASET_PRESET`: as
             it is.
         labels: A table that says which DICOM image shows what; see `DicomFolderSource`.
+        follow_links: Read what links in a folder lead to, also outside of it.
         external_test: The images are an external test set for networks trained elsewhere: one
             class is enough.
         table_options: Columns and labels of tables, where the guess would be wrong.
@@ -55,6 +59,7 @@ class SourceOptions:
     use_manifest: bool = True
     dataset_preset: str | None = None
     labels: Path | None = None
+    follow_links: bool = False
     external_test: bool = False
     table_options: TableOptions = field(default_factory=TableOptions)
 
@@ -92,7 +97,7 @@ def open_source(texts: str | Sequence[str], options: SourceOptions | None = None
 
 
 def _split_joined(text: str) -> list[str]:
-    if "+" not in text or Path(text).expanduser().exists():
+    if "+" not in text or is_kaggle_name(text) or Path(text).expanduser().exists():
         return [text]
     return [part.strip() for part in text.split("+") if part.strip()]
 
@@ -101,7 +106,7 @@ def _open_one(text: str, options: SourceOptions, *, require_two_classes: bool) -
     """Open one source by the kind that its name and content show."""
     if text == "phantoms" or text.startswith("phantoms:"):
         return PhantomSource(parse_phantom_settings(text.partition(":")[2]))
-    if text.startswith(KAGGLE_PREFIX):
+    if is_kaggle_name(text):
         return _open_kaggle(
             normalise_handle(text), options, require_two_classes=require_two_classes
         )
@@ -109,16 +114,19 @@ def _open_one(text: str, options: SourceOptions, *, require_two_classes: bool) -
     if path.is_dir():
         return _open_folder(path, options, require_two_classes=require_two_classes)
     if not path.is_file():
-        raise SourceError(_explain_missing(path))
+        raise SourceError(_explain_missing(text, path))
     if path.suffix.casefold() == ".npz":
         return MedMnistSource(
             path, options.build_class_map(), require_two_classes=require_two_classes
         )
     if is_archive_name(path.name):
-        return _open_store(open_archive(path), options, require_two_classes=require_two_classes)
+        return _open_store(
+            open_nested(open_archive(path)), options, require_two_classes=require_two_classes
+        )
     if is_table_name(path.name):
         return TableSource(
-            FolderStore(path.parent), path.name, options.build_class_map(),
+            open_nested(FolderStore(path.parent, follow_links=options.follow_links)), path.name,
+            options.build_class_map(),
             table_options=options.table_options, require_two_classes=require_two_classes,
         )  # fmt: skip
     raise SourceError(f"'{path.name}' is of a kind that cannot be read. Give {_KINDS}.")
@@ -138,7 +146,11 @@ def _open_folder(
     path: Path, options: SourceOptions, *, require_two_classes: bool
 ) -> AbstractSource:
     """Open a folder: as a known set, as DICOM, or as class folders."""
-    store = open_image_folder(path, use_manifest=options.use_manifest)
+    store = open_nested(
+        open_image_folder(
+            path, use_manifest=options.use_manifest, follow_links=options.follow_links
+        )
+    )
     if _choose_dataset_preset(store, options) is None and holds_dicom(path):
         return DicomFolderSource(
             path,
@@ -180,7 +192,12 @@ def _choose_dataset_preset(store: AbstractStore, options: SourceOptions) -> Data
     )
 
 
-def _explain_missing(path: Path) -> str:
+def _explain_missing(text: str, path: Path) -> str:
+    if re.match(r"[a-z0-9]+://", text):
+        return (
+            f"'{text}' is an address, and of those only Kaggle's are read. Download the images and "
+            "give their folder or archive."
+        )
     there = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
     close = difflib.get_close_matches(path.name, there, n=1)
     hint = f" Did you mean '{path.parent / close[0]}'?" if close else f" Give {_KINDS}."

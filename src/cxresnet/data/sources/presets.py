@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from cxresnet.core.classes import ClassMap, build_class_map
+from cxresnet.core.classes import ClassMap, build_class_map, override_class_table
 from cxresnet.core.errors import SourceError
 from cxresnet.data.manifest import ImageRecord
 from cxresnet.data.sources.class_folders import ClassFoldersSource
@@ -65,14 +65,10 @@ class DatasetPreset:
 
     def build_class_map(self, table: Mapping[str, Sequence[str]] | None) -> ClassMap:
         """Build the class map: the user's table first, then that of the preset."""
-        said = {label.casefold() for labels in (table or {}).values() for label in labels}
-        merged: dict[str, list[str]] = {
-            name: [label for label in labels if label.casefold() not in said]
-            for name, labels in self.class_table.items()
-        }
-        for name, labels in (table or {}).items():
-            merged.setdefault(name, []).extend(labels)
-        return build_class_map(merged)
+        named = build_class_map(table).named
+        return replace(
+            build_class_map(override_class_table(self.class_table, table or {})), named=named
+        )
 
 
 class DatasetPresetSource(AbstractStoredSource):
@@ -121,7 +117,8 @@ class DatasetPresetSource(AbstractStoredSource):
             rejections = (row for row in rejections if row.code != "duplicate-row")
         warnings = (f"Read as: {self.dataset_preset.title}.", *self.dataset_preset.warnings)
         said = (warning for result in found for warning in result.warnings)
-        return ScanResult(records, tuple(rejections), (*warnings, *said))
+        classes = {name for result in found for name in result.classes}
+        return ScanResult(records, tuple(rejections), (*warnings, *said), tuple(sorted(classes)))
 
     def _list_parts(self) -> Iterator[AbstractStoredSource]:
         if not self.dataset_preset.tables:

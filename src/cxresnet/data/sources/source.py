@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-import os
+import io
 import re
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from functools import cached_property
-from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cxresnet.core.classes import ClassMap
-from cxresnet.core.errors import (
-    ClassMapError,
-    EmptySourceError,
-    ImageError,
-    SourceError,
-    UnsafePathError,
-)
+from cxresnet.core.errors import ClassMapError, EmptySourceError, SourceError
 from cxresnet.data.manifest import ImageRecord
-from cxresnet.data.sources.safe_path import make_printable, normalise_path
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,11 +42,13 @@ class ScanResult:
         records: In a stable order, sorted by `image_id`.
         rejections: Left out already while scanning (not an image, label not a number, …).
         warnings: Sentences for the user, for example that a manifest beside the folder was used.
+        classes: Classes that a folder or label claims; each should have an image in the end.
     """
 
     records: tuple[ImageRecord, ...]
     rejections: tuple[Rejection, ...] = ()
     warnings: tuple[str, ...] = field(default=())
+    classes: tuple[str, ...] = ()
 
 
 class AbstractSource(ABC):
@@ -99,7 +92,7 @@ class AbstractSource(ABC):
         """
 
 
-# Cells of tables and names of folders, as the words that the manifest uses.
+# Names of folders, and cells of tables, that say which split.
 
 
 _SPLITS = {
@@ -109,41 +102,13 @@ _SPLITS = {
 }  # fmt: skip
 
 
-_VIEWS = {
-    "pa": "PA", "ap": "AP", "apsupine": "AP supine", "aperect": "AP erect",
-    "lateral": "lateral", "lat": "lateral", "l": "lateral", "ll": "lateral", "rl": "lateral",
-}  # fmt: skip
-
-
 def read_split(text: str) -> str:
     """Read "Training", "valid" or "test" as "train", "val" or "test"; "" for anything else."""
-    return _SPLITS.get(re.sub(r"[^a-z]+", "", text.casefold()), "")
+    return _SPLITS.get(re.sub(r"[\W\d_]+", "", text.casefold()), "")
 
 
-def read_age(text: str) -> str:
-    """Read an age as whole years: "058Y" → "58", "7.5" → "7", "10M" → "0"; "" if unknown.
-
-    Ages over 120 are mistakes of typing (ChestX-ray14 has 412) and count as unknown.
-    """
-    match = re.fullmatch(r"\s*(\d{1,4})(?:\.\d*)?\s*([YyMmWwDd]?)\w*\s*", text)
-    if match is None:
-        return ""
-    per_year = {"m": 12, "w": 52, "d": 365}.get(match[2].casefold(), 1)
-    years = int(match[1]) // per_year
-    return str(years) if years <= 120 else ""
-
-
-def read_sex(text: str) -> str:
-    """Read "Female", "f" or "M" as "F" or "M"; "" for anything else."""
-    return {"f": "F", "female": "F", "m": "M", "male": "M"}.get(text.strip().casefold(), "")
-
-
-def read_view(text: str) -> str:
-    """Read "pa" or "Pa" as "PA", "AP_Supine" as "AP supine"; anything else as it is written."""
-    return _VIEWS.get(re.sub(r"[^a-z]+", "", text.casefold()), text.strip())
-
-
-# Stores: files under relative names, in a folder here, in an archive in `archive.py`.
+# Stores: files under relative names, in a folder in `folder_store.py`, in an archive in
+# `archive.py`.
 #
 # Layouts (class folders, tables, dataset presets) read from a store and never from the disk, so
 # that each of them works for folders and archives.
@@ -151,6 +116,9 @@ def read_view(text: str) -> str:
 
 MAX_FILE_BYTES = 512 * 2**20
 """A larger file is no image; it is refused before it is read."""
+
+HEAD_BYTES = 132
+"""So many bytes tell what a file is."""
 
 
 @dataclass(frozen=True)
@@ -160,10 +128,35 @@ class Listing:
     Attributes:
         members: Relative names with "/" between the parts, sorted; hidden files are left out.
         rejections: What is there but will not be read: links that lead out, pipes, devices.
+        empty_folders: Folders with nothing in them.
     """
 
     members: tuple[str, ...]
     rejections: tuple[Rejection, ...] = ()
+    empty_folders: tuple[str, ...] = ()
+
+    def find_classes(self, class_map: ClassMap) -> tuple[str, ...]:
+        """List the classes that folders and archives claim, whether or not an image is in them."""
+        found: set[str] = set()
+        for path in {_name_folder(member) for member in self.members}.union(
+            (_ARCHIVE.sub("", row.image_id) for row in self.rejections), self.empty_folders
+        ):
+            claims = [claim for claim in map(class_map.find, path.split("/")) if claim is not None]
+            found.update(claims[-1:] if "" not in claims else ())
+        return tuple(sorted(found))
+
+
+_ARCHIVE = re.compile(r"\.(zip|rar|7z|tar|tgz|tbz2?|txz|tar\.(gz|bz2|xz|zst))$", re.IGNORECASE)
+
+
+def is_packed_name(name: str) -> bool:
+    """Say whether a file name ends like that of an archive, whether or not we can read it."""
+    return bool(_ARCHIVE.search(name))
+
+
+def _name_folder(member: str) -> str:
+    """Name the folder of a file; of an archive that is a file here, the folder that it would be."""
+    return _ARCHIVE.sub("", member) if is_packed_name(member) else member.rpartition("/")[0]
 
 
 class AbstractStore(ABC):
@@ -190,6 +183,10 @@ class AbstractStore(ABC):
             UnsafePathError: The path leads out of the store.
         """
 
+    def make_relative(self, path: str) -> str:
+        """Take the place of the store away from a path that begins with it."""
+        return path
+
     @abstractmethod
     def read_member(self, member: str) -> bytes:
         """Read one file whole.
@@ -199,104 +196,14 @@ class AbstractStore(ABC):
             UnsafePathError: The member leads out of the store.
         """
 
+    def open_member(self, member: str) -> BinaryIO:
+        """Open one file for reading; raises as `read_member`, or an `OSError`."""
+        return io.BytesIO(self.read_member(member))
 
-class FolderStore(AbstractStore):
-    """A folder on the disk.
-
-    Links to folders are not followed: inside the folder their images are found at their own place,
-    and a link that leads out is refused. So no loop can trap a listing.
-    """
-
-    def __init__(self, root: Path, *, reach: Path | None = None) -> None:
-        """Keep the places; nothing is opened yet.
-
-        Args:
-            root: The folder; members are relative to it.
-            reach: The folder that no member may leave; `root` or a folder above it.
-        """
-        self.root = root
-        self.reach = root if reach is None else reach
-
-    @cached_property
-    def name(self) -> str:
-        """Name of the folder."""
-        return make_printable(self.root.resolve().name or "images")
-
-    def list_members(self) -> Listing:
-        """List every file that is not hidden; see `AbstractStore`."""
-        if not self.root.is_dir():
-            raise SourceError(f"There is no folder '{self.root}'. Check the path.")
-        members: list[str] = []
-        rejections: list[Rejection] = []
-        for entry, relative in _walk(self.root):
-            refusal = self._refuse(entry, relative)
-            if refusal is not None:
-                rejections.append(refusal)
-            elif entry.is_file():
-                members.append(relative)
-        return Listing(tuple(sorted(members)), tuple(rejections))
-
-    def _refuse(self, entry: os.DirEntry[str], relative: str) -> Rejection | None:
-        if not entry.is_symlink():
-            if entry.is_file():
-                return None
-            code, reason = "not-an-image", "a pipe, a socket or a device"
-        elif not self._is_inside(Path(entry.path)):
-            code, reason = (
-                "unsafe-path",
-                "a link that leads out of the folder; it is not followed",
-            )
-        elif Path(entry.path).exists():
-            return None
-        else:
-            code, reason = "missing", "a link to nothing"
-        name = make_printable(relative)
-        return Rejection(image_id=name, class_name="", code=code, reason=f"It is {reason}.")
-
-    def _is_inside(self, path: Path) -> bool:
-        real = os.path.realpath(path)
-        return real == self._real_reach or real.startswith(self._real_reach.rstrip(os.sep) + os.sep)
-
-    @cached_property
-    def _real_reach(self) -> str:
-        return os.path.realpath(self.reach)
-
-    def find_member(self, path: str) -> str:
-        """Find a file by its relative path; see `AbstractStore`."""
-        member = normalise_path(path)
-        return member if member and self.has_file(member) else ""
-
-    def has_file(self, member: str) -> bool:
-        """Say whether there is such a file; `member` may climb as far as `reach`.
-
-        Raises:
-            UnsafePathError: It leads out of `reach`.
-        """
-        return self._locate(member).is_file()
-
-    def read_member(self, member: str) -> bytes:
-        """Read one file whole; see `AbstractStore`."""
-        path = self._locate(member)
-        shown = make_printable(member)
-        try:
-            if not path.is_file():
-                raise ImageError("missing", f"The file '{shown}' is missing.")
-            if path.stat().st_size > MAX_FILE_BYTES:
-                raise ImageError("too-large", f"The file '{shown}' is larger than 512 MiB.")
-            return path.read_bytes()
-        except OSError as error:
-            raise ImageError(
-                "unreadable", f"'{shown}' cannot be read: {error.strerror}."
-            ) from error
-
-    def _locate(self, member: str) -> Path:
-        path = self.root / member
-        if not self._is_inside(path):
-            raise UnsafePathError(
-                f"The path '{make_printable(member)}' leads out of '{self.reach}'; it is not "
-                "followed. Put the file into the folder."
-            )
-        return path
+    def read_head(self, member: str) -> bytes:
+        """Read the first `HEAD_BYTES` of a file; raises as `open_member`."""
+        with self.open_member(member) as stream:
+            return stream.read(HEAD_BYTES)
 
 
 def is_hidden(name: str) -> bool:
@@ -305,26 +212,6 @@ def is_hidden(name: str) -> bool:
 
 
 _LEFT_BEHIND = {"__macosx", "thumbs.db", "desktop.ini", "@eadir"}
-
-
-def _walk(root: Path) -> Iterator[tuple[os.DirEntry[str], str]]:
-    """Yield every entry that is not a folder, with its relative name; links are not followed."""
-    waiting = [""]
-    while waiting:
-        folder = waiting.pop()
-        try:
-            with os.scandir(root / folder) as entries:
-                found = [entry for entry in entries if not is_hidden(entry.name)]
-        except OSError as error:
-            raise SourceError(
-                f"The folder '{make_printable(folder) or root}' cannot be read: {error.strerror}."
-            ) from error
-        for entry in found:
-            relative = f"{folder}/{entry.name}" if folder else entry.name
-            if entry.is_dir(follow_symlinks=False):
-                waiting.append(relative)
-            else:
-                yield entry, relative
 
 
 # Sources that read files: a store, a class map, and the final checks.
@@ -378,7 +265,7 @@ class AbstractStoredSource(AbstractSource):
         if not records:
             raise EmptySourceError(explain_empty(self.name, found.rejections))
         if self.require_two_classes:
-            check_classes(records, self.class_map, name=self.name)
+            check_classes(records, self.class_map, name=self.name, claimed=found.classes)
         return replace(found, records=records)
 
     @abstractmethod
@@ -386,7 +273,13 @@ class AbstractStoredSource(AbstractSource):
         """Bring the store's files into records, in any order."""
 
 
-def check_classes(records: tuple[ImageRecord, ...], class_map: ClassMap, *, name: str) -> None:
+def check_classes(
+    records: tuple[ImageRecord, ...],
+    class_map: ClassMap,
+    *,
+    name: str,
+    claimed: tuple[str, ...] = (),
+) -> None:
     """Refuse images of a single class.
 
     Raises:
@@ -394,8 +287,10 @@ def check_classes(records: tuple[ImageRecord, ...], class_map: ClassMap, *, name
     """
     classes = {record.class_name for record in records}
     if len(classes) < 2:
+        lost = ", ".join(f"'{other}'" for other in claimed if other not in classes)
+        beside = f" None of what belongs to {lost} can be read." if lost else ""
         raise ClassMapError(
-            f"'{name}' has images of one class only: {', '.join(sorted(classes))}. "
+            f"'{name}' has images of one class only: {', '.join(sorted(classes))}.{beside} "
             "Add a source with other classes, name the class of each folder or label with "
             f"--classes ({', '.join(class_map.class_names)}), or use --external-test to test a "
             "network that was trained elsewhere."

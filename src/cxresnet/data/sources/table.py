@@ -4,130 +4,39 @@ from __future__ import annotations
 
 import posixpath
 import re
+import shlex
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from cxresnet.core.classes import ClassMap, build_class_map
 from cxresnet.core.errors import (
     ClassMapError,
-    ConfigError,
     ImageError,
     SourceError,
     UnsafePathError,
 )
 from cxresnet.data.manifest import ImageRecord
-from cxresnet.data.sources.class_folders import ImageFinder
-from cxresnet.data.sources.safe_path import make_printable
+from cxresnet.data.sources.class_folders import find_mask_kind, is_image_name
+from cxresnet.data.sources.label_rule import (
+    MULTI_LABEL_RULE,
+    LabelDecision,
+    LabelRule,
+    check_patterns,
+    list_one_hot_columns,
+)
+from cxresnet.data.sources.names import NameIndex, fold_spelling, group_spellings
+from cxresnet.data.sources.safe_path import make_printable, normalise_path
 from cxresnet.data.sources.source import AbstractStore, AbstractStoredSource, Rejection, ScanResult
 from cxresnet.data.sources.table_file import (
     ImageRow,
     Table,
     find_columns,
+    find_heading,
     read_image_rows,
     read_table,
 )
-
-# The class of a label, also where a label is a list: "Pneumonia|Effusion".
-
-
-MULTI_LABEL_RULE = (
-    "The labels are lists of findings. An image has the class of its findings; findings without "
-    "a class are ignored. It is normal only if 'normal' is the only finding. It is left out if "
-    "its findings belong to two classes, or to none."
-)
-"""How a list of labels becomes one class, for people."""
-
-_NORMAL = "normal"
-_LEFT_OUT_NAMES = {"ignore", "skip"}
-
-
-@dataclass(frozen=True)
-class LabelDecision:
-    """What a label comes to.
-
-    Attributes:
-        class_name: The class; "" if the image is left out.
-        code: Why it is left out, one short word.
-        reason: The same as a sentence.
-    """
-
-    class_name: str
-    code: str = ""
-    reason: str = ""
-
-
-@dataclass(frozen=True)
-class LabelRule:
-    """How labels become classes: the class map first, then patterns, then the parts of a list.
-
-    Attributes:
-        class_map: Which label means which class.
-        patterns: From class (or "ignore") to a regular expression; the first that is found in a
-            label decides, whatever its case.
-        separator: What stands between the labels of a list.
-    """
-
-    class_map: ClassMap
-    patterns: Mapping[str, str] = field(default_factory=dict)
-    separator: str = "|"
-
-    def decide(self, label: str, *, multi_label: bool) -> LabelDecision | None:
-        """Decide on one label.
-
-        Args:
-            label: As written.
-            multi_label: Whether labels of this table are lists; then a finding that no class claims
-                leaves the image out instead of being an error.
-
-        Returns:
-            The decision; None if nobody claims the label.
-        """
-        if not label or label.casefold() in {"nan", "none", "n/a", "na", "null", "?"}:
-            return LabelDecision("", "no-label", "The row has no label.")
-        claimed = self.class_map.find(label)
-        if claimed is not None:
-            return self._take(claimed, label)
-        for class_name, pattern in self.patterns.items():
-            if re.search(pattern, label, re.IGNORECASE):
-                return self._take(class_name, label)
-        return self._decide_list(label) if multi_label else None
-
-    def _take(self, class_name: str, label: str) -> LabelDecision:
-        if class_name and class_name not in _LEFT_OUT_NAMES:
-            return LabelDecision(self.class_map.find(class_name) or class_name)
-        return LabelDecision("", "ignored", f"Images labelled '{label}' are left out.")
-
-    def _decide_list(self, label: str) -> LabelDecision:
-        """Apply `MULTI_LABEL_RULE`."""
-        parts = [part.strip() for part in label.split(self.separator) if part.strip()]
-        claims = [self.class_map.find(part) for part in parts]
-        if "" in claims:
-            return self._take("", label)
-        classes = {claim for claim in claims if claim}
-        if not classes:
-            return LabelDecision("", "other-finding", f"No class claims '{label}'.")
-        if len(classes) > 1:
-            return LabelDecision("", "ambiguous", f"'{label}' means more than one class.")
-        (class_name,) = classes
-        if class_name == _NORMAL and None in claims:
-            return LabelDecision("", "ambiguous", f"'{label}' is normal and a finding at once.")
-        return LabelDecision(class_name)
-
-
-def check_patterns(patterns: Mapping[str, str]) -> None:
-    """Refuse an invalid regular expression.
-
-    Raises:
-        ConfigError: Says which, and why.
-    """
-    for class_name, pattern in patterns.items():
-        try:
-            re.compile(pattern)
-        except re.error as error:
-            raise ConfigError(
-                f"The pattern '{pattern}' for '{class_name}' is not a regular expression: {error}."
-            ) from error
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,6 +47,7 @@ class TableOptions:
         columns: From role to heading where the guess would be wrong; see `columns.COLUMN_ROLES`.
         patterns: From class to a regular expression; see `LabelRule`.
         separator: What stands between the labels of a list.
+        one_hot: Headings of columns of 0 and 1, one for each class, in place of a column of labels.
         keep: From heading to a regular expression that its cell must fit; other rows are left out.
         parse: Reads the table from its bytes and its name, where it is none of the usual kinds.
     """
@@ -145,6 +55,7 @@ class TableOptions:
     columns: Mapping[str, str] = field(default_factory=dict)
     patterns: Mapping[str, str] = field(default_factory=dict)
     separator: str = "|"
+    one_hot: Sequence[str] = ()
     keep: Mapping[str, str] = field(default_factory=dict)
     parse: Callable[..., Table] = read_table
 
@@ -192,9 +103,15 @@ class TableSource(AbstractStoredSource):
             ClassMapError: A label that no class claims; names the row.
             UnsafePathError: A path that leads out of the table's folder; names the row.
         """
-        rows, unfit = self._read_rows()
+        table, columns = self._read_table()
+        rows, unfit = _read_fit_rows(table, columns, self.table_options.keep)
+        rule = LabelRule(self.class_map, self.table_options.patterns, self.table_options.separator)
         multi_label = any(self.table_options.separator in row.label for row in rows)
-        decisions = self._decide(rows, multi_label=multi_label)
+        decisions = (
+            self._decide_one_hot(rule, table, rows)
+            if self.table_options.one_hot
+            else self._decide(rule, rows, multi_label=multi_label)
+        )
         finder = ImageFinder(self.store, self.class_map, base=posixpath.dirname(self.member))
         records: list[tuple[ImageRow, ImageRecord]] = []
         rejections = list(unfit)
@@ -211,30 +128,31 @@ class TableSource(AbstractStoredSource):
                 lost_masks += lost
         kept, doubled = _drop_doubles(records)
         warnings = _make_warnings(kept, rejections, multi_label=multi_label, lost_masks=lost_masks)
-        return ScanResult(tuple(kept), (*rejections, *doubled), tuple(warnings))
+        claimed = {self.class_map.find(heading) or "" for heading in self.table_options.one_hot}
+        claimed |= {decision.class_name for decision in decisions}
+        return ScanResult(
+            tuple(kept), (*rejections, *doubled), tuple(warnings), tuple(sorted(claimed - {""}))
+        )
 
-    def _read_rows(self) -> tuple[list[ImageRow], list[Rejection]]:
-        """Read the rows in our words, and those that are left out whatever their label."""
+    def _read_table(self) -> tuple[Table, dict[str, int]]:
+        """Read the table and find its columns."""
         if not self.store.find_member(self.member):
             raise SourceError(f"There is no table '{self.member}' in '{self.store.name}'.")
         table = self.table_options.parse(self.store.read_member(self.member), name=self.member)
         columns = find_columns(table, self.table_options.columns)
-        for role in ("path", "class"):
-            if role not in columns:
-                raise SourceError(_explain_missing_column(table, role))
-        kept: list[ImageRow] = []
-        rejections: list[Rejection] = []
-        reasons = _find_unfit_rows(table, self.table_options.keep)
-        for row in read_image_rows(table, columns):
-            if row.number in reasons:
-                rejections.append(_reject(row, "", "excluded", reasons[row.number]))
-            else:
-                kept.append(row)
-        return kept, rejections
+        if self.table_options.one_hot:
+            columns.pop("class", None)
+        elif "class" not in columns:
+            one_hot = _suggest_one_hot(table, self.class_map)
+            raise SourceError(f"{_explain_missing_column(table, 'class')}{one_hot}")
+        if "path" not in columns:
+            raise SourceError(_explain_missing_column(table, "path"))
+        return table, columns
 
-    def _decide(self, rows: Iterable[ImageRow], *, multi_label: bool) -> list[LabelDecision]:
+    def _decide(
+        self, rule: LabelRule, rows: Iterable[ImageRow], *, multi_label: bool
+    ) -> list[LabelDecision]:
         """Decide on every label; labels repeat, so each is thought about once."""
-        rule = LabelRule(self.class_map, self.table_options.patterns, self.table_options.separator)
         known: dict[str, LabelDecision] = {}
         unknown: dict[str, int] = {}
         decisions = []
@@ -246,9 +164,33 @@ class TableSource(AbstractStoredSource):
             known[row.label] = decision
             decisions.append(decision)
         if unknown:
-            where = f"Row {unknown[min(unknown)]} of '{self.member}'"
-            raise ClassMapError(f"{where}: {self.class_map.explain_unknown(unknown)}")
+            first = min(unknown)
+            where = f"Row {unknown[first]} of '{self.member}'"
+            raise ClassMapError(
+                f"{where}: {self.class_map.explain_unknown(unknown)}{rule.explain_list(first)}"
+            )
         return decisions
+
+    def _decide_one_hot(
+        self, rule: LabelRule, table: Table, rows: Iterable[ImageRow]
+    ) -> list[LabelDecision]:
+        """Decide on every row by its columns of 0 and 1.
+
+        Raises:
+            SourceError: The table does not have one of the columns.
+            ClassMapError: No class claims the heading of one.
+        """
+        headings = {heading: find_heading(table, heading) for heading in self.table_options.one_hot}
+        unclaimed = [heading for heading in headings if self.class_map.find(heading) is None]
+        if unclaimed:
+            raise ClassMapError(f"--one-hot: {self.class_map.explain_unknown(unclaimed)}")
+        by_number = dict(zip(table.numbers, table.rows, strict=True))
+        return [
+            rule.decide_one_hot(
+                {name: by_number[row.number][column] for name, column in headings.items()}
+            )
+            for row in rows
+        ]
 
     def _describe(
         self, row: ImageRow, decision: LabelDecision, finder: ImageFinder
@@ -275,6 +217,21 @@ class TableSource(AbstractStoredSource):
         )
         named = bool(row.lung_mask) + bool(row.lesion_mask)
         return record, named - sum(map(bool, masks))
+
+
+def _read_fit_rows(
+    table: Table, columns: Mapping[str, int], keep: Mapping[str, str]
+) -> tuple[list[ImageRow], list[Rejection]]:
+    """Read the rows in our words, and those that are left out whatever their label."""
+    kept: list[ImageRow] = []
+    rejections: list[Rejection] = []
+    reasons = _find_unfit_rows(table, keep)
+    for row in read_image_rows(table, columns):
+        if row.number in reasons:
+            rejections.append(_reject(row, "", "excluded", reasons[row.number]))
+        else:
+            kept.append(row)
+    return kept, rejections
 
 
 def _find_unfit_rows(table: Table, keep: Mapping[str, str]) -> dict[int, str]:
@@ -331,6 +288,15 @@ def _make_warnings(
         yield f"The table names {lost_masks} masks that are not there."
 
 
+def _suggest_one_hot(table: Table, class_map: ClassMap) -> str:
+    headings = list_one_hot_columns(table, class_map)
+    if len(headings) < 2:
+        return ""
+    return (
+        f" Or, as each class has a column of 0 and 1: --one-hot {shlex.quote(','.join(headings))}."
+    )
+
+
 def _explain_missing_column(table: Table, role: str) -> str:
     headings = [column for column in table.columns if column]
     taken = {table.columns[number] for number in find_columns(table).values()}
@@ -340,3 +306,108 @@ def _explain_missing_column(table: Table, role: str) -> str:
         f"Say which it is with --columns {role}={free[0]}; "
         f"it has: {', '.join(headings)}."
     )
+
+
+# Finding the file that a path in a table means.
+
+
+class ImageFinder:
+    """Finds files by path; and images by a bare name, wherever below the folder they lie."""
+
+    def __init__(self, store: AbstractStore, class_map: ClassMap, *, base: str) -> None:
+        """Keep where to look.
+
+        Args:
+            store: With the files.
+            class_map: A folder of masks may have the name of a class; then it holds images.
+            base: Folder in the store that paths are relative to; "" for the top.
+        """
+        self.store = store
+        self.class_map = class_map
+        self.base = base
+
+    def find_file(self, path: str) -> str:
+        """Find the member at a path; "" if there is none.
+
+        Raises:
+            ImageError: "ambiguous-name" if several files differ only in their spelling.
+            UnsafePathError: The path leads out of the table's folder.
+        """
+        joined = self._join(path)
+        return self.store.find_member(joined) or _take_only(self._files.find(joined), path)
+
+    def find_image(self, path: str) -> str:
+        """Find the image that a path or a bare name means, with or without its ending.
+
+        Raises:
+            ImageError: "missing", or "ambiguous-name" if several images have this name.
+            UnsafePathError: The path leads out of the table's folder.
+        """
+        joined = self._join(path)
+        member = self.store.find_member(joined)
+        if member:
+            return member
+        is_bare = "/" not in posixpath.relpath(joined or ".", self.base or ".")
+        found = self._images.find(joined, any_ending=True) or (
+            self._find_deeper(posixpath.basename(joined)) if is_bare else ()
+        )
+        if not found:
+            shown = make_printable(path)
+            raise ImageError("missing", f"There is no file '{shown}' in the folder of the table.")
+        return _take_only(found, path)
+
+    def _join(self, path: str) -> str:
+        """Bring a path to the form of members; it may begin with the place of the store itself."""
+        tidy = path.strip()
+        inner = self.store.make_relative(tidy)
+        base = self.base if inner == tidy else ""
+        return posixpath.join(base, normalise_path(inner))
+
+    def _find_deeper(self, name: str) -> tuple[str, ...]:
+        """Find images by a bare name: those spelled exactly so, else in any spelling."""
+        found = self._by_name.get(fold_spelling(name), ())
+        exact = (member for member in found if name in _list_names(member))
+        return tuple(exact) or found
+
+    @cached_property
+    def _files(self) -> NameIndex:
+        return NameIndex(self.store.list_members().members)
+
+    @cached_property
+    def _images(self) -> NameIndex:
+        return NameIndex(
+            member
+            for member in self._files.members
+            if is_image_name(member) and not find_mask_kind(member, self.class_map)
+        )
+
+    @cached_property
+    def _by_name(self) -> dict[str, tuple[str, ...]]:
+        """Every image below the folder, by its name and by its name without the ending."""
+        pairs = {
+            (fold_spelling(name), member)
+            for member in self._images.members
+            for name in _list_names(member)
+        }
+        keys, members = zip(*sorted(pairs), strict=True) if pairs else ((), ())
+        return group_spellings(keys, members)
+
+
+def _list_names(member: str) -> tuple[str, str]:
+    name = posixpath.basename(member)
+    return name, posixpath.splitext(name)[0]
+
+
+def _take_only(found: tuple[str, ...], path: str) -> str:
+    """Take the one file that was found; "" for none.
+
+    Raises:
+        ImageError: "ambiguous-name" if there are several.
+    """
+    if len(found) > 1:
+        raise ImageError(
+            "ambiguous-name",
+            f"{len(found)} files are called '{make_printable(path)}', for example '{found[0]}' and "
+            f"'{found[1]}'. Write the path in the table.",
+        )
+    return found[0] if found else ""

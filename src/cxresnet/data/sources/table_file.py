@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from cxresnet.core.errors import ConfigError, MissingExtraError, SourceError
-from cxresnet.data.sources.source import read_age, read_sex, read_split, read_view
+from cxresnet.core.labels import fold_label, is_placeholder
+from cxresnet.data.sources.source import read_split
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".tab", ".parquet", ".xlsx")
 """Endings of the tables that are read."""
@@ -86,15 +87,21 @@ def decode_text(content: bytes, *, name: str) -> str:
 
 
 def _read_delimited(text: str, *, name: str, kind: str) -> list[tuple[int, list[str]]]:
-    heading = text.partition("\n")[0]
-    delimiter = "\t" if kind in {"tsv", "tab"} else max(",;\t", key=heading.count)
+    """Read rows, each with its line; Excel's first line `sep=;` names the delimiter."""
+    first, _, rest = text.partition("\n")
+    stated = re.fullmatch(r'"?sep=(.)"?', first.rstrip("\r"), re.IGNORECASE)
+    if stated:
+        delimiter, text = stated[1], rest
+    else:
+        delimiter = "\t" if kind in {"tsv", "tab"} else max(",;\t", key=first.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     cells = []
-    start = 1
+    before = int(bool(stated))
+    start = before + 1
     try:
         for row in reader:
             cells.append((start, [cell.strip() for cell in row]))
-            start = reader.line_num + 1
+            start = before + reader.line_num + 1
     except csv.Error as error:
         raise SourceError(f"Row {start} of '{name}' cannot be read: {error}.") from error
     return cells
@@ -163,6 +170,43 @@ def _fit_row(row: list[str], columns: list[str], *, number: int, name: str) -> t
     return tuple(row[:width] + [""] * (width - len(row)))
 
 
+# Cells, as the words that the manifest uses.
+
+
+_VIEWS = {
+    "pa": "PA", "ap": "AP", "apsupine": "AP supine", "aperect": "AP erect",
+    "lateral": "lateral", "lat": "lateral", "l": "lateral", "ll": "lateral", "rl": "lateral",
+}  # fmt: skip
+
+
+def read_age(text: str) -> str:
+    """Read an age as whole years: "058Y" → "58", "7.5" → "7", "10M" → "0"; "" if unknown.
+
+    Ages over 120 are mistakes of typing (ChestX-ray14 has 412) and count as unknown.
+    """
+    match = re.fullmatch(r"\s*(\d{1,4})(?:\.\d*)?\s*([YyMmWwDd]?)\w*\s*", text)
+    if match is None:
+        return ""
+    per_year = {"m": 12, "w": 52, "d": 365}.get(match[2].casefold(), 1)
+    years = int(match[1]) // per_year
+    return str(years) if years <= 120 else ""
+
+
+def read_sex(text: str) -> str:
+    """Read "Female", "f" or "M" as "F" or "M"; "" for anything else."""
+    return {"f": "F", "female": "F", "m": "M", "male": "M"}.get(text.strip().casefold(), "")
+
+
+def read_view(text: str) -> str:
+    """Read "pa" or "Pa" as "PA", "AP_Supine" as "AP supine"; anything else as it is written."""
+    return _VIEWS.get(re.sub(r"[\W\d_]+", "", text.casefold()), text.strip())
+
+
+def read_patient(text: str) -> str:
+    """Read a patient's id as it is written; "" for a placeholder such as "unknown" or "0"."""
+    return "" if is_placeholder(text) else text
+
+
 # The meaning of each column of a table, recognised by its heading or named by the user.
 
 
@@ -195,7 +239,7 @@ class ImageRow:
         number: As an editor shows it; the heading is row 1.
         path: As written.
         label: As written.
-        patient_id: As written.
+        patient_id: As written; "" for a placeholder.
         source: As written.
         view: "PA", "AP", "lateral" and the like; another one as written.
         age_years: Whole years.
@@ -231,21 +275,21 @@ def find_columns(table: Table, given: Mapping[str, str] | None = None) -> dict[s
 
     Raises:
         ConfigError: `given` names an unknown role.
-        SourceError: `given` names a heading that the table does not have.
+        SourceError: `given` names a heading that the table does not have; or several columns have
+            the heading.
     """
     for role in given or {}:
         _check_role(role)
-    normalised = [_normalise_heading(column) for column in table.columns]
     found: dict[str, int] = {}
     for role, guesses in COLUMN_ROLES.items():
         if given and role in given:
             if given[role]:
-                found[role] = _find_heading(table, given[role])
+                found[role] = find_heading(table, given[role])
             continue
-        for guess in guesses:
-            if guess in normalised:
-                found[role] = normalised.index(guess)
-                break
+        numbers = (_find_spelling(table, guess) for guess in guesses)
+        number = next((number for number in numbers if number is not None), None)
+        if number is not None:
+            found[role] = number
     return found
 
 
@@ -295,7 +339,7 @@ def read_image_rows(table: Table, columns: Mapping[str, int]) -> list[ImageRow]:
             number=number,
             path=cell(row, "path"),
             label=cell(row, "class"),
-            patient_id=cell(row, "patient"),
+            patient_id=read_patient(cell(row, "patient")),
             source=cell(row, "source"),
             view=read_view(cell(row, "view")),
             age_years=read_age(cell(row, "age")),
@@ -308,10 +352,17 @@ def read_image_rows(table: Table, columns: Mapping[str, int]) -> list[ImageRow]:
     ]
 
 
-def _find_heading(table: Table, heading: str) -> int:
-    normalised = [_normalise_heading(column) for column in table.columns]
-    if _normalise_heading(heading) in normalised:
-        return normalised.index(_normalise_heading(heading))
+def find_heading(table: Table, heading: str) -> int:
+    """Find the column of a heading as the user writes it.
+
+    Raises:
+        SourceError: There is none, or there are several.
+    """
+    if heading in table.columns:
+        return table.columns.index(heading)
+    found = _find_spelling(table, fold_label(heading))
+    if found is not None:
+        return found
     close = difflib.get_close_matches(heading, table.columns, n=1, cutoff=0.5)
     hint = f" Did you mean '{close[0]}'?" if close else ""
     raise SourceError(
@@ -320,5 +371,16 @@ def _find_heading(table: Table, heading: str) -> int:
     )
 
 
-def _normalise_heading(heading: str) -> str:
-    return re.sub(r"[^0-9a-z]+", "", heading.casefold())
+def _find_spelling(table: Table, folded: str) -> int | None:
+    """Find the one column whose heading folds to a text; None if there is none.
+
+    Raises:
+        SourceError: There are several, so that one of them would be taken without a word.
+    """
+    found = [number for number, name in enumerate(table.columns) if fold_label(name) == folded]
+    if len(found) > 1 and folded:
+        names = "' and '".join(table.columns[number] for number in found)
+        raise SourceError(
+            f"'{table.name}' has several columns of one name: '{names}'. Rename all but one."
+        )
+    return found[0] if found and folded else None

@@ -188,7 +188,7 @@ class TarIndex:
     points: list[GzipPoint]
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=32)
 def index_tar(path: Path, written_ns: int, size_bytes: int) -> TarIndex:
     """Read an archive's index, once a process.
 
