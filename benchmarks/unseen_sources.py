@@ -3,7 +3,7 @@ r"""What is a recipe worth in hospitals that it has not seen? The protocol of do
     cxresnet prepare ../shared/data/multisource.csv --out DATASET --config RECIPE.toml
     cxresnet prepare ../shared/data/unknown-disease.csv --outside --out OTHER --config RECIPE.toml
     python benchmarks/unseen_sources.py DATASET --config RECIPE.toml --work FOLDER \\
-        [--sets inner|outer|NAME+NAME,...] [--seeds 0,1,2] [--unknown OTHER] [--baselines]
+        [--sets inner|outer|single|NAME+NAME,...] [--seeds 0,1,2] [--unknown OTHER] [--baselines]
     python benchmarks/unseen_summary.py DATASET --work FOLDER
 
 Each training leaves a set of sources out, takes all others but a tenth that only watches, and
@@ -81,6 +81,10 @@ OUTER: Sets = (
     ("cxnet-unknown", "kermany"),
 )
 """Looked at once, by the final recipe."""
+
+SINGLE: Sets = (("nih",), ("kermany",), ("radiopaedia",), ("papers",))
+"""Sources of two classes, one at a time: added after the outer sets were seen, for what these leave
+out more than a figure needs."""
 
 _LEAST_IMAGES = 20
 _VAL_SHARE = 0.1
@@ -368,7 +372,7 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(1)
     config = read_config(given.config)
-    named = {"inner": INNER, "outer": OUTER}
+    named = {"inner": INNER, "outer": OUTER, "single": SINGLE}
     sets = named.get(given.sets) or tuple(tuple(s.split("+")) for s in given.sets.split(","))
     unknown = open_dataset(given.unknown) if given.unknown else None
     dataset = open_dataset(given.dataset)

@@ -1,6 +1,7 @@
 r"""What `unseen_sources.py` found: one table of scores, one of decisions, one picture.
 
-    python benchmarks/unseen_summary.py DATASET --work FOLDER [--unknown OTHER]
+    python benchmarks/unseen_summary.py DATASET --work FOLDER [--unknown OTHER] \
+        [--sets outer|inner|single] [--plot GRID.svg]
 
 Scores are those of the outer sets, by task: single networks (mean of the seeds), the ensemble of
 all seeds, the best shortcut baseline (the one with the highest mean over the sets of the task) and
@@ -19,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from matplotlib import pyplot as plt
 from numpy.typing import NDArray
 
 from cxresnet.core.seeding import build_generator
@@ -26,9 +28,9 @@ from cxresnet.data.dataset.dataset import open_dataset
 from cxresnet.metrics.bootstrap import compute_estimates
 from cxresnet.metrics.calibration import compute_probabilities, fit_calibration
 from cxresnet.metrics.conformal import build_prediction_sets, fit_set_thresholds
-from cxresnet.metrics.estimate import format_estimate
+from cxresnet.metrics.estimate import Estimate, format_estimate
 from cxresnet.metrics.statistic import Statistic, build_mean
-from unseen_sources import INNER, OUTER, Material, Sets, build_statistics, gather
+from unseen_sources import INNER, OUTER, SINGLE, Material, Sets, build_statistics, gather
 
 _TASKS = ("covid/normal", "pneumonia/normal", "covid/pneumonia")
 _RESAMPLES = 2000
@@ -153,6 +155,8 @@ def list_statistics(found: Sequence[SetPredictions], material: Material) -> Iter
     baselines = {name: build_scores(found, material, predictor=name) for name in found[0].baselines}
     for task in _TASKS:
         keys = [key for key in ensemble if key.startswith(task)]
+        if not keys:
+            continue
         single = average("", [average("", [one[key] for one in singles]) for key in keys])
         means = {name: average("", [s[key] for key in keys]) for name, s in baselines.items()}
         total = len(ensemble[keys[0]].parts[0])
@@ -258,19 +262,77 @@ def print_decisions(
     print(f"| mean | {total} | {mean} | | | {np.mean(silent):.3f} |")
 
 
+def collect_cells(work: Path, material: Material) -> list[tuple[str, str, str, Estimate, float]]:
+    """Collect one cell a task and pair of sources: task, ill, well, estimate, best baseline."""
+    cells = {}
+    for sets in (OUTER, INNER, SINGLE):
+        found = list(read_sets(work, sets, material))
+        ensemble = build_scores(found, material, predictor="ensemble")
+        others = [build_scores(found, material, predictor=name) for name in found[0].baselines]
+        rows = np.concatenate([one.rows for one in found])
+        estimates = compute_estimates(
+            [_name(statistic, key) for key, statistic in ensemble.items()],
+            groups=material.groups[rows],
+            strata=material.labels[rows],
+            resamples=_RESAMPLES,
+            confidence=0.95,
+            generator=build_generator(0, "unseen sources"),
+        )
+        for key, estimate in estimates.items():
+            task, places = str(key).split(" [")[0].split(" ", 1)
+            ill, _, well = places.partition(" x ")
+            best = max(float(one[str(key)].compute(np.ones((1, len(rows))))[0]) for one in others)
+            # Of a source that holds both classes, the training that left out nothing else stays.
+            cells[task, ill, well] = (task, ill, well or "the same source", estimate, best)
+    return list(cells.values())
+
+
+def draw_grid(cells: Sequence[tuple[str, str, str, Estimate, float]], path: Path) -> None:
+    """Draw the AUROCs: a row a source of the ill, a column a source of those compared with."""
+    widths = [len({cell[2] for cell in cells if cell[0] == task}) for task in _TASKS]
+    figure, panels = plt.subplots(
+        1, 3, figsize=(10.5, 4.4), width_ratios=widths, layout="constrained"
+    )
+    for panel, task in zip(panels, _TASKS, strict=True):
+        own = [cell for cell in cells if cell[0] == task]
+        rows = sorted({cell[1] for cell in own})
+        columns = sorted({cell[2] for cell in own})
+        values = np.full((len(rows), len(columns)), np.nan)
+        for _, ill, well, estimate, best in own:
+            y, x = rows.index(ill), columns.index(well)
+            values[y, x] = estimate.value
+            text = (
+                f"{estimate.value:.2f}\n{estimate.low:.2f}–{estimate.high:.2f}\nbaseline {best:.2f}"
+            )
+            panel.text(x, y, text, ha="center", va="center", fontsize=8, color="black")
+        panel.imshow(values, vmin=0.3, vmax=1.0, cmap="RdYlGn", alpha=0.6, aspect="auto")
+        panel.set_xticks(range(len(columns)), columns, fontsize=9)
+        panel.set_yticks(range(len(rows)), rows, fontsize=9)
+        ill, well = task.replace("covid", "COVID-19").split("/")
+        panel.set_title(f"{ill} of (row)\nagainst {well} of", fontsize=10)
+        panel.tick_params(length=0)
+        panel.spines[:].set_visible(False)
+    figure.savefig(path, metadata={"Date": None})
+
+
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("dataset", type=Path)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--unknown", type=Path)
+    parser.add_argument("--plot", type=Path)
     parser.add_argument("--coverage", type=float, default=0.9)
-    parser.add_argument("--sets", choices=("inner", "outer"), default="outer")
+    parser.add_argument("--sets", choices=("inner", "outer", "single"), default="outer")
     given = parser.parse_args()
     unknown = open_dataset(given.unknown) if given.unknown else None
     material = gather(open_dataset(given.dataset), unknown)
+    if given.plot is not None:
+        draw_grid(collect_cells(given.work, material), given.plot)
+        return
     inner = list(read_sets(given.work, INNER, material))
-    found = inner if given.sets == "inner" else list(read_sets(given.work, OUTER, material))
+    chosen = {"inner": INNER, "outer": OUTER, "single": SINGLE}[given.sets]
+    found = list(read_sets(given.work, chosen, material))
     print(f"{len(found)} sets, {len(found[0].logits)} seeds")
     rows = np.concatenate([one.rows for one in found])
     estimates = compute_estimates(
