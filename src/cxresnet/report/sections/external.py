@@ -53,6 +53,9 @@ class TaskRow:
     share: float
 
 
+_BADGES = {"helps": "green", "harms": "red", "inconclusive": "grey", "not tested": "grey"}
+
+
 @dataclass(frozen=True)
 class ExternalView:
     """What the template shows.
@@ -76,9 +79,6 @@ class ExternalView:
     externals: tuple[tuple[ExternalTest, tuple[GapRow, ...]], ...]
     merge_advice: MergeAdvice | None
     badges: Mapping[str, str] = field(default_factory=lambda: _BADGES)
-
-
-_BADGES = {"helps": "green", "harms": "red", "inconclusive": "grey", "not tested": "grey"}
 
 
 @register_section(
