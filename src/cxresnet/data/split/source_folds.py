@@ -171,13 +171,18 @@ class _Plan:
         self.counts = pd.crosstab(manifest["source"], manifest["class_name"]).reindex(
             columns=list(class_names), fill_value=0
         )
+        self._held = {
+            source: {
+                name for name, count in zip(class_names, row, strict=True) if count >= min_images
+            }
+            for source, row in zip(self.counts.index, self.counts.to_numpy(), strict=True)
+        }
         self._pairs = tuple(itertools.combinations(class_names, 2))
         self._held_together = {
-            pair
-            for pair in self._pairs
-            if any(set(pair) <= self._hold(one) for one in self.counts.index)
+            pair for pair in self._pairs if any(set(pair) <= held for held in self._held.values())
         }
 
+<<<<<<< HEAD
     def _hold(self, source: str) -> set[str]:
         """Give the classes that a source holds in number."""
         own = self.counts.loc[source]
@@ -187,6 +192,12 @@ class _Plan:
         """Choose the sets, see `plan_source_folds`."""
         sets: list[tuple[str, ...]] = [
             (source,) for source in self.counts.index if len(self._hold(source)) > 1
+=======
+    def choose_sets(self) -> list[tuple[str, ...]]:
+        """Choose the sets, see `plan_source_folds`."""
+        sets: list[tuple[str, ...]] = [
+            (source,) for source in self.counts.index if len(self._held[source]) > 1
+>>>>>>> lso
         ]
         for pair in self._pairs:
             sides = [self._rank_sources(name) for name in pair]
@@ -233,7 +244,7 @@ class _Plan:
                 [(one, one) for one in sources] if within else itertools.permutations(sources, 2)
             )
             for one, other in places:
-                if argued_for in self._hold(one) and against in self._hold(other):
+                if argued_for in self._held[one] and against in self._held[other]:
                     yield SourceTask((argued_for, against), (one, other))
 
 

@@ -55,6 +55,9 @@ class TaskRow:
     share: float
 
 
+_BADGES = {"helps": "green", "harms": "red", "inconclusive": "grey", "not tested": "grey"}
+
+
 @dataclass(frozen=True)
 class ExternalView:
     """What the template shows.
