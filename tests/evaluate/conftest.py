@@ -43,7 +43,13 @@ def _grow_small_forests(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def config() -> EvaluateConfig:
-    return EvaluateConfig(bootstrap_resamples=100)
+    """The default but for time: few resamples, and no baselines to train."""
+    return EvaluateConfig(bootstrap_resamples=100, shortcut_baselines=False)
+
+
+@pytest.fixture
+def config_with_baselines(config: EvaluateConfig) -> EvaluateConfig:
+    return config.model_copy(update={"shortcut_baselines": True})
 
 
 def _write_dataset(

@@ -40,8 +40,10 @@ def _read_openings(run: RunFolder) -> list[str]:
     return [access.reason for access in access_log]
 
 
-def test_the_sealed_test_is_judged_and_written(run: RunFolder, config: EvaluateConfig) -> None:
-    found = run_evaluate(run, config=config)
+def test_the_sealed_test_is_judged_and_written(
+    run: RunFolder, config_with_baselines: EvaluateConfig
+) -> None:
+    found = run_evaluate(run, config=config_with_baselines)
     assert read_evaluation(run.metrics) == found
     assert (found.name, found.images, found.patients) == ("test", 24, 12)
     assert [baseline.name for baseline in found.baselines] == [
@@ -56,7 +58,7 @@ def test_the_sealed_test_is_judged_and_written(run: RunFolder, config: EvaluateC
     assert found.provenance.accesses == 1
     (access,) = read_access_log(run.read_dataset_path() / ACCESS_LOG_NAME)
     assert (access.run, access.network) == ("run", found.provenance.checkpoint)
-    assert access.config == config.compute_hash()
+    assert access.config == config_with_baselines.compute_hash()
     assert found.provenance.trained_on == found.provenance.dataset_hash
     assert len(found.provenance.checkpoint) == 64
     names = {path.name for path in run.evaluate.iterdir()}
@@ -121,8 +123,13 @@ def test_a_second_opening_is_counted_and_said(run: RunFolder, config: EvaluateCo
     assert _read_openings(run) == ["evaluate", "evaluate"]
 
 
-def test_evaluating_twice_gives_the_same_numbers(run: RunFolder, config: EvaluateConfig) -> None:
-    once, again = run_evaluate(run, config=config), run_evaluate(run, config=config)
+def test_evaluating_twice_gives_the_same_numbers(
+    run: RunFolder, config_with_baselines: EvaluateConfig
+) -> None:
+    once, again = (
+        run_evaluate(run, config=config_with_baselines),
+        run_evaluate(run, config=config_with_baselines),
+    )
     assert once.classes == again.classes
     assert once.baselines == again.baselines
 
@@ -171,7 +178,7 @@ def test_a_run_remembers_the_hash_of_each_opening_where_it_was_kept(
 def test_sets_are_fitted_on_validation_images_and_count_patients(
     run: RunFolder, config: EvaluateConfig
 ) -> None:
-    run_evaluate(run, config=config.model_copy(update={"shortcut_baselines": False}))
+    run_evaluate(run, config=config)
     found = read_selective(run.evaluate / "selective.json")
     # Validation has 18 images and the test 24, two a patient, three classes.
     assert {(one.calibration_images, one.calibration_patients) for one in found.classes} == {(6, 3)}
@@ -205,7 +212,7 @@ def test_a_run_decides_on_an_image_as_its_evaluation_did(
 def test_the_decision_of_another_network_is_not_used(
     run: RunFolder, config: EvaluateConfig
 ) -> None:
-    run_evaluate(run, config=config.model_copy(update={"shortcut_baselines": False}))
+    run_evaluate(run, config=config)
     path = run.evaluate / DECISION_NAME
     write_json(path, read_json(path) | {"network": "0" * 64})
     assert read_decision(run) is None
@@ -216,9 +223,9 @@ class _EnoughError(Exception):
 
 
 def test_all_that_was_settled_and_found_before_is_handed_on(
-    run: RunFolder, config: EvaluateConfig, monkeypatch: pytest.MonkeyPatch
+    run: RunFolder, config_with_baselines: EvaluateConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run_evaluate(run, config=config.model_copy(update={"shortcut_baselines": False}))
+    run_evaluate(run, config=config_with_baselines)
     handed: dict[str, Any] = {}
     choose_on_validation = evaluation_module.choose_on_validation
 
@@ -249,7 +256,7 @@ def test_all_that_was_settled_and_found_before_is_handed_on(
     monkeypatch.setattr(evaluation_module, "predict_baselines", ask)
     monkeypatch.setattr(evaluation_module, "evaluate_predictions", stop)
     with pytest.raises(_EnoughError):
-        run_evaluate(run, config=config.model_copy(update={"seed": 7}))
+        run_evaluate(run, config=config_with_baselines.model_copy(update={"seed": 7}))
     background, settled = handed["background"], handed["settled"]
     assert handed["point"] == settled.point
     assert background.thresholds == settled.thresholds != ()
@@ -269,7 +276,6 @@ def test_openings_are_remembered_of_this_dataset_alone(
     run: RunFolder, config: EvaluateConfig
 ) -> None:
     """A record of another dataset's ledger must not be missed in this one's."""
-    config = config.model_copy(update={"shortcut_baselines": False})
     run_evaluate(run, config=config)
     content = read_json(run.metrics)
     content["provenance"]["dataset_hash"] = "0" * 64
@@ -281,7 +287,6 @@ def test_openings_are_remembered_of_this_dataset_alone(
 def test_what_is_known_of_sources_left_out_belongs_to_its_dataset(
     run: RunFolder, config: EvaluateConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = config.model_copy(update={"shortcut_baselines": False})
     number = run_evaluate(run, config=config).headline.accuracy
     gap = GeneralisationGap(
         name="accuracy", internal=number, external=number, generalisation_gap=number
@@ -306,7 +311,6 @@ def test_what_is_known_of_sources_left_out_belongs_to_its_dataset(
 def test_validation_images_are_seen_in_as_many_views_as_the_test(
     run: RunFolder, config: EvaluateConfig
 ) -> None:
-    config = config.model_copy(update={"shortcut_baselines": False})
     tables = []
     for test_time_augmentation in (False, True):
         run_evaluate(
@@ -328,7 +332,7 @@ def test_views_are_averaged_if_asked(run: RunFolder, config: EvaluateConfig) -> 
 
 
 def test_baselines_can_be_left_out(run: RunFolder, config: EvaluateConfig) -> None:
-    found = run_evaluate(run, config=config.model_copy(update={"shortcut_baselines": False}))
+    found = run_evaluate(run, config=config)
     assert found.baselines == ()
     assert found.best_baseline is None
 
@@ -376,13 +380,13 @@ def test_classes_of_another_dataset_are_found_by_name(
 
 
 def test_copies_of_training_files_are_not_judged(
-    run: RunFolder, config: EvaluateConfig, write_dataset: Write, tmp_path: Path
+    run: RunFolder, config_with_baselines: EvaluateConfig, write_dataset: Write, tmp_path: Path
 ) -> None:
     # Images 0 to 53 are the run's training and validation images, 54 and on its test images.
     copies = [f"content-0-{number + 50}" for number in range(10)]
     others = [f"content-1-{number}" for number in range(10, 78)]
     other = write_dataset(tmp_path / "copies", seed=1, content_sha256=[*copies, *others])
-    found = run_evaluate(run, config=config, dataset=other.path)
+    found = run_evaluate(run, config=config_with_baselines, dataset=other.path)
     assert found.images == 74
     assert found.baselines[0].headline.accuracy.n == 74
     assert any(text.startswith("4 images are near-duplicates") for text in found.warnings)

@@ -62,7 +62,6 @@ def test_internal_external_and_gap_are_written_without_opening_the_test_again(
 def test_equal_names_here_and_elsewhere_are_not_the_same_images_or_patients(
     run: RunFolder, config: EvaluateConfig, write_dataset: Write, tmp_path: Path
 ) -> None:
-    config = config.model_copy(update={"shortcut_baselines": False})
     run_evaluate(run, config=config)
     names = [f"image-0-{number}" for number in range(78)]
     other = write_dataset(tmp_path / "clinic", seed=1, image_id=names)

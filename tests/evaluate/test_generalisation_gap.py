@@ -90,6 +90,7 @@ def test_whole_patients_are_drawn_within_their_class_and_side(
         assert (part.n, part.groups) == (own.sum(), len(groups))
 
 
+@pytest.mark.slow
 def test_without_a_difference_the_interval_covers_zero_as_often_as_it_says(
     draw_predictions: Draw, config: EvaluateConfig
 ) -> None:

@@ -29,8 +29,11 @@ def test_every_key_says_what_it_is() -> None:
             assert value.get("description"), f"{name}.{key} is not described"
 
 
-def test_what_evaluate_writes_is_valid(run: RunFolder, config: EvaluateConfig) -> None:
-    run_evaluate(run, config=config.model_copy(update={"prevalence": {"covid": 0.02}}))
+def test_what_evaluate_writes_is_valid(
+    run: RunFolder, config_with_baselines: EvaluateConfig
+) -> None:
+    config = config_with_baselines.model_copy(update={"prevalence": {"covid": 0.02}})
+    run_evaluate(run, config=config)
     content = json.loads(run.metrics.read_text())
     Draft202012Validator(build_metrics_schema()).validate(content)
     assert content["format"] == 3

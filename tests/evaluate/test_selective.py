@@ -138,6 +138,7 @@ def test_answers_are_right_more_often_where_the_network_may_stay_silent(
     assert found.aurc.value < 1 - found.accuracy.value
 
 
+@pytest.mark.slow
 def test_each_class_is_covered_within_three_points_over_repeated_splits(
     draw_predictions: Draw, config: EvaluateConfig
 ) -> None:
