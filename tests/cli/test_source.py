@@ -9,7 +9,7 @@ import pytest
 
 from cxresnet.cli.app import run_command_line
 from cxresnet.cli.source import SourceFlags, open_source_from_flags
-from cxresnet.core.config import SourceConfig
+from cxresnet.core.config import Config, SourceConfig, change_config
 from cxresnet.core.errors import ConfigError
 
 PNG = bytes.fromhex(
@@ -97,3 +97,40 @@ def test_every_command_that_reads_images_takes_the_flags(
     shown = capfd.readouterr().out
     for flag in ("--classes", "--columns", "--label-pattern", "--labels", "--no-manifest"):
         assert flag in shown
+
+
+def test_new_options_of_tables_and_links_reach_the_source(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(
+        "file,COVID,Normal,finding\na.png,1,0,Mass; Covid\nb.png,0,1,normal\n"
+    )
+    (tmp_path / "else").mkdir()
+    (tmp_path / "set").mkdir()
+    (tmp_path / "t.csv").rename(tmp_path / "set" / "t.csv")
+    for name in ("a.png", "b.png"):
+        (tmp_path / "else" / name).write_bytes(PNG)
+        (tmp_path / "set" / name).symlink_to(tmp_path / "else" / name)
+    for flags in (
+        SourceFlags(one_hot="COVID, Normal", follow_links=True),
+        SourceFlags(label_separator=";", follow_links=True),
+    ):
+        found = open_source_from_flags(
+            [str(tmp_path / "set" / "t.csv")], SourceConfig(), flags
+        ).scan()
+        assert [record.class_name for record in found.records] == ["covid-19", "normal"]
+
+
+def test_a_class_of_the_command_line_comes_over_the_configs_label_by_label(tmp_path: Path) -> None:
+    for name in ("A/a.png", "B/b.png"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_bytes(PNG)
+    config = SourceConfig(classes={"normal": ["A", "B"]})
+    found = open_source_from_flags([str(tmp_path)], config, SourceFlags(classes="covid=b")).scan()
+    assert [record.class_name for record in found.records] == ["normal", "covid-19"]
+
+
+def test_flags_about_classes_and_patients_are_values_of_the_section_data() -> None:
+    flags = SourceFlags(allow_empty_classes=True, no_patient=["TEMP"])
+    config = change_config(Config(), flags.list_data_values())
+    assert config.data.allow_empty_classes
+    assert config.data.no_patients == ("TEMP",)
+    assert change_config(Config(), SourceFlags().list_data_values()) == Config()

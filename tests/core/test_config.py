@@ -81,14 +81,14 @@ def test_every_ready_config_is_valid_and_says_how_to_use_it(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "setting", ["train.batch_size=1", "data.test_share=1", "train.bach_size=2", "model=3"]
+    "setting", ["train.batch_size=1", "data.test_share=1", "train.bach_size=2"]
 )
 def test_a_wrong_value_of_set_blames_set_and_not_the_file(tmp_path: Path, setting: str) -> None:
     path = tmp_path / "own.toml"
     path.write_text("[train]\nepochs = 3\n")
     with pytest.raises(ConfigError) as caught:
         read_config(path, settings=["train.epochs=4", setting])
-    assert f"of --set '{setting}'" in str(caught.value)
+    assert str(caught.value).startswith(f"--set '{setting}': The config key ")
     assert "own.toml" not in str(caught.value)
 
 

@@ -20,7 +20,7 @@ from cxresnet.cli.options import (
 )
 from cxresnet.cli.source import SourceFlags, open_source_from_flags, take_source_flags
 from cxresnet.cli.terminal import say, say_wrote, show_finding, warn
-from cxresnet.core.config import Config, DataConfig, read_config
+from cxresnet.core.config import Config, DataConfig, change_config, read_config
 from cxresnet.core.errors import ConfigError
 from cxresnet.core.finding import Finding, read_findings
 
@@ -49,8 +49,10 @@ def prepare(  # noqa: PLR0913  each is a flag of the command
     force: ForceOption = False,
 ) -> None:
     """Turn images into a dataset: decode, split by patient and hold out a test set."""
-    chosen = [*source_flags.list_data_settings(), *(["data.external_test=true"] * external_test)]
-    settings = read_config(config, settings=[*(set_ or ()), *chosen])
+    flags = source_flags.list_data_values() | (
+        {"data.external_test": True} if external_test else {}
+    )
+    settings = change_config(read_config(config, settings=set_ or ()), flags)
     opened = open_source_from_flags(
         source, settings.source, source_flags, external_test=settings.data.external_test
     )

@@ -16,7 +16,7 @@ from cxresnet.cli.report import write_report
 from cxresnet.cli.source import SourceFlags, open_source_from_flags, take_source_flags
 from cxresnet.cli.terminal import say
 from cxresnet.cli.train import train_network
-from cxresnet.core.config import read_config
+from cxresnet.core.config import change_config, read_config
 from cxresnet.core.run_folder import claim_run_folder
 
 
@@ -38,7 +38,9 @@ def run(
     """Run everything: prepare, train, evaluate, explain and report."""
     from cxresnet.data.dataset.dataset import open_dataset
 
-    settings = read_config(config, settings=[*(set_ or ()), *source_flags.list_data_settings()])
+    settings = change_config(
+        read_config(config, settings=set_ or ()), source_flags.list_data_values()
+    )
     dataset = out / "dataset"
     opened = open_source_from_flags(source, settings.source, source_flags)
     folder = claim_run_folder(out, dataset=dataset, force=force or resume)

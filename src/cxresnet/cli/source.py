@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, get_type_hints
@@ -61,12 +60,13 @@ class SourceFlags:
     allow_empty_classes: EmptyClassesOption = None
     no_patient: NoPatientOption = None
 
-    def list_data_settings(self) -> list[str]:
-        """List the settings of the config section `data`, as `read_config` takes them."""
-        return [
-            *(["data.allow_empty_classes=true"] * bool(self.allow_empty_classes)),
-            *([f"data.no_patients={json.dumps(self.no_patient)}"] * bool(self.no_patient)),
-        ]
+    def list_data_values(self) -> dict[str, object]:
+        """List the values of the config section `data`, as `change_config` takes them."""
+        values = {
+            "data.allow_empty_classes": self.allow_empty_classes,
+            "data.no_patients": self.no_patient,
+        }
+        return {key: value for key, value in values.items() if value}
 
 
 def take_source_flags(command: Callable[..., None]) -> Callable[..., None]:

@@ -106,7 +106,9 @@ def _validate(content: Mapping[str, Any], *, where: str, settings: Sequence[str]
         return Config.model_validate(content)
     except ValidationError as error:
         first = error.errors()[0]
-        raise ConfigError(_explain(first, where=_find_setting(first, settings) or where)) from error
+        setting = _find_setting(first, settings)
+        text = _explain(first, where="" if setting else where)
+        raise ConfigError(f"--set '{setting}': {text}" if setting else text) from error
 
 
 def _find_setting(error: ErrorDetails, settings: Sequence[str]) -> str:
@@ -114,7 +116,7 @@ def _find_setting(error: ErrorDetails, settings: Sequence[str]) -> str:
     key = ".".join(str(part) for part in error["loc"])
     return next(
         (
-            f" of --set '{setting}'"
+            setting
             for setting in reversed(settings)
             if f"{setting.partition('=')[0].strip()}.".startswith(f"{key}.")
             or f"{key}.".startswith(f"{setting.partition('=')[0].strip()}.")

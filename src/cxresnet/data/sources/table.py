@@ -144,7 +144,7 @@ class TableSource(AbstractStoredSource):
             columns.pop("class", None)
         elif "class" not in columns:
             one_hot = _suggest_one_hot(table, self.class_map)
-            raise SourceError(f"{_explain_missing_column(table, 'class')}{one_hot}")
+            raise SourceError(one_hot or _explain_missing_column(table, "class"))
         if "path" not in columns:
             raise SourceError(_explain_missing_column(table, "path"))
         return table, columns
@@ -289,11 +289,13 @@ def _make_warnings(
 
 
 def _suggest_one_hot(table: Table, class_map: ClassMap) -> str:
+    """Say how to read columns of 0 and 1 for classes; "" if there are none."""
     headings = list_one_hot_columns(table, class_map)
     if len(headings) < 2:
         return ""
     return (
-        f" Or, as each class has a column of 0 and 1: --one-hot {shlex.quote(','.join(headings))}."
+        f"'{table.name}' has no column of labels, but one of 0 and 1 for each of several classes. "
+        f"Read them with --one-hot {shlex.quote(','.join(headings))}."
     )
 
 
