@@ -182,22 +182,10 @@ class _Plan:
             pair for pair in self._pairs if any(set(pair) <= held for held in self._held.values())
         }
 
-<<<<<<< HEAD
-    def _hold(self, source: str) -> set[str]:
-        """Give the classes that a source holds in number."""
-        own = self.counts.loc[source]
-        return {str(name) for name, many in own.items() if many >= self._min_images}
-
-    def choose_sets(self) -> list[tuple[str, ...]]:
-        """Choose the sets, see `plan_source_folds`."""
-        sets: list[tuple[str, ...]] = [
-            (source,) for source in self.counts.index if len(self._hold(source)) > 1
-=======
     def choose_sets(self) -> list[tuple[str, ...]]:
         """Choose the sets, see `plan_source_folds`."""
         sets: list[tuple[str, ...]] = [
             (source,) for source in self.counts.index if len(self._held[source]) > 1
->>>>>>> lso
         ]
         for pair in self._pairs:
             sides = [self._rank_sources(name) for name in pair]
