@@ -310,6 +310,7 @@ def open_configured_source(
         use_manifest=config.manifest,
         dataset_preset=config.dataset_preset or None,
         labels=Path(config.labels) if config.labels else None,
+        any_body_part=config.any_body_part,
         external_test=external_test,
         table_options=TableOptions(
             columns=config.columns, patterns=config.patterns, separator=config.separator

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 
 from cxresnet.api.stages import open_configured_source
 from cxresnet.cli.options import (
+    AnyBodyPartOption,
     ClassesOption,
     ColumnsOption,
     DatasetPresetOption,
@@ -34,6 +35,7 @@ class SourceFlags:
         columns: As of `parse_columns`.
         label_pattern: Of the form CLASS=REGEX, one each.
         labels: A table of labels for DICOM images.
+        any_body_part: Whether to read radiographs of any part of the body.
         manifest: Whether to use a `manifest.csv` beside the images.
         dataset_preset: Name of a public dataset.
     """
@@ -42,6 +44,7 @@ class SourceFlags:
     columns: ColumnsOption = None
     label_pattern: LabelPatternOption = None
     labels: LabelsOption = None
+    any_body_part: AnyBodyPartOption = None
     manifest: ManifestOption = None
     dataset_preset: DatasetPresetOption = None
 
@@ -101,6 +104,8 @@ def _read_flags(flags: SourceFlags, config: SourceConfig) -> dict[str, Any]:
         changes["patterns"] = {**config.patterns, **patterns}
     if flags.labels is not None:
         changes["labels"] = str(flags.labels)
+    if flags.any_body_part is not None:
+        changes["any_body_part"] = flags.any_body_part
     if flags.manifest is not None:
         changes["manifest"] = flags.manifest
     if flags.dataset_preset is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 from abc import ABC, abstractmethod
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,11 +53,13 @@ class ScanResult:
         records: In a stable order, sorted by `image_id`.
         rejections: Left out already while scanning (not an image, label not a number, …).
         warnings: Sentences for the user, for example that a manifest beside the folder was used.
+        has_pseudonyms: Patients and files have pseudonyms, because some of them are DICOM.
     """
 
     records: tuple[ImageRecord, ...]
     rejections: tuple[Rejection, ...] = ()
     warnings: tuple[str, ...] = field(default=())
+    has_pseudonyms: bool = False
 
 
 class AbstractSource(ABC):
@@ -63,7 +67,12 @@ class AbstractSource(ABC):
 
     Instances can be pickled: images are read in worker processes. Opening files happens in `read`,
     not in `__init__`.
+
+    Attributes:
+        any_body_part: Decode radiographs of any part of the body; see `decode_image`.
     """
+
+    any_body_part: bool = False
 
     @property
     @abstractmethod
@@ -152,6 +161,9 @@ def read_view(text: str) -> str:
 MAX_FILE_BYTES = 512 * 2**20
 """A larger file is no image; it is refused before it is read."""
 
+HEAD_BYTES = 132
+"""So many bytes tell what a file is."""
+
 
 @dataclass(frozen=True)
 class Listing:
@@ -198,6 +210,15 @@ class AbstractStore(ABC):
             ImageError: "missing", "unreadable" or "too-large".
             UnsafePathError: The member leads out of the store.
         """
+
+    def open_member(self, member: str) -> BinaryIO:
+        """Open one file for reading; raises as `read_member`, or an `OSError`."""
+        return io.BytesIO(self.read_member(member))
+
+    def read_head(self, member: str) -> bytes:
+        """Read the first `HEAD_BYTES` of a file; raises as `open_member`."""
+        with self.open_member(member) as stream:
+            return stream.read(HEAD_BYTES)
 
 
 class FolderStore(AbstractStore):
@@ -288,6 +309,10 @@ class FolderStore(AbstractStore):
             raise ImageError(
                 "unreadable", f"'{shown}' cannot be read: {error.strerror}."
             ) from error
+
+    def open_member(self, member: str) -> BinaryIO:
+        """Open one file for reading; see `AbstractStore`."""
+        return self._locate(member).open("rb")
 
     def _locate(self, member: str) -> Path:
         path = self.root / member
