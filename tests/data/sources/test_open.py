@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 import sys
 import zipfile
 from types import SimpleNamespace
@@ -11,7 +12,7 @@ import pytest
 from cxresnet.core.errors import ConfigError, SourceError
 from cxresnet.data.sources.archive import ZipStore
 from cxresnet.data.sources.class_folders import ClassFoldersSource
-from cxresnet.data.sources.dicom_folder import DicomFolderSource
+from cxresnet.data.sources.dicom_identity import DicomIdentitySource
 from cxresnet.data.sources.joined import JoinedSource
 from cxresnet.data.sources.medmnist import MedMnistSource
 from cxresnet.data.sources.open import NO_DATASET_PRESET, SourceOptions, open_source
@@ -27,7 +28,7 @@ def test_a_folder_is_opened_with_its_class_table(build_tree):
     root = build_tree(["healthy ones/a.png", "PNEUMONIA/b.png"])
     options = SourceOptions(class_table={"normal": ["healthy ones"]})
     source = open_source(str(root), options)
-    assert isinstance(source, ClassFoldersSource)
+    assert isinstance(source.inner, ClassFoldersSource)
     assert len(source.scan().records) == 2
 
 
@@ -36,7 +37,7 @@ def test_a_table_is_opened_with_its_columns(build_tree, tiny_png):
     root = build_tree({"t.csv": table, "a.png": tiny_png, "b.png": tiny_png})
     options = SourceOptions(table_options=TableOptions(columns={"path": "x", "class": "y"}))
     source = open_source([str(root / "t.csv")], options)
-    assert isinstance(source, TableSource)
+    assert isinstance(source.inner, TableSource)
     assert len(source.scan().records) == 2
 
 
@@ -45,8 +46,8 @@ def test_an_archive_and_a_medmnist_file_are_told_by_their_ending(tmp_path, tiny_
         for name in TWO_CLASSES:
             archive.writestr(name, tiny_png)
     source = open_source(str(tmp_path / "images.zip"))
-    assert isinstance(source, ClassFoldersSource)
-    assert isinstance(source.store, ZipStore)
+    assert isinstance(source.inner, ClassFoldersSource)
+    assert isinstance(source.inner.store, ZipStore)
     np.savez(tmp_path / "m.npz", a=np.zeros(1))
     assert isinstance(open_source(str(tmp_path / "m.npz")), MedMnistSource)
 
@@ -67,12 +68,12 @@ def test_several_sources_are_joined_whether_given_apart_or_with_plus(build_tree)
 
 def test_a_folder_with_plus_in_its_name_is_one_source(build_tree):
     root = build_tree(["x+y/Normal/a.png", "x+y/COVID/b.png"])
-    assert isinstance(open_source(str(root / "x+y")), ClassFoldersSource)
+    assert isinstance(open_source(str(root / "x+y")).inner, ClassFoldersSource)
 
 
 def test_a_known_set_is_recognised_unless_told_otherwise(build_tree):
     root = str(build_tree(KERMANY))
-    assert isinstance(open_source(root), DatasetPresetSource)
+    assert isinstance(open_source(root).inner, DatasetPresetSource)
     assert isinstance(
         open_source(root, SourceOptions(dataset_preset="kermany")), DatasetPresetSource
     )
@@ -94,10 +95,13 @@ def test_a_known_set_keeps_its_manifest_unless_told_otherwise(build_tree):
     assert [record.patient_id for record in without] == ["IM-1", "person1"]
 
 
-def test_a_folder_of_dicom_goes_to_the_source_that_reads_headers(build_tree):
+def test_dicom_is_identified_in_every_kind_of_source(build_tree):
     head = bytes(128) + b"DICM"
-    root = build_tree({"Normal/IM1": head, "COVID/IM2.dcm": head})
-    assert isinstance(open_source(str(root)), DicomFolderSource)
+    root = build_tree({"Normal/IM1": head, "COVID/IM2.dcm": head, "t.csv": b"file,class\n"})
+    assert isinstance(open_source(str(root)), DicomIdentitySource)
+    assert isinstance(open_source(str(root / "t.csv")), DicomIdentitySource)
+    zipped = shutil.make_archive(str(root.parent / "zipped"), "zip", root)
+    assert isinstance(open_source(zipped), DicomIdentitySource)
 
 
 def test_what_kaggle_gives_is_opened_by_its_recipe(build_tree, monkeypatch):
@@ -105,9 +109,9 @@ def test_what_kaggle_gives_is_opened_by_its_recipe(build_tree, monkeypatch):
     stand_in = SimpleNamespace(dataset_download=lambda handle: str(root))
     monkeypatch.setitem(sys.modules, "kagglehub", stand_in)
     source = open_source("kaggle:tawsifurrahman/covid19-radiography-database")
-    assert isinstance(source, DatasetPresetSource)
+    assert isinstance(source.inner, DatasetPresetSource)
     assert {record.source for record in source.scan().records} == {"radiography", "kermany"}
-    assert isinstance(open_source("kaggle:some/thing"), ClassFoldersSource)
+    assert isinstance(open_source("kaggle:some/thing").inner, ClassFoldersSource)
 
 
 def test_a_name_that_is_nothing_is_guessed_at(build_tree):

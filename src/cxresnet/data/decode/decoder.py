@@ -7,6 +7,7 @@ the storage format does not predict the class.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import struct
 import warnings
@@ -127,14 +128,18 @@ def _decode_with_pillow(content: bytes, *, kind: str, min_side_px: int) -> Decod
 
 
 def _turn_to_largest_page(image: Image.Image) -> None:
-    """Turn to the largest page, the first of several; thumbnails may come before the image."""
-    if image.format != "TIFF" or getattr(image, "n_frames", 1) == 1:
+    """Turn a TIFF to its largest page, the first of several; a thumbnail may lie before the image.
+
+    A damaged page ends the search: those before it can still be read.
+    """
+    if image.format != "TIFF":
         return
-    areas = []
-    for page in range(min(image.n_frames, _MAX_PAGES)):
-        image.seek(page)
-        areas.append(image.width * image.height)
-    image.seek(areas.index(max(areas)))
+    areas: list[int] = []
+    with contextlib.suppress(Exception):
+        for page in range(_MAX_PAGES):
+            image.seek(page)
+            areas.append(image.width * image.height)
+    image.seek(areas.index(max(areas)) if areas else 0)
 
 
 def _explain_failure(error: Exception, *, kind: str) -> ImageError:

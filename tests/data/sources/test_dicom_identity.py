@@ -1,21 +1,32 @@
-"""A folder of DICOM images: classes, patients, rejections, and no name of anybody."""
+"""DICOM in any source: classes, patients, rejections, and no name of anybody."""
 
 from __future__ import annotations
 
 import os
 import pickle
+import shutil
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from pydicom.data import get_testdata_file
 
 from cxresnet.core.classes import build_class_map
+from cxresnet.core.config.data import DataConfig
 from cxresnet.core.errors import ClassMapError, EmptySourceError, ImageError, SourceError
 from cxresnet.data.decode.decoder import decode_image
-from cxresnet.data.sources.dicom_folder import DicomFolderSource, holds_dicom
+from cxresnet.data.decode.pool import PreparedImage, decode_record
+from cxresnet.data.prepare.prepare import run_prepare
+from cxresnet.data.prepare.preprocessing import build_preprocessing
+from cxresnet.data.sources.class_folders import ClassFoldersSource
+from cxresnet.data.sources.dicom_identity import DicomIdentitySource
+from cxresnet.data.sources.open import open_source
+from cxresnet.data.sources.source import FolderStore
+from cxresnet.data.sources.table import TableSource
 
 KEY = bytes(range(32))
 
@@ -29,18 +40,15 @@ def write(root: Path, files: Mapping[str, bytes]) -> Path:
 
 
 def open_folder(
-    root: Path, *, labels: Path | None = None, require_two_classes: bool = False
-) -> Any:
-    return DicomFolderSource(
-        root,
-        class_map=build_class_map(),
-        labels=labels,
-        key=KEY,
-        require_two_classes=require_two_classes,
+    root: Path, *, require_two_classes: bool = False, class_map: Any = None, key: bytes = KEY
+) -> DicomIdentitySource:
+    inner = ClassFoldersSource(
+        root, class_map or build_class_map(), require_two_classes=require_two_classes
     )
+    return DicomIdentitySource(inner, key=key)
 
 
-def by_path(source: DicomFolderSource) -> dict[str, Any]:
+def by_path(source: DicomIdentitySource) -> dict[str, Any]:
     return {source.find_file(record.image_id): record for record in source.scan().records}
 
 
@@ -105,9 +113,7 @@ def test_nobodys_name_is_in_what_is_written(images: Path, kit: Any) -> None:
 
 def test_another_key_gives_other_names(images: Path) -> None:
     ours = open_folder(images).scan().records
-    theirs = DicomFolderSource(
-        images, class_map=build_class_map(), key=bytes(32), require_two_classes=False
-    ).scan()
+    theirs = open_folder(images, key=bytes(32)).scan()
     for pick in ("image_id", "patient_id"):
         assert not {getattr(r, pick) for r in ours} & {getattr(r, pick) for r in theirs.records}
 
@@ -152,11 +158,10 @@ def test_what_cannot_be_used_is_listed_with_its_code(tmp_path: Path, kit: Any) -
 
 def test_a_folder_may_be_left_out(images: Path) -> None:
     class_map = build_class_map({"ignore": ["covid"]})
-    found = DicomFolderSource(
-        images, class_map=class_map, key=KEY, require_two_classes=False
-    ).scan()
+    found = open_folder(images, class_map=class_map).scan()
     assert [record.class_name for record in found.records] == ["normal"]
-    assert any("2 DICOM images were left out" in warning for warning in found.warnings)
+    assert [rejection.code for rejection in found.rejections] == ["ignored", "ignored"]
+    assert "CANARY" not in repr(found)
 
 
 def test_a_folder_that_no_class_claims_is_an_error_without_its_name(
@@ -225,82 +230,12 @@ def test_the_users_own_key_is_made_at_the_first_scan(
     images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CXRESNET_KEY_FILE", str(tmp_path / "keys" / "key"))
-    source = DicomFolderSource(images, class_map=build_class_map(), require_two_classes=False)
+    inner = ClassFoldersSource(images, build_class_map(), require_two_classes=False)
+    source = DicomIdentitySource(inner)
     assert not (tmp_path / "keys").exists()
     first = source.scan()
     assert (tmp_path / "keys" / "key").is_file()
     assert source.scan() == first
-
-
-# A table of labels
-
-
-@pytest.mark.parametrize(
-    "table",
-    [
-        "SOPInstanceUID,class\n1.2.1,covid\n1.2.2,pneumonia\n1.2.3,normal\n",
-        "file,finding\ncovid/CANARY_YELLOW/1.dcm,covid\nIM0002,pneumonia\nx,normal\n",
-        "PatientID;Label\ncanary-4711;pneumonia\nsparrow;normal\n",
-        "accession number\tdiagnosis\ncanary-acc-1\tnormal\n",
-    ],
-)
-def test_a_table_says_which_image_shows_what(images: Path, tmp_path: Path, table: str) -> None:
-    labels = tmp_path / ("labels.tsv" if "\t" in table else "labels.csv")
-    labels.write_text(table)
-    classes = {
-        path.rpartition("/")[2]: record.class_name
-        for path, record in by_path(open_folder(images, labels=labels)).items()
-    }
-    if "Label" in table:
-        assert classes == {"1.dcm": "pneumonia", "IM0002": "pneumonia", "x.dcm": "normal"}
-    elif "diagnosis" in table:
-        assert set(classes.values()) == {"normal"}
-    else:
-        assert classes == {"1.dcm": "covid-19", "IM0002": "pneumonia", "x.dcm": "normal"}
-
-
-def test_an_image_that_the_table_does_not_name_is_rejected(images: Path, tmp_path: Path) -> None:
-    labels = tmp_path / "labels.csv"
-    labels.write_text("SOPInstanceUID,class\n1.2.1,covid\n1.2.2,\n")
-    found = open_folder(images, labels=labels).scan()
-    assert len(found.records) == 1
-    assert [rejection.code for rejection in found.rejections] == ["no-label", "no-label"]
-
-
-@pytest.mark.parametrize(
-    ("table", "error", "message"),
-    [
-        ("SOPInstanceUID,class\n9.9,covid\n", SourceError, "none of the 3 DICOM images"),
-        ("SOPInstanceUID,class\n1.2.1,covdi\n", ClassMapError, "Did you mean"),
-        ("SOPInstanceUID,class\n1.2.1,covid\n1.2.1,normal\n", SourceError, "Row 3 .* second"),
-        ("SOPInstanceUID,colour\n1.2.1,red\n", SourceError, "needs a column of labels"),
-        ("name of dog,class\nrex,covid\n", SourceError, "one that names images"),
-        ("", SourceError, "empty"),
-    ],
-)
-def test_a_table_that_cannot_be_used_says_why(
-    images: Path, tmp_path: Path, table: str, error: type[Exception], message: str
-) -> None:
-    labels = tmp_path / "labels.csv"
-    labels.write_text(table)
-    with pytest.raises(error, match=message):
-        open_folder(images, labels=labels).scan()
-
-
-def test_a_table_that_is_not_there_is_an_error(images: Path, tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match="cannot be read"):
-        open_folder(images, labels=tmp_path / "none.csv").scan()
-
-
-# Telling a folder of DICOM
-
-
-def test_a_folder_of_dicom_is_told_by_its_first_picture(
-    images: Path, tmp_path: Path, tiny_png: bytes
-) -> None:
-    assert holds_dicom(images)
-    assert not holds_dicom(write(tmp_path / "pictures", {"a.txt": b"x", "normal/1.png": tiny_png}))
-    assert not holds_dicom(write(tmp_path / "papers", {"a.txt": b"x"}))
 
 
 def test_pydicoms_own_files_are_all_gone_through(tmp_path: Path, kit: Any) -> None:
@@ -318,3 +253,170 @@ def test_pydicoms_own_files_are_all_gone_through(tmp_path: Path, kit: Any) -> No
         "not-a-chest-radiograph", "damaged", "truncated", "not-an-image",
     }  # fmt: skip
     assert np.isfinite(decode_image(open_folder(root).read(found.records[0].location)).pixels).all()
+
+
+# The same images as a folder, an archive and a table have the same patients.
+
+
+CLASSES = {"covid": "covid-19", "normal": "normal"}
+
+
+@pytest.fixture
+def mixed(tmp_path: Path, kit: Any, tiny_png: bytes, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Six patients with two DICOM images each; the first file in the folder is a picture."""
+    (tmp_path / "key").write_bytes(KEY)
+    monkeypatch.setenv("CXRESNET_KEY_FILE", str(tmp_path / "key"))
+    files: dict[str, bytes] = {"covid/00-preview.png": tiny_png}
+    rng = np.random.default_rng(0)
+    for patient in range(6):
+        for image in range(2):
+            folder = "covid" if patient % 2 else "normal"
+            levels = np.kron(rng.integers(4096, size=(8, 10)), np.ones((8, 8))).astype(np.uint16)
+            files[f"{folder}/CANARY_{patient}/{image}"] = kit.make_image(
+                levels, PatientID=f"canary-{patient}", SOPInstanceUID=f"1.2.{patient}.{image}"
+            )
+    return write(tmp_path / "mixed", files)
+
+
+def make_table(root: Path, *, patient_column: bool) -> Path:
+    paths = sorted(str(path.relative_to(root)) for path in root.rglob("*") if path.is_file())
+    heading = "file,class,patient" if patient_column else "file,class"
+    rows = [
+        f"{path},{CLASSES[path.split('/')[0]]}"
+        + (f",canary-{path.split('CANARY_')[1][0]}" * ("CANARY" in path) or ",") * patient_column
+        for path in paths
+    ]
+    table = root / "table.csv"
+    table.write_text("\n".join([heading, *rows]) + "\n")
+    return table
+
+
+@pytest.mark.parametrize(
+    "container", ["zip", "gztar", "tar", "table", "table with patients", "zip and table"]
+)
+def test_an_image_has_its_patient_in_whatever_it_lies(
+    container: str, mixed: Path, tmp_path: Path
+) -> None:
+    folder = open_source(str(mixed)).scan()
+    if container.startswith("table"):
+        other = make_table(mixed, patient_column="patients" in container)
+    else:
+        kind = container.split(maxsplit=1)[0]
+        other = Path(shutil.make_archive(str(tmp_path / "packed"), kind, mixed))
+    names = [str(other)]
+    if container == "zip and table":
+        names.append(str(make_table(mixed, patient_column=True)))
+    found = open_source(names).scan()
+
+    def describe(records: Any) -> set[tuple[str, ...]]:
+        return {
+            (
+                one.image_id.rpartition("/")[2],
+                one.class_name,
+                one.patient_id,
+                one.view,
+                one.age_years,
+            )
+            for one in records
+        }
+
+    assert describe(found.records) == describe(folder.records)
+    patients = Counter(one.patient_id for one in found.records)
+    assert len(patients) == 6 + 1
+    assert patients[""] == len(names)
+    assert "canary" not in repr(found.records).lower()
+    for record in found.records:
+        assert decode_image(open_source(names).read(record.location)).pixels.ndim == 2
+
+
+def test_no_patient_is_in_two_splits_whatever_the_container(mixed: Path, tmp_path: Path) -> None:
+    zipped = shutil.make_archive(str(tmp_path / "packed"), "zip", mixed)
+    config = DataConfig(side_px=64, workers=1, val_share=0.34, test_share=0.34)
+    run_prepare(open_source(zipped), config=config, out=tmp_path / "out")
+    manifest = pd.read_csv(tmp_path / "out" / "manifest.csv", dtype=str, keep_default_na=False)
+    known = manifest[manifest["patient_id"] != ""]
+    assert known["patient_id"].nunique() == 6
+    assert len(known[["patient_id", "split"]].drop_duplicates()) == 6
+    assert "canary" not in (tmp_path / "out" / "manifest.csv").read_text().lower()
+    assert "canary" not in (tmp_path / "out" / "rejected.csv").read_text().lower()
+
+
+def test_pictures_joined_to_dicom_share_their_patients(
+    mixed: Path, tmp_path: Path, tiny_png: bytes
+) -> None:
+    other = write(tmp_path / "other", {"a.png": tiny_png, "b.png": tiny_png})
+    (other / "table.csv").write_text(
+        "file,class,patient\na.png,normal,canary-0\nb.png,covid,stranger\n"
+    )
+    found = open_source([str(mixed), str(other / "table.csv")]).scan()
+    patients = {one.image_id: one.patient_id for one in found.records}
+    ours = {patient for name, patient in patients.items() if name.startswith("mixed/")}
+    theirs = sorted(patient for name, patient in patients.items() if name.startswith("other/"))
+    assert len(set(theirs) & ours) == 1
+    assert not {"stranger", "canary-0"} & set(theirs)
+
+
+def test_a_patient_column_that_divides_a_patient_is_told(mixed: Path) -> None:
+    table = make_table(mixed, patient_column=True)
+    text = table.read_text().replace("CANARY_0/1,normal,canary-0", "CANARY_0/1,normal,somebody")
+    table.write_text(text)
+    warnings = open_source(str(table)).scan().warnings
+    assert any(
+        "of 1 patients" in warning and "--columns patient=" in warning for warning in warnings
+    )
+    assert not any(
+        "--columns patient=" in warning for warning in open_source(str(mixed)).scan().warnings
+    )
+
+
+@pytest.mark.parametrize("stand_in", ["unknown", "N/A", "-", "none", "XXXX", "0", "Anonymous"])
+def test_a_stand_in_for_a_patient_is_nobody_in_a_table_as_in_a_header(
+    stand_in: str, tmp_path: Path, kit: Any
+) -> None:
+    no_study = {"PatientID": stand_in, "StudyInstanceUID": ""}
+    files = {f"{name}/1": kit.make_image(**no_study) for name in ("normal", "covid")}
+    root = write(tmp_path / "images", files)
+    (root / "t.csv").write_text(f"file,class,patient\nnormal/1,normal,{stand_in}\n")
+    inner = TableSource(FolderStore(root), "t.csv", require_two_classes=False)
+    for source in (open_folder(root), DicomIdentitySource(inner, key=KEY)):
+        assert {record.patient_id for record in source.scan().records} == {""}
+
+
+def test_a_row_that_names_no_file_is_rejected_without_the_name(mixed: Path) -> None:
+    table = make_table(mixed, patient_column=False)
+    table.write_text(table.read_text() + "covid/CANARY_9/none.dcm,covid\n")
+    (rejection,) = open_source(str(table)).scan().rejections
+    assert rejection.code == "missing"
+    assert "CANARY" not in repr(rejection)
+
+
+def test_a_dicom_file_is_found_whatever_its_name_ends_with(tmp_path: Path, kit: Any) -> None:
+    names = ("1.2.840.113619", "IM.v2", "scan.IMA", "image.0001")
+    root = write(tmp_path, {f"normal/{name}": kit.make_image() for name in names})
+    records = by_path(open_folder(root))
+    assert set(records) == {f"normal/{name}" for name in names}
+
+
+def test_a_radiograph_of_another_part_of_the_body_is_taken_on_demand(
+    tmp_path: Path, kit: Any
+) -> None:
+    root = write(tmp_path, {"normal/1": kit.make_image(BodyPartExamined="HAND")})
+    with pytest.raises(EmptySourceError, match="--any-body-part"):
+        open_folder(root).scan()
+    inner = ClassFoldersSource(root, require_two_classes=False)
+    source = DicomIdentitySource(inner, any_body_part=True, key=KEY)
+    (record,) = source.scan().records
+    decoded = decode_record(source, record, build_preprocessing(DataConfig(side_px=64)))
+    assert isinstance(decoded, PreparedImage)
+
+
+def test_a_source_without_dicom_is_left_as_it_is(
+    tmp_path: Path, tiny_png: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CXRESNET_KEY_FILE", str(tmp_path / "none" / "key"))
+    root = write(tmp_path / "images", {"normal/1.png": tiny_png, "covid/2.png": tiny_png})
+    source = open_source(str(root))
+    found = source.scan()
+    assert [record.image_id for record in found.records] == ["covid/2.png", "normal/1.png"]
+    assert source.read("normal/1.png") == tiny_png
+    assert not (tmp_path / "none").exists()
