@@ -75,7 +75,7 @@ class DicomIdentitySource(AbstractSource):
         self.any_body_part = any_body_part
         self._labels = labels
         self._key = key
-        self._has_dicom = False
+        self._known_to_be_private: bool | None = None
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r})"
@@ -99,8 +99,8 @@ class DicomIdentitySource(AbstractSource):
             SourceError: The table of labels cannot be used, or names none of the images.
         """
         dicom = _find_dicom(self.inner.store)
-        self._has_dicom = bool(dicom)
-        if not dicom and self._labels is None:
+        self._known_to_be_private = bool(dicom) or self._labels is not None
+        if not self._known_to_be_private:
             return self.inner.scan()
         found = self._scan_inner(dicom)
         collector = _Collector(
@@ -121,8 +121,7 @@ class DicomIdentitySource(AbstractSource):
         Raises:
             ImageError: The file is gone or cannot be read.
         """
-        path = self._paths.get(location)
-        if path is None and not self._has_dicom:
+        if not self._is_private:
             return self.inner.read(location)
         try:
             return self.inner.read(self.find_file(location))
@@ -144,6 +143,14 @@ class DicomIdentitySource(AbstractSource):
         if image_id not in self._paths:
             raise ImageError("missing", "No file here has this pseudonym.")
         return self._paths[image_id]
+
+    @property
+    def _is_private(self) -> bool:
+        """Whether ids and locations are pseudonyms; a scan has found out."""
+        if self._known_to_be_private is None:
+            dicom = _find_dicom(self.inner.store)
+            self._known_to_be_private = bool(dicom) or self._labels is not None
+        return self._known_to_be_private
 
     @cached_property
     def _real_key(self) -> bytes:

@@ -31,6 +31,9 @@ def refuse(content: bytes) -> str:
         ({"Modality": "", "SOPClassUID": "1.2.840.10008.5.1.4.1.1.2"}, "SOPClassUID"),
         ({"Modality": "", "BodyPartExamined": "HAND"}, "BodyPartExamined"),
         ({"BodyPartExamined": "HAND"}, "BodyPartExamined .* --any-body-part"),
+        ({"BodyPartExamined": "THORACIC SPINE"}, "BodyPartExamined"),
+        ({"BodyPartExamined": "BRUSTWIRBELSAEUL"}, "BodyPartExamined"),
+        ({"BodyPartExamined": "COLUMNA TORACICA"}, "BodyPartExamined"),
         ({"Modality": "OT", "BodyPartExamined": ""}, "secondary capture"),
     ],
 )

@@ -23,6 +23,9 @@ _JPEG_START = b"\xff\xd8"
 _JPEG_2000_START = b"\xff\x4f\xff\x51"
 _START_OF_FRAME = frozenset({*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC})
 _START_OF_SCAN = 0xDA
+_END_OF_PICTURE = b"\xff\xd9"
+_TAIL_BYTES = 64
+"""The picture ends so near to the end of its frame; padding and a short box may follow."""
 
 
 def read_codestream_size(frame: bytes) -> tuple[int, int] | None:
@@ -100,8 +103,15 @@ def may_crash(dataset: pydicom.Dataset) -> bool:
 
 
 def has_second_decoder(dataset: pydicom.Dataset) -> bool:
-    """Say whether GDCM may read what Pillow could not: rare wrappings of JPEG 2000."""
-    return dataset.file_meta.TransferSyntaxUID in _JPEG_2000
+    """Say whether GDCM may read what Pillow could not: JPEG 2000 in one of the rarer wrappings.
+
+    A bare or an unfinished codestream is left to Pillow, which refuses it where it is damaged; GDCM
+    would fill in what is missing.
+    """
+    if dataset.file_meta.TransferSyntaxUID not in _JPEG_2000:
+        return False
+    frame = next(generate_frames(dataset.PixelData, number_of_frames=1))
+    return not frame.startswith(_JPEG_2000_START) and _END_OF_PICTURE in frame[-_TAIL_BYTES:]
 
 
 def decode_samples(dataset: pydicom.Dataset, *, second: bool = False) -> NDArray[Any]:
@@ -165,7 +175,7 @@ def _name_syntax(syntax: uid.UID) -> str:
 def _is_deep_jpeg(dataset: pydicom.Dataset) -> bool:
     """Tell JPEG of 12 bits, for which Pillow is not built."""
     syntax = dataset.file_meta.TransferSyntaxUID
-    return bool(syntax == uid.JPEGExtended12Bit and dataset.BitsAllocated > 8)
+    return syntax == uid.JPEGExtended12Bit and (read_precision(dataset) or 8) > 8
 
 
 def _decode_deep_jpeg(dataset: pydicom.Dataset) -> NDArray[Any]:
@@ -184,6 +194,11 @@ def _decode_deep_jpeg(dataset: pydicom.Dataset) -> NDArray[Any]:
     image.SetPhotometricInterpretation(gdcm.PhotometricInterpretation(kind))
     syntax = gdcm.TransferSyntax.GetTSType(str(uid.JPEGExtended12Bit))
     image.SetTransferSyntax(gdcm.TransferSyntax(syntax))
-    image.SetPixelFormat(gdcm.PixelFormat(1, 16, dataset.BitsStored, dataset.BitsStored - 1, 0))
+    bits = read_precision(dataset) or dataset.BitsStored
+    image.SetPixelFormat(gdcm.PixelFormat(1, 16, bits, bits - 1, 0))
     content = image.GetBuffer().encode("utf-8", "surrogateescape")
-    return np.frombuffer(content, "<u2").reshape(dataset.Rows, dataset.Columns)
+    levels = np.frombuffer(content, "<u2").reshape(dataset.Rows, dataset.Columns)
+    if not dataset.PixelRepresentation:
+        return levels
+    half = 2 ** (bits - 1)
+    return (levels.astype(np.int32) ^ half) - half

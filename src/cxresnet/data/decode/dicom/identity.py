@@ -38,16 +38,18 @@ HEADER_TAGS = (
 _RADIOGRAPHY = {"CR", "DR", "DX", "RG", "XR"}
 _SECONDARY_CAPTURE = {"SC", "OT"}
 _RADIOGRAPH_CLASSES = (
-    "1.2.840.10008.5.1.4.1.1.1",  # computed and digital radiography, and nothing below 1.1.1.2
-    "1.2.840.10008.5.1.4.1.1.1.1",
+    "1.2.840.10008.5.1.4.1.1.1",  # computed radiography
+    "1.2.840.10008.5.1.4.1.1.1.1",  # digital radiography, for presentation and for processing
     "1.2.840.10008.5.1.4.1.1.1.1.1",
-    "1.2.840.10008.5.1.4.1.1.7",  # secondary capture
+    "1.2.840.10008.5.1.4.1.1.7",  # secondary capture, and what begins so
 )
 _CHEST = re.compile(
     r"CHEST|THORA|TORA[XCKS]|LUNG|PECHO|BRUST|POITRINE|PULM|POUMON|POLMON|BORST|BROST|BRYST|KEUHKO"
     r"|KLATKA|HRUDN|MELLKAS|GOGUS|ΘΩΡΑΚ|ГРУДН|ЛЕГК|胸|肺|흉부|صدر"
 )
 """The chest or the lungs in the languages of hospitals, without accents."""
+_SPINE = re.compile(r"SPINE|WIRBEL|COLUMN|COLUNA|COLONN|RACHIS|VERTEB|WERVEL|KREGOSLUP")
+"""The spine of the chest, which is no chest image."""
 _FRONTAL_VIEWS = {"PA", "AP"}
 _LATERAL_VIEW = re.compile(r"LL|RL|L?LAT|LATERAL|(LEFT|RIGHT)[ _]?LATERAL")
 _AGE = re.compile(r"(\d{1,3})([DWMY])")
@@ -102,7 +104,7 @@ def _check_modality(dataset: pydicom.Dataset, modality: str) -> None:
 
 
 def _check_body_part(modality: str, body_part: str) -> None:
-    is_chest = bool(_CHEST.search(body_part))
+    is_chest = bool(_CHEST.search(body_part)) and not _SPINE.search(body_part)
     if body_part and not is_chest:
         raise _refuse(
             "BodyPartExamined (0018,0015) names another part of the body", way="--any-body-part"
