@@ -155,8 +155,10 @@ def test_what_cannot_be_used_is_listed_with_its_code(tmp_path: Path, kit: Any) -
     refused = [one for one in decoded if isinstance(one, Rejection)]
     codes = sorted(rejection.code for rejection in (*found.rejections, *refused))
     assert len(decoded) - len(refused) == 1
-    assert codes[:2] == ["empty", "not-a-chest-radiograph"]
-    assert codes[2:] in (["not-an-image", "truncated"], ["damaged", "not-an-image"])
+    assert len(codes) == 4
+    assert set(codes) - {"damaged", "truncated"} == {
+        "empty", "not-a-chest-radiograph", "not-an-image",
+    }  # fmt: skip
     assert "torn" not in repr((found, refused))
 
 
