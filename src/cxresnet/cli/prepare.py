@@ -51,9 +51,7 @@ def prepare(  # noqa: PLR0913  each is a flag of the command
     """Turn images into a dataset: decode, split by patient and hold out a test set."""
     chosen = [*source_flags.list_data_settings(), *(["data.external_test=true"] * external_test)]
     settings = read_config(config, settings=[*(set_ or ()), *chosen])
-    opened = open_source_from_flags(
-        source, settings.source, source_flags, external_test=settings.data.external_test
-    )
+    opened = open_source_from_flags(source, settings, source_flags)
     if shard is None:
         prepare_dataset(opened, config=settings.data, out=out, force=force)
         return

@@ -40,7 +40,7 @@ def run(
 
     settings = read_config(config, settings=[*(set_ or ()), *source_flags.list_data_settings()])
     dataset = out / "dataset"
-    opened = open_source_from_flags(source, settings.source, source_flags)
+    opened = open_source_from_flags(source, settings, source_flags)
     folder = claim_run_folder(out, dataset=dataset, force=force or resume)
     say(f"Run {out}: prepare, train, evaluate, explain, report")
     if not (resume and (dataset / "dataset.json").is_file()):
