@@ -81,12 +81,10 @@ def test_a_folder_with_plus_in_its_name_is_one_source(build_tree):
 def test_a_known_set_is_recognised_unless_told_otherwise(build_tree):
     root = str(build_tree(KERMANY))
     assert isinstance(open_source(root).inner, DatasetPresetSource)
-    assert isinstance(
-        open_source(root, SourceOptions(dataset_preset="kermany")).inner, DatasetPresetSource
-    )
-    assert isinstance(
-        open_source(root, SourceOptions(dataset_preset=NO_DATASET_PRESET)).inner, ClassFoldersSource
-    )
+    named = open_source(root, SourceOptions(dataset_preset="kermany"))
+    assert isinstance(named.inner, DatasetPresetSource)
+    unknown = open_source(root, SourceOptions(dataset_preset=NO_DATASET_PRESET))
+    assert isinstance(unknown.inner, ClassFoldersSource)
     with pytest.raises(ConfigError, match="no dataset preset 'x'"):
         open_source(root, SourceOptions(dataset_preset="x"))
 

@@ -10,6 +10,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from cxresnet.core.errors import ConfigError, ImageError, StorageError
@@ -108,6 +109,12 @@ def test_any_part_of_the_body_is_read_on_demand(tags: dict[str, str], kit: Any) 
     assert refuse(content) == "not-a-chest-radiograph"
     assert read_dicom_image(content, any_body_part=True).pixels.shape == (64, 80)
     assert read_dicom_header(io.BytesIO(content), any_body_part=True).view == ""
+
+
+def test_colour_without_a_modality_is_no_radiograph(kit: Any) -> None:
+    colours = np.repeat(kit.draw_levels(8).astype(np.uint8)[:, :, None], 3, axis=2)
+    with pytest.raises(ImageError, match="not grey"):
+        read_dicom_image(kit.make_image(colours, bits=8, Modality="", BodyPartExamined=""))
 
 
 def test_a_slice_is_no_radiograph_of_any_part_of_the_body(kit: Any) -> None:

@@ -29,6 +29,7 @@ HEADER_TAGS = (
     "NumberOfFrames",
     "PatientAge",
     "PatientSex",
+    "PhotometricInterpretation",
     "SOPClassUID",
     "SpecificCharacterSet",
     "ViewPosition",
@@ -43,6 +44,7 @@ _RADIOGRAPH_CLASSES = (
     "1.2.840.10008.5.1.4.1.1.1.1.1",
     "1.2.840.10008.5.1.4.1.1.7",  # secondary capture, and what begins so
 )
+_GREY = {"", "MONOCHROME1", "MONOCHROME2"}
 _CHEST = re.compile(
     r"CHEST|THORA|TORA[XCKS]|LUNG|PECHO|BRUST|POITRINE|PULM|POUMON|POLMON|BORST|BROST|BRYST|KEUHKO"
     r"|KLATKA|HRUDN|MELLKAS|GOGUS|ΘΩΡΑΚ|ГРУДН|ЛЕГК|胸|肺|흉부|صدر"
@@ -94,13 +96,15 @@ def check_chest_radiograph(
 
 
 def _check_modality(dataset: pydicom.Dataset, modality: str) -> None:
-    """Refuse another modality; where none is stated, another class of images."""
+    """Refuse another modality; where none is stated, another class of images, and colour."""
     if modality and modality not in _RADIOGRAPHY | _SECONDARY_CAPTURE:
         raise _refuse("Modality (0008,0060) is none of CR, DR, DX, RG")
     kind = _read_text(dataset, "SOPClassUID")
     is_radiograph = kind in _RADIOGRAPH_CLASSES or kind.startswith(f"{_RADIOGRAPH_CLASSES[-1]}.")
     if not modality and kind and not is_radiograph:
         raise _refuse("SOPClassUID (0008,0016) is that of another kind of image")
+    if not modality and _read_word(dataset, "PhotometricInterpretation") not in _GREY:
+        raise _refuse("Modality (0008,0060) is absent and the image is not grey")
 
 
 def _check_body_part(modality: str, body_part: str) -> None:
