@@ -45,7 +45,11 @@ def test_the_readme_says_what_it_must_not_be_used_for() -> None:
 
 def _find_named_tests() -> list[str]:
     text = (ROOT / "docs" / "reference" / "inputs.md").read_text(encoding="utf-8")
-    return sorted(set(re.findall(r"`([a-z_/]+\.py::\w+)`", text)))
+    names, last = set(), ""
+    for file, function in re.findall(r"`([\w/]+\.py)?::(\w+)`", text):
+        last = file or last
+        names.add(f"{last}::{function}")
+    return sorted(names)
 
 
 @pytest.mark.parametrize("name", _find_named_tests())

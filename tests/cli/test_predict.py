@@ -20,7 +20,7 @@ from cxresnet.core.config import ModelConfig
 from cxresnet.core.errors import EmptySourceError
 from cxresnet.core.run_folder import RunFolder, claim_run_folder
 from cxresnet.data.prepare.preprocessing import Preprocessing
-from cxresnet.data.sources.source import FolderStore
+from cxresnet.data.sources.folder_store import FolderStore
 from cxresnet.model.checkpoint import CheckpointRecord, write_checkpoint
 from cxresnet.model.presets import build_model
 from cxresnet.predict.decision import (

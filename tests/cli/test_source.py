@@ -33,7 +33,7 @@ def test_labels_are_mapped_by_patterns_from_the_command_line(table: Path) -> Non
         columns="path=file,class=finding",
         label_pattern=["pneumonia=pneumon|consolidat", "normal=^no acute", "ignore=quality"],
     )
-    found = open_source_from_flags([str(table)], SourceConfig(), flags).scan()
+    found = open_source_from_flags([str(table)], Config(), flags).scan()
     assert {record.image_id: record.class_name for record in found.records} == {
         "a.png": "pneumonia",
         "b.png": "normal",
@@ -42,7 +42,8 @@ def test_labels_are_mapped_by_patterns_from_the_command_line(table: Path) -> Non
 
 
 def test_a_pattern_from_the_command_line_comes_over_the_configs(table: Path) -> None:
-    config = SourceConfig(patterns={"normal": "quality", "pneumonia": "pneumon"})
+    patterns = {"normal": "quality", "pneumonia": "pneumon"}
+    config = Config(source=SourceConfig(patterns=patterns))
     flags = SourceFlags(
         columns="path=file,class=finding", label_pattern=["normal=no a.*=?e", "ignore=quality"]
     )
@@ -53,13 +54,13 @@ def test_a_pattern_from_the_command_line_comes_over_the_configs(table: Path) -> 
 @pytest.mark.parametrize("text", ["pneumonia", "=x", "pneumonia=", " =x"])
 def test_what_is_no_class_and_pattern_is_told(text: str, table: Path) -> None:
     with pytest.raises(ConfigError, match="not of the form CLASS=REGEX"):
-        open_source_from_flags([str(table)], SourceConfig(), SourceFlags(label_pattern=[text]))
+        open_source_from_flags([str(table)], Config(), SourceFlags(label_pattern=[text]))
 
 
 def test_what_is_no_regular_expression_is_told(table: Path) -> None:
     flags = SourceFlags(label_pattern=["normal=(x"])
     with pytest.raises(ConfigError, match=r"'\(x' for 'normal' is not a regular expression"):
-        open_source_from_flags([str(table)], SourceConfig(), flags)
+        open_source_from_flags([str(table)], Config(), flags)
 
 
 def test_the_dataset_preset_of_the_command_line_comes_over_the_configs(tmp_path: Path) -> None:
@@ -69,7 +70,7 @@ def test_the_dataset_preset_of_the_command_line_comes_over_the_configs(tmp_path:
         path.write_bytes(PNG)
     ids = []
     for flags in (SourceFlags(), SourceFlags(dataset_preset="none")):
-        found = open_source_from_flags([str(tmp_path)], SourceConfig(), flags).scan()
+        found = open_source_from_flags([str(tmp_path)], Config(), flags).scan()
         ids.append([record.patient_id for record in found.records])
     assert ids == [["IM-1", "person1"], ["", ""]]
 
@@ -113,9 +114,7 @@ def test_new_options_of_tables_and_links_reach_the_source(tmp_path: Path) -> Non
         SourceFlags(one_hot="COVID, Normal", follow_links=True),
         SourceFlags(label_separator=";", follow_links=True),
     ):
-        found = open_source_from_flags(
-            [str(tmp_path / "set" / "t.csv")], SourceConfig(), flags
-        ).scan()
+        found = open_source_from_flags([str(tmp_path / "set" / "t.csv")], Config(), flags).scan()
         assert [record.class_name for record in found.records] == ["covid-19", "normal"]
 
 
@@ -123,7 +122,7 @@ def test_a_class_of_the_command_line_comes_over_the_configs_label_by_label(tmp_p
     for name in ("A/a.png", "B/b.png"):
         (tmp_path / name).parent.mkdir()
         (tmp_path / name).write_bytes(PNG)
-    config = SourceConfig(classes={"normal": ["A", "B"]})
+    config = Config(source=SourceConfig(classes={"normal": ["A", "B"]}))
     found = open_source_from_flags([str(tmp_path)], config, SourceFlags(classes="covid=b")).scan()
     assert [record.class_name for record in found.records] == ["normal", "covid-19"]
 

@@ -54,7 +54,7 @@ def test_what_only_names_something_is_not_negated(label: str) -> None:
     [
         "", " ", "unknown", "Unknown", "N/A", "n.a.", "NaN", "-", "--", "none", "Anonymous",
         "anonymised", "XXXX", "xxx-xx", "0", "0000", "0.0", "?", "***", "not available", "-1",
-        "desconocido",
+        "desconocido", "Anonymous^Patient", "PatientID", "no", "TEST", "xx",
     ],
 )  # fmt: skip
 def test_a_placeholder_is_told(cell: str) -> None:
@@ -66,3 +66,8 @@ def test_a_placeholder_is_told(cell: str) -> None:
 )
 def test_an_id_is_no_placeholder(cell: str) -> None:
     assert not is_placeholder(cell)
+
+
+def test_what_the_user_says_is_a_placeholder_in_any_spelling() -> None:
+    assert is_placeholder("Temp 1", ["TEMP_1"])
+    assert not is_placeholder("temp2", ["TEMP_1"])

@@ -6,7 +6,7 @@ import html
 import itertools
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, overload
 
@@ -290,11 +290,12 @@ class Model:
         return "".join(f"<p>{line}</p>" for line in lines if line)
 
 
-def load(run: str | os.PathLike[str] | None = None) -> Model:
+def load(run: str | os.PathLike[str] | None = None, *, any_body_part: bool = False) -> Model:
     """Load a trained network.
 
     Args:
         run: The folder of a run, as `train` writes it; None for the network in the package.
+        any_body_part: Classify DICOM radiographs whatever part of the body their header names.
 
     Returns:
         The network in evaluation mode on the CPU, with the decision rule of its evaluation.
@@ -308,7 +309,7 @@ def load(run: str | os.PathLike[str] | None = None) -> Model:
     ('normal', 'pneumonia', 'covid-19')
     """
     folder = BUNDLED_RUN if run is None else open_run_folder(Path(run))
-    predictor = load_predictor(folder.checkpoint)
+    predictor = replace(load_predictor(folder.checkpoint), any_body_part=any_body_part)
     decision = read_decision(folder)
     return Model(
         run=folder,

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from cxresnet.core.config import Config, SourceConfig, change_config, read_config
+from cxresnet.core.config import Config, DataConfig, SourceConfig, change_config, read_config
 from cxresnet.core.errors import ConfigError
 from cxresnet.core.finding import Finding
 from cxresnet.core.run_folder import RunFolder, claim_run_folder, open_run_folder
@@ -90,7 +90,7 @@ def prepare(
 
     chosen = _configure(config, ("data", "source"), settings)
     opened = (
-        open_configured_source(source, chosen.source, external_test=chosen.data.external_test)
+        open_configured_source(source, chosen.source, chosen.data)
         if isinstance(source, str | os.PathLike | Sequence)
         else source
     )
@@ -290,14 +290,14 @@ def list_presets() -> tuple[Preset, ...]:
 
 
 def open_configured_source(
-    source: PathInput | Sequence[str], config: SourceConfig, *, external_test: bool = False
+    source: PathInput | Sequence[str], config: SourceConfig, data: DataConfig
 ) -> AbstractSource:
-    """Open images as the config section `source` says.
+    """Open images as the config sections `source` and `data` say.
 
     Args:
         source: One or several, as of `prepare`.
         config: What folders, columns and labels mean.
-        external_test: One class is enough.
+        data: Whether one class is enough, and which ids of patients stand for nobody.
 
     Raises:
         SourceError: There is nothing of that name, or its kind is not known.
@@ -310,7 +310,9 @@ def open_configured_source(
         use_manifest=config.manifest,
         dataset_preset=config.dataset_preset or None,
         labels=Path(config.labels) if config.labels else None,
-        external_test=external_test,
+        any_body_part=config.any_body_part,
+        external_test=data.external_test,
+        no_patients=data.no_patients,
         follow_links=config.follow_links,
         table_options=TableOptions(
             columns=config.columns,

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from cxresnet.cli.commands import command
+from cxresnet.cli.options import AnyBodyPartOption
 from cxresnet.cli.predict import list_files
 from cxresnet.cli.terminal import say, say_wrote
 from cxresnet.core.progress import track
@@ -20,13 +21,15 @@ def lungs(
     ],
     *,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for masks and contours.")],
+    any_body_part: AnyBodyPartOption = None,
 ) -> None:
     """Segment the lungs on images: a mask and a contour for each, or why it was refused."""
     from cxresnet.data.sources.safe_path import make_printable
     from cxresnet.predict.lungs import find_lungs_in_files, write_lung_pictures
 
     files = list(list_files(paths))
-    results = list(track(find_lungs_in_files(files), "Segmenting lungs", total=len(files)))
+    found = find_lungs_in_files(files, any_body_part=bool(any_body_part))
+    results = list(track(found, "Segmenting lungs", total=len(files)))
     table = write_lung_pictures(out, results)
     refused = [result for result in results if result.reason]
     say(f"Lungs segmented on {len(results) - len(refused)} of {len(results)} images")

@@ -109,6 +109,13 @@ LabelsOption = Annotated[
     Path | None,
     typer.Option("--labels", help="A table with the label of each DICOM image."),
 ]
+AnyBodyPartOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--any-body-part",
+        help="Read DICOM radiographs whatever part of the body their header names.",
+    ),
+]
 ManifestOption = Annotated[
     bool | None,
     typer.Option(

@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cxresnet.cli.commands import command
+from cxresnet.cli.options import AnyBodyPartOption
 from cxresnet.cli.terminal import console, say_unfolded, say_wrote, warn
 from cxresnet.core.errors import EmptySourceError
 from cxresnet.core.files import write_json
@@ -44,6 +45,7 @@ def predict(
         typer.Option("--run", help="The run whose network is used. Default: the bundled network."),
     ] = None,
     format_: Annotated[Format, typer.Option("--format", help="Output format.")] = Format.TABLE,
+    any_body_part: AnyBodyPartOption = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -57,7 +59,7 @@ def predict(
     """Classify images: one row per image, or the reason why it was refused."""
     from cxresnet.api.classifier import load
 
-    model = load(run)
+    model = load(run, any_body_part=bool(any_body_part))
     if not model.is_evaluated:
         warn(
             "This network was not evaluated yet: its probabilities are not calibrated, and it "

@@ -53,9 +53,7 @@ def prepare(  # noqa: PLR0913  each is a flag of the command
         {"data.external_test": True} if external_test else {}
     )
     settings = change_config(read_config(config, settings=set_ or ()), flags)
-    opened = open_source_from_flags(
-        source, settings.source, source_flags, external_test=settings.data.external_test
-    )
+    opened = open_source_from_flags(source, settings, source_flags)
     if shard is None:
         prepare_dataset(opened, config=settings.data, out=out, force=force)
         return

@@ -42,7 +42,7 @@ def run(
         read_config(config, settings=set_ or ()), source_flags.list_data_values()
     )
     dataset = out / "dataset"
-    opened = open_source_from_flags(source, settings.source, source_flags)
+    opened = open_source_from_flags(source, settings, source_flags)
     folder = claim_run_folder(out, dataset=dataset, force=force or resume)
     say(f"Run {out}: prepare, train, evaluate, explain, report")
     if not (resume and (dataset / "dataset.json").is_file()):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 
 from cxresnet.api.stages import open_configured_source
 from cxresnet.cli.options import (
+    AnyBodyPartOption,
     ClassesOption,
     ColumnsOption,
     DatasetPresetOption,
@@ -23,7 +24,7 @@ from cxresnet.cli.options import (
     OneHotOption,
 )
 from cxresnet.core.classes import override_class_table, parse_class_table
-from cxresnet.core.config import SourceConfig
+from cxresnet.core.config import Config, SourceConfig
 from cxresnet.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class SourceFlags:
         label_separator: Text between the labels of a list.
         one_hot: Headings with commas between.
         labels: A table of labels for DICOM images.
+        any_body_part: Whether to read radiographs of any part of the body.
         manifest: Whether to use a `manifest.csv` beside the images.
         follow_links: Whether to read what links in a folder lead to.
         dataset_preset: Name of a public dataset.
@@ -54,6 +56,7 @@ class SourceFlags:
     label_separator: LabelSeparatorOption = None
     one_hot: OneHotOption = None
     labels: LabelsOption = None
+    any_body_part: AnyBodyPartOption = None
     manifest: ManifestOption = None
     follow_links: FollowLinksOption = None
     dataset_preset: DatasetPresetOption = None
@@ -93,22 +96,21 @@ def take_source_flags(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def open_source_from_flags(
-    source: Sequence[str], config: SourceConfig, flags: SourceFlags, *, external_test: bool = False
+    source: Sequence[str], config: Config, flags: SourceFlags
 ) -> AbstractSource:
     """Open the images that the user named, with the flags taking precedence over the config.
 
     Args:
         source: Names of one or several sources.
-        config: The section.
+        config: What it says of the source and of the data.
         flags: A flag that was not given changes nothing.
-        external_test: The images are an external test set: one class is enough.
 
     Raises:
         ConfigError: A flag is malformed.
         SourceError: There is nothing of that name, or its kind cannot be read.
     """
-    settings = config.model_copy(update=_read_flags(flags, config))
-    return open_configured_source(source, settings, external_test=external_test)
+    settings = config.source.model_copy(update=_read_flags(flags, config.source))
+    return open_configured_source(source, settings, config.data)
 
 
 def _read_flags(flags: SourceFlags, config: SourceConfig) -> dict[str, Any]:
@@ -127,6 +129,7 @@ def _read_flags(flags: SourceFlags, config: SourceConfig) -> dict[str, Any]:
     given = {
         "separator": flags.label_separator,
         "labels": None if flags.labels is None else str(flags.labels),
+        "any_body_part": flags.any_body_part,
         "manifest": flags.manifest,
         "follow_links": flags.follow_links,
         "dataset_preset": flags.dataset_preset,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable
 
 _DASHES = dict.fromkeys(map(ord, "\u2010\u2011\u2012\u2013\u2014\u2015\u2043\u2212"), "-")
 _NUMBER = re.compile(r"([+-]?)(?=[\d.,])(\d*)(?:[.,](\d*))?")
@@ -105,19 +106,24 @@ _PLACEHOLDERS = {
     "anonymized", "anonymised", "deidentified", "redacted", "removed", "hidden", "missing",
     "undefined", "unspecified", "notavailable", "notrecorded", "notspecified", "notapplicable",
     "noname", "noid", "tbd", "desconocido", "unbekannt", "inconnu", "sconosciuto", "anonimo",
-    "anonyme",
+    "anonyme", "anonymouspatient", "patient", "patientid", "no", "test",
 }  # fmt: skip
 
 
-def is_placeholder(text: str) -> bool:
+def is_placeholder(text: str, others: Iterable[str] = ()) -> bool:
     """Say whether a cell or tag only stands where a value would be: "N/A", "-", "XXXX", "0", "".
 
     It means that nothing is recorded. As a patient it is nobody, and not one person with a
     thousand images.
+
+    Args:
+        text: The cell or tag.
+        others: What the user says stands for nothing, in any spelling.
 
     >>> [is_placeholder(text) for text in ("Unknown", "0000", "xxx-xx", "p0", "-1")]
     [True, True, True, False, True]
     """
     tidy = _normalise(text)
     word = re.sub(r"[\W_]+", "", tidy)
-    return not word.strip("0") or not word.strip("x") or word in _PLACEHOLDERS or tidy == "-1"
+    is_empty = not word.strip("0") or not word.strip("x") or tidy == "-1"
+    return is_empty or word in _PLACEHOLDERS or fold_label(text) in map(fold_label, others)

@@ -227,17 +227,19 @@ class FileLungs:
     reason: str = ""
 
 
-def find_lungs_in_files(paths: Sequence[Path]) -> Iterator[FileLungs]:
+def find_lungs_in_files(
+    paths: Sequence[Path], *, any_body_part: bool = False
+) -> Iterator[FileLungs]:
     """Segment the lungs in files, whatever they hold; yields one result a path, in order."""
     for path in paths:
         try:
-            yield _find(path)
+            yield _find(path, any_body_part=any_body_part)
         except ImageError as error:
             yield FileLungs(path=path, reason=str(error))
 
 
-def _find(path: Path) -> FileLungs:
-    pixels = decode_image(read_image_file(path)).pixels
+def _find(path: Path, *, any_body_part: bool) -> FileLungs:
+    pixels = decode_image(read_image_file(path), any_body_part=any_body_part).pixels
     preprocessing = build_preprocessing(DataConfig(resize_mode="squash", side_px=LUNG_SIDE_PX))
     found = load_lung_finder().find(prepare_image(pixels, preprocessing))
     low, high = np.percentile(pixels, (1, 99))

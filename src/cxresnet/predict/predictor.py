@@ -34,11 +34,13 @@ class Predictor:
         model: In evaluation mode.
         record: What came with the weights.
         preprocessing: The pipeline that every image goes through, with mean and sd.
+        any_body_part: Take DICOM radiographs whatever part of the body their header names.
     """
 
     model: Network
     record: CheckpointRecord
     preprocessing: Preprocessing
+    any_body_part: bool = False
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -58,7 +60,11 @@ class Predictor:
             ImageError: The image cannot be used; `code` says why.
         """
         if isinstance(content, bytes):
-            image = decode_image(content, min_side_px=self.preprocessing.min_side_px)
+            image = decode_image(
+                content,
+                min_side_px=self.preprocessing.min_side_px,
+                any_body_part=self.any_body_part,
+            )
             return prepare_image(image.pixels, self.preprocessing)
         if content.ndim != 2 or content.dtype != np.uint8 or not content.size:
             raise ImageError(

@@ -172,7 +172,7 @@ def test_a_decoded_image_survives_the_way_to_another_process() -> None:
     np.testing.assert_array_equal(copy.pixels, image.pixels)
 
 
-# Upright, and the first page
+# Upright, and the largest page; of equal ones the first
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP"])
@@ -198,6 +198,18 @@ def test_of_several_pages_the_first_is_read() -> None:
         options = {"lossless": True} if kind == "WEBP" else {}
         content = encode(pages[0], kind, save_all=True, append_images=pages[1:], **options)
         np.testing.assert_allclose(decode_image(content).pixels, IMAGE / 255, atol=ONE_GREY_LEVEL)
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_of_several_pages_the_largest_is_read(place: int) -> None:
+    """A thumbnail before the image, as scanners and microscopes write it, is not the image."""
+    small = Image.fromarray(255 - IMAGE).resize((20, 16))
+    pages = [small, small.copy(), small.copy()]
+    pages[place] = Image.fromarray(IMAGE)
+    content = encode(pages[0], "TIFF", save_all=True, append_images=pages[1:])
+    image = decode_image(content)
+    np.testing.assert_allclose(image.pixels, IMAGE / 255, atol=ONE_GREY_LEVEL)
+    assert (image.height, image.width) == IMAGE.shape
 
 
 # Refusals

@@ -5,7 +5,8 @@ import pytest
 from cxresnet.core.config import DataConfig
 from cxresnet.core.errors import SourceError
 from cxresnet.data.manifest import ImageRecord
-from cxresnet.data.prepare.requirements import forget_patients, require_plausible_patients
+from cxresnet.data.prepare.requirements import require_plausible_patients
+from cxresnet.data.sources.patients import forget_patients
 
 
 def make_records(counts: dict[str, int], *, class_name: str = "normal") -> list[ImageRecord]:
@@ -42,9 +43,3 @@ def test_the_share_is_that_of_one_class() -> None:
     records = make_records({"x": 25, "": 75}) + make_records({"": 900}, class_name="covid-19")
     with pytest.raises(SourceError, match="25 of the 100 images"):
         require_plausible_patients(records, config=DataConfig())
-
-
-def test_an_id_that_stands_for_nobody_is_taken_away_in_any_spelling() -> None:
-    records = make_records({"Temp 1": 1, "temp2": 1})
-    assert [r.patient_id for r in forget_patients(records, ["TEMP_1"])] == ["", "temp2"]
-    assert [r.patient_id for r in forget_patients(records, [])] == ["Temp 1", "temp2"]

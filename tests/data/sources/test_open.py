@@ -1,17 +1,25 @@
 from __future__ import annotations
 
+import csv
 import io
+import itertools
+import shutil
 import sys
 import zipfile
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from cxresnet.core.errors import ConfigError, SourceError
+from cxresnet.core.config import DataConfig
+from cxresnet.core.errors import ClassMapError, ConfigError, SourceError
+from cxresnet.data.manifest import read_manifest, read_safe_csv
+from cxresnet.data.prepare.prepare import run_prepare
 from cxresnet.data.sources.archive import ZipStore
 from cxresnet.data.sources.class_folders import ClassFoldersSource
-from cxresnet.data.sources.dicom_folder import DicomFolderSource
+from cxresnet.data.sources.dicom_identity import DicomIdentitySource
 from cxresnet.data.sources.joined import JoinedSource
 from cxresnet.data.sources.medmnist import MedMnistSource
 from cxresnet.data.sources.open import NO_DATASET_PRESET, SourceOptions, open_source
@@ -27,7 +35,7 @@ def test_a_folder_is_opened_with_its_class_table(build_tree):
     root = build_tree(["healthy ones/a.png", "PNEUMONIA/b.png"])
     options = SourceOptions(class_table={"normal": ["healthy ones"]})
     source = open_source(str(root), options)
-    assert isinstance(source, ClassFoldersSource)
+    assert isinstance(source.inner, ClassFoldersSource)
     assert len(source.scan().records) == 2
 
 
@@ -36,7 +44,7 @@ def test_a_table_is_opened_with_its_columns(build_tree, tiny_png):
     root = build_tree({"t.csv": table, "a.png": tiny_png, "b.png": tiny_png})
     options = SourceOptions(table_options=TableOptions(columns={"path": "x", "class": "y"}))
     source = open_source([str(root / "t.csv")], options)
-    assert isinstance(source, TableSource)
+    assert isinstance(source.inner, TableSource)
     assert len(source.scan().records) == 2
 
 
@@ -45,8 +53,8 @@ def test_an_archive_and_a_medmnist_file_are_told_by_their_ending(tmp_path, tiny_
         for name in TWO_CLASSES:
             archive.writestr(name, tiny_png)
     source = open_source(str(tmp_path / "images.zip"))
-    assert isinstance(source, ClassFoldersSource)
-    assert isinstance(source.store, ZipStore)
+    assert isinstance(source.inner, ClassFoldersSource)
+    assert isinstance(source.inner.store, ZipStore)
     np.savez(tmp_path / "m.npz", a=np.zeros(1))
     assert isinstance(open_source(str(tmp_path / "m.npz")), MedMnistSource)
 
@@ -67,18 +75,16 @@ def test_several_sources_are_joined_whether_given_apart_or_with_plus(build_tree)
 
 def test_a_folder_with_plus_in_its_name_is_one_source(build_tree):
     root = build_tree(["x+y/Normal/a.png", "x+y/COVID/b.png"])
-    assert isinstance(open_source(str(root / "x+y")), ClassFoldersSource)
+    assert isinstance(open_source(str(root / "x+y")).inner, ClassFoldersSource)
 
 
 def test_a_known_set_is_recognised_unless_told_otherwise(build_tree):
     root = str(build_tree(KERMANY))
-    assert isinstance(open_source(root), DatasetPresetSource)
-    assert isinstance(
-        open_source(root, SourceOptions(dataset_preset="kermany")), DatasetPresetSource
-    )
-    assert isinstance(
-        open_source(root, SourceOptions(dataset_preset=NO_DATASET_PRESET)), ClassFoldersSource
-    )
+    assert isinstance(open_source(root).inner, DatasetPresetSource)
+    named = open_source(root, SourceOptions(dataset_preset="kermany"))
+    assert isinstance(named.inner, DatasetPresetSource)
+    unknown = open_source(root, SourceOptions(dataset_preset=NO_DATASET_PRESET))
+    assert isinstance(unknown.inner, ClassFoldersSource)
     with pytest.raises(ConfigError, match="no dataset preset 'x'"):
         open_source(root, SourceOptions(dataset_preset="x"))
 
@@ -94,10 +100,13 @@ def test_a_known_set_keeps_its_manifest_unless_told_otherwise(build_tree):
     assert [record.patient_id for record in without] == ["IM-1", "person1"]
 
 
-def test_a_folder_of_dicom_goes_to_the_source_that_reads_headers(build_tree):
+def test_dicom_is_identified_in_every_kind_of_source(build_tree):
     head = bytes(128) + b"DICM"
-    root = build_tree({"Normal/IM1": head, "COVID/IM2.dcm": head})
-    assert isinstance(open_source(str(root)), DicomFolderSource)
+    root = build_tree({"Normal/IM1": head, "COVID/IM2.dcm": head, "t.csv": b"file,class\n"})
+    assert isinstance(open_source(str(root)), DicomIdentitySource)
+    assert isinstance(open_source(str(root / "t.csv")), DicomIdentitySource)
+    zipped = shutil.make_archive(str(root.parent / "zipped"), "zip", root)
+    assert isinstance(open_source(zipped), DicomIdentitySource)
 
 
 def test_what_kaggle_gives_is_opened_by_its_recipe(build_tree, monkeypatch):
@@ -105,9 +114,9 @@ def test_what_kaggle_gives_is_opened_by_its_recipe(build_tree, monkeypatch):
     stand_in = SimpleNamespace(dataset_download=lambda handle: str(root))
     monkeypatch.setitem(sys.modules, "kagglehub", stand_in)
     source = open_source("kaggle:tawsifurrahman/covid19-radiography-database")
-    assert isinstance(source, DatasetPresetSource)
+    assert isinstance(source.inner, DatasetPresetSource)
     assert {record.source for record in source.scan().records} == {"radiography", "kermany"}
-    assert isinstance(open_source("kaggle:some/thing"), ClassFoldersSource)
+    assert isinstance(open_source("kaggle:some/thing").inner, ClassFoldersSource)
 
 
 def test_a_name_that_is_nothing_is_guessed_at(build_tree):
@@ -172,3 +181,143 @@ def test_links_are_followed_on_request_in_folders_and_beside_tables(build_tree, 
             "Normal/a.png",
         ]
         assert opened.read("COVID/b.png") == tiny_png
+
+
+# Mixed trees of DICOM and pictures, in every container.
+
+CONFIG = DataConfig(side_px=32, common_side_px=48, workers=1, val_share=0.3, test_share=0.3)
+
+
+@pytest.fixture
+def mixed(build_tree, kit, monkeypatch, tmp_path) -> Path:
+    """DICOM of two classes, six patients with two images each; JPEG of a third class."""
+    (tmp_path / "key").write_bytes(bytes(range(32)))
+    monkeypatch.setenv("CXRESNET_KEY_FILE", str(tmp_path / "key"))
+    rng = np.random.default_rng(0)
+
+    def draw(high: int) -> np.ndarray:
+        coarse = rng.integers(high, size=(6, 6))
+        return np.kron(coarse, np.ones((12, 12))).astype(np.uint16 if high > 256 else np.uint8)
+
+    files = {}
+    for patient, image in itertools.product(range(12), range(2)):
+        name = f"{('covid', 'normal')[patient % 2]}/CANARY_{patient}/{image}"
+        files[name] = kit.make_image(
+            draw(4096), PatientID=f"canary-{patient}", SOPInstanceUID=f"1.2.{patient}.{image}"
+        )
+    for number in range(10):
+        stream = io.BytesIO()
+        Image.fromarray(draw(256)).save(stream, "JPEG")
+        files[f"Pneumonia/CANARY_J{number}.jpg"] = stream.getvalue()
+    files["a-first-file-that-is-no-image.txt"] = b"hello"
+    return build_tree(files)
+
+
+def pack(root: Path, container: str) -> Path:
+    """Put a tree into a container, beside it."""
+    other = root.parent / "other"
+    if container in {"zip", "tar", "gztar"}:
+        return Path(shutil.make_archive(str(other), container, root))
+    if container == "table":
+        paths = sorted(path.relative_to(root) for path in root.glob("*/**/*") if path.is_file())
+        with (root / "table.csv").open("w") as stream:
+            csv.writer(stream).writerows(
+                [("file", "label"), *((path, path.parts[0]) for path in paths)]
+            )
+        return root / "table.csv"
+    if container == "links":
+        other.mkdir()
+        for folder in root.iterdir():
+            (other / folder.name).symlink_to(folder)
+        return other
+    shutil.copytree(root, other)
+    for name in ("covid", "Pneumonia"):
+        shutil.make_archive(str(other / name), "zip", other / name)
+        shutil.rmtree(other / name)
+    if container == "zips in a zip":
+        return Path(shutil.make_archive(str(other), "zip", other))
+    return other
+
+
+@pytest.mark.parametrize(
+    "container", ["zip", "gztar", "table", "zips beside folders", "zips in a zip", "links"]
+)
+def test_a_mixed_tree_gives_the_same_dataset_in_every_container(container, mixed, tmp_path):
+    options = SourceOptions(follow_links=container == "links")
+    out = tmp_path / "of-folder", tmp_path / "of-other"
+    places = mixed, pack(mixed, container)
+    for place, folder in zip(places, out, strict=True):
+        run_prepare(open_source(str(place), options), config=CONFIG, out=folder)
+    columns = ["image_id", "class_name", "patient_id", "split", "group_id", "view"]
+    ours, theirs = (read_manifest(folder / "manifest.csv")[columns] for folder in out)
+    assert ours.to_csv() == theirs.to_csv()
+    assert ours["class_name"].value_counts().to_dict() == {
+        "covid-19": 12,
+        "normal": 12,
+        "pneumonia": 10,
+    }
+    known = ours[ours["patient_id"] != ""]
+    assert known["patient_id"].nunique() == 12
+    assert len(known[["patient_id", "split"]].drop_duplicates()) == 12
+    assert known["split"].nunique() == 3
+    assert all(names_nobody(folder) for folder in out)
+
+
+def names_nobody(folder: Path) -> bool:
+    """Say that nothing that is written names a person."""
+    written = (path.read_bytes() for path in folder.rglob("*") if path.suffix in {".csv", ".json"})
+    return not any(b"canary" in content.lower() for content in written)
+
+
+def test_what_is_passed_over_beside_dicom_is_listed_without_its_name(mixed, tmp_path, kit):
+    files = {
+        "covid/CANARY.rar": b"Rar!",
+        "covid/CANARY_X/hand": kit.make_image(BodyPartExamined="HAND"),
+        "normal/CANARY.zip": b"no zip",
+        "covid/CANARY.mp4": b"mp4",
+    }
+    for name, content in files.items():
+        (mixed / name).parent.mkdir(exist_ok=True)
+        (mixed / name).write_bytes(content)
+    (mixed / "normal" / "CANARY").symlink_to(tmp_path)
+    source = open_source(str(mixed))
+    run_prepare(source, config=CONFIG, out=tmp_path / "out")
+    names, columns = read_safe_csv(tmp_path / "out" / "rejected.csv")
+    ids, codes = (columns[names.index(name)] for name in ("image_id", "code"))
+    assert {source.find_file(name): code for name, code in zip(ids, codes, strict=True)} == {
+        "covid/CANARY.rar": "not-an-image",
+        "covid/CANARY_X/hand": "not-a-chest-radiograph",
+        "normal/CANARY.zip": "unreadable",
+        "covid/CANARY.mp4": "not-an-image",
+        "normal/CANARY": "unsafe-path",
+    }
+    assert names_nobody(tmp_path / "out")
+
+
+@pytest.mark.parametrize("container", ["folder", "zips beside folders", "table"])
+def test_a_class_of_a_mixed_tree_that_is_lost_stops_preparing(container, mixed, tmp_path, kit):
+    for path in (mixed / "covid").glob("*/*"):
+        path.write_bytes(kit.make_image(BodyPartExamined="HAND"))
+    place = mixed if container == "folder" else pack(mixed, container)
+    with pytest.raises(ClassMapError, match=r"class 'covid-19'.*--any-body-part"):
+        run_prepare(open_source(str(place)), config=CONFIG, out=tmp_path / "out")
+    config = CONFIG.model_copy(update={"allow_empty_classes": True})
+    result = run_prepare(open_source(str(place)), config=config, out=tmp_path / "out")
+    assert result.record.class_names == ("normal", "pneumonia")
+    assert any("'covid-19' has no image" in warning for warning in result.warnings)
+
+
+def test_nobody_is_nobody_in_a_table_of_pictures_joined_to_dicom(mixed, tmp_path, tiny_png):
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    rows = [("file", "class", "patient"), ("a.png", "normal", "Temp 1"), ("b.png", "covid", "N/A"),
+            ("c.png", "covid", "canary-1")]  # fmt: skip
+    for name, *_ in rows[1:]:
+        (pictures / name).write_bytes(tiny_png)
+    (pictures / "t.csv").write_text("\n".join(map(",".join, rows)))
+    texts = [str(mixed), str(pictures / "t.csv")]
+    found = open_source(texts, SourceOptions(no_patients=["TEMP_1"])).scan()
+    theirs = {one.image_id: one.patient_id for one in found.records if "pictures/" in one.image_id}
+    ours = {one.patient_id for one in found.records if "images/" in one.image_id}
+    assert theirs["pictures/a.png"] == theirs["pictures/b.png"] == ""
+    assert theirs["pictures/c.png"] in ours - {""}

@@ -22,6 +22,7 @@ class SourceConfig(Section):
         dataset_preset: Name of a public dataset; "" recognises it by its files, "none" uses no
             preset.
         labels: A table with the class of each DICOM image; "" for none.
+        any_body_part: Take DICOM radiographs whatever part of the body their header names.
     """
 
     classes: dict[str, list[str]] = Field(default_factory=dict)
@@ -33,3 +34,4 @@ class SourceConfig(Section):
     manifest: bool = True
     dataset_preset: str = ""
     labels: str = ""
+    any_body_part: bool = False

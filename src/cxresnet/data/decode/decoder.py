@@ -1,12 +1,13 @@
 """The image decoder, the single entry point for bytes: to an image, or to an `ImageError`.
 
 The format is recognised by the bytes, the size is checked on the header, then one decoder runs. Of
-a file of several pages the first is used. Every class and every source goes through here, so that
+a file of several pages the largest is used. Every class and every source goes through here, so that
 the storage format does not predict the class.
 """
 
 from __future__ import annotations
 
+import contextlib
 import io
 import struct
 import warnings
@@ -22,6 +23,9 @@ from cxresnet.data.decode.dicom import read_dicom_image
 from cxresnet.data.decode.formats import sniff_format, to_grey
 from cxresnet.data.decode.limits import MAX_PIXELS, check_size
 
+_MAX_PAGES = 64
+"""Of a file of more pages, those after these are not looked at."""
+
 
 @dataclass(frozen=True)
 class DecodedImage:
@@ -36,6 +40,7 @@ class DecodedImage:
         mode: Pillow's name of the stored mode ("L", "RGB", "I;16"); for DICOM its
             photometric interpretation and bits stored ("MONOCHROME2;12").
         size_bytes: Of the file.
+        notes: Sentences about what the file does not say, or says and was not followed.
     """
 
     pixels: NDArray[np.float32]
@@ -44,15 +49,19 @@ class DecodedImage:
     format: str
     mode: str
     size_bytes: int
+    notes: tuple[str, ...] = ()
 
 
-def decode_image(content: bytes, *, min_side_px: int = 0) -> DecodedImage:
+def decode_image(
+    content: bytes, *, min_side_px: int = 0, any_body_part: bool = False
+) -> DecodedImage:
     """Decode an image from the bytes of its file.
 
     Args:
         content: PNG, JPEG, BMP, TIFF, WebP or DICOM, whatever the file was called.
         min_side_px: A larger image is averaged over whole blocks of pixels while its shorter side
             keeps at least so many; 0 keeps every pixel.
+        any_body_part: Decode a DICOM radiograph whatever part of the body its header names.
 
     Returns:
         The image, with at least two different grey levels.
@@ -62,7 +71,7 @@ def decode_image(content: bytes, *, min_side_px: int = 0) -> DecodedImage:
             "truncated", "damaged", "blank"; for DICOM also the codes of `read_dicom_image`.
         MissingExtraError: The file is DICOM and the extra `dicom` is not installed.
     """
-    image = _decode(content, min_side_px=min_side_px)
+    image = _decode(content, min_side_px=min_side_px, any_body_part=any_body_part)
     if float(image.pixels.min()) == float(image.pixels.max()):
         raise ImageError("blank", "The image is blank: every pixel has the same grey level.")
     return image
@@ -87,10 +96,10 @@ def decode_mask(content: bytes | NDArray[np.generic]) -> NDArray[np.bool_]:
     return levels > highest / 2 if highest > 0 else np.zeros(levels.shape, dtype=np.bool_)
 
 
-def _decode(content: bytes, *, min_side_px: int = 0) -> DecodedImage:
+def _decode(content: bytes, *, min_side_px: int = 0, any_body_part: bool = False) -> DecodedImage:
     kind = sniff_format(content)
     if kind == "DICOM":
-        return _decode_dicom(content, min_side_px=min_side_px)
+        return _decode_dicom(content, min_side_px=min_side_px, any_body_part=any_body_part)
     return _decode_with_pillow(content, kind=kind, min_side_px=min_side_px)
 
 
@@ -100,6 +109,7 @@ def _decode_with_pillow(content: bytes, *, kind: str, min_side_px: int) -> Decod
         warnings.simplefilter("ignore")
         try:
             with Image.open(io.BytesIO(content), formats=(kind,)) as image:
+                _turn_to_largest_page(image)
                 check_size(*image.size)
                 (width, height), mode = image.size, image.mode
                 image.load()
@@ -117,6 +127,21 @@ def _decode_with_pillow(content: bytes, *, kind: str, min_side_px: int) -> Decod
     return DecodedImage(pixels, width, height, kind, mode, len(content))
 
 
+def _turn_to_largest_page(image: Image.Image) -> None:
+    """Turn a TIFF to its largest page, the first of several; a thumbnail may lie before the image.
+
+    A damaged page ends the search: those before it can still be read.
+    """
+    if image.format != "TIFF":
+        return
+    areas: list[int] = []
+    with contextlib.suppress(Exception):
+        for page in range(_MAX_PAGES):
+            image.seek(page)
+            areas.append(image.width * image.height)
+    image.seek(areas.index(max(areas)) if areas else 0)
+
+
 def _explain_failure(error: Exception, *, kind: str) -> ImageError:
     """Tell a file that was cut off from one that is damaged otherwise."""
     if isinstance(error, (EOFError, struct.error)) or "truncated" in str(error).lower():
@@ -126,8 +151,8 @@ def _explain_failure(error: Exception, *, kind: str) -> ImageError:
     )
 
 
-def _decode_dicom(content: bytes, *, min_side_px: int) -> DecodedImage:
-    image = read_dicom_image(content)
+def _decode_dicom(content: bytes, *, min_side_px: int, any_body_part: bool) -> DecodedImage:
+    image = read_dicom_image(content, any_body_part=any_body_part)
     height, width = image.pixels.shape
     pixels = average_blocks(image.pixels, min_side_px=min_side_px)
-    return DecodedImage(pixels, width, height, "DICOM", image.mode, len(content))
+    return DecodedImage(pixels, width, height, "DICOM", image.mode, len(content), image.notes)

@@ -74,6 +74,7 @@ class PreparedImage:
         lung_mask: (side, side), 0 or 255; None where there is none.
         lesion_mask: The same.
         mask_problem: Why a mask was left out; "" where none was.
+        notes: What the decoder has to say; see `DecodedImage`.
     """
 
     image: NDArray[np.uint8]
@@ -82,6 +83,7 @@ class PreparedImage:
     lung_mask: NDArray[np.uint8] | None = None
     lesion_mask: NDArray[np.uint8] | None = None
     mask_problem: str = ""
+    notes: tuple[str, ...] = ()
 
 
 def decode_record(
@@ -117,7 +119,11 @@ def _prepare(
 ) -> PreparedImage:
     content = source.read(record.location)
     decoded = (
-        decode_image(content, min_side_px=preprocessing.min_side_px)
+        decode_image(
+            content,
+            min_side_px=preprocessing.min_side_px,
+            any_body_part=source.any_body_part,
+        )
         if isinstance(content, bytes)
         else _take_array(content)
     )
@@ -136,6 +142,7 @@ def _prepare(
         lung_mask=lung_mask,
         lesion_mask=lesion_mask,
         mask_problem=" ".join(problems),
+        notes=decoded.notes,
     )
 
 

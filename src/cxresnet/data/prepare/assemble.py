@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, astuple, dataclass, fields
 from datetime import UTC, datetime
@@ -103,6 +104,7 @@ class SelectedImages:
             *_describe_rejections(self.rejections),
             *_describe_conflicts(self.conflicts, dropped=len(self.kept) < len(self.decoded)),
             *_describe_masks(self.places),
+            *_describe_notes(self.places),
             *_describe_patients(self.places),
         )
 
@@ -184,6 +186,12 @@ def _describe_masks(places: Sequence[StoredImage]) -> tuple[str, ...]:
     if not problems:
         return ()
     return (f"For {len(problems)} images a mask was left out. The first reason: {problems[0]}",)
+
+
+def _describe_notes(places: Sequence[StoredImage]) -> tuple[str, ...]:
+    """Say each note of the decoder once, with the number of images that it is about."""
+    counts = Counter(note for place in places for note in place.notes)
+    return tuple(f"{count:,} images: {note}" for note, count in sorted(counts.items()))
 
 
 def _describe_patients(places: Sequence[StoredImage]) -> tuple[str, ...]:

@@ -52,6 +52,7 @@ class JournalEntry:
         lung_mask_slot: Row in the file of lung masks; -1 if there is none.
         lesion_mask_slot: The same for lesion masks.
         mask_problem: Why a mask was left out; "" where none was.
+        notes: What the decoder had to say of the image.
     """
 
     slot: int
@@ -61,6 +62,7 @@ class JournalEntry:
     lung_mask_slot: int = -1
     lesion_mask_slot: int = -1
     mask_problem: str = ""
+    notes: tuple[str, ...] = ()
 
 
 def format_entry(entry: JournalEntry) -> str:
@@ -88,6 +90,7 @@ def _parse(fields: dict[str, Any]) -> JournalEntry:
             "record": ImageRecord(**fields["record"]),
             "facts": FileFacts(**facts) if facts else None,
             "rejection": Rejection(**rejection) if rejection else None,
+            "notes": tuple(fields.get("notes", ())),
         }
     )
 
@@ -254,6 +257,7 @@ class _DecodedWriter:
             lung_mask_slot=lung_slot,
             lesion_mask_slot=lesion_slot,
             mask_problem=result.mask_problem,
+            notes=result.notes,
         )
 
     def _holds(self, entry: JournalEntry) -> bool:
@@ -311,6 +315,7 @@ class StoredImage:
         record: As scanned.
         facts: What its file was.
         mask_problem: Why a mask was left out; "" where none was.
+        notes: What the decoder had to say of the image.
     """
 
     folder: int
@@ -318,6 +323,7 @@ class StoredImage:
     record: ImageRecord
     facts: FileFacts
     mask_problem: str
+    notes: tuple[str, ...] = ()
 
 
 def gather_images(folders: Sequence[DecodedFolder]) -> list[StoredImage]:
@@ -334,6 +340,7 @@ def gather_images(folders: Sequence[DecodedFolder]) -> list[StoredImage]:
             record=entry.record,
             facts=entry.facts,
             mask_problem=entry.mask_problem,
+            notes=entry.notes,
         )
         for number, folder in enumerate(folders)
         for entry in folder.entries

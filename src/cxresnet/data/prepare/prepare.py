@@ -10,7 +10,7 @@ import contextlib
 import logging
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cxresnet.core.config.data import DataConfig
@@ -22,11 +22,8 @@ from cxresnet.data.manifest import ImageRecord
 from cxresnet.data.prepare.assemble import DatasetInputs, assemble_dataset
 from cxresnet.data.prepare.decoded_folder import compute_decoded_bytes, decode_into
 from cxresnet.data.prepare.preprocessing import build_preprocessing
-from cxresnet.data.prepare.requirements import (
-    forget_patients,
-    require_classes,
-    require_plausible_patients,
-)
+from cxresnet.data.prepare.requirements import require_classes, require_plausible_patients
+from cxresnet.data.sources.patients import forget_patients
 from cxresnet.data.sources.source import AbstractSource, Rejection, ScanResult
 
 _logger = logging.getLogger(__name__)
@@ -238,7 +235,7 @@ def scan_source(source: AbstractSource, *, config: DataConfig) -> ScanResult:
     require_classes(classes, rejections, config=config, claimed=claimed)
     records = forget_patients(first.values(), config.no_patients)
     require_plausible_patients(records, config=config)
-    return ScanResult(records, rejections, scan.warnings, claimed)
+    return replace(scan, records=records, rejections=rejections, classes=claimed)
 
 
 def finish_dataset(

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
 
 from cxresnet.core.config.data import DataConfig
 from cxresnet.core.errors import ClassMapError, EmptySourceError, SourceError
-from cxresnet.core.labels import fold_label
 from cxresnet.data.manifest import ImageRecord
 from cxresnet.data.sources.source import Rejection
 
@@ -71,17 +69,6 @@ def _explain_lost(name: str, rejections: Sequence[Rejection]) -> str:
         f"No image is left of the class '{name}', which a folder, a label or --classes names.{why} "
         f"Correct that, take the class out of the source, or continue without it with "
         "--allow-empty-classes."
-    )
-
-
-def forget_patients(
-    records: Iterable[ImageRecord], placeholders: Collection[str]
-) -> tuple[ImageRecord, ...]:
-    """Take away the ids that the user says stand for nobody."""
-    folded = set(map(fold_label, placeholders))
-    return tuple(
-        replace(record, patient_id="") if fold_label(record.patient_id) in folded else record
-        for record in records
     )
 
 

@@ -117,6 +117,13 @@ class AbstractArchiveStore(AbstractStore):
         except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError) as error:
             raise ImageError("damaged", f"'{shown}' cannot be unpacked: {error}.") from error
 
+    def read_head(self, member: str) -> bytes:
+        """Read the first bytes of a file, without unpacking all of it; see `AbstractStore`."""
+        try:
+            return self._unpack_head(self._list_contents().places[member])
+        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+            raise ImageError("damaged", "The file cannot be unpacked.") from error
+
     def _list_contents(self) -> _Contents:
         return _remember_contents(type(self), *_identify(self.path))
 
@@ -126,6 +133,9 @@ class AbstractArchiveStore(AbstractStore):
 
     @abstractmethod
     def _unpack(self, place: zipfile.ZipInfo | TarEntry) -> bytes: ...
+
+    @abstractmethod
+    def _unpack_head(self, place: zipfile.ZipInfo | TarEntry) -> bytes: ...
 
 
 class ZipStore(AbstractArchiveStore):
@@ -137,6 +147,11 @@ class ZipStore(AbstractArchiveStore):
 
     def _unpack(self, place: zipfile.ZipInfo | TarEntry) -> bytes:
         return _open_zip(*_identify(self.path), os.getpid()).read(cast("zipfile.ZipInfo", place))
+
+    def _unpack_head(self, place: zipfile.ZipInfo | TarEntry) -> bytes:
+        archive = _open_zip(*_identify(self.path), os.getpid())
+        with archive.open(cast("zipfile.ZipInfo", place)) as stream:
+            return stream.read(HEAD_BYTES)
 
 
 class PackedZipStore(ZipStore):
@@ -177,6 +192,9 @@ class TarStore(AbstractArchiveStore):
 
     def _unpack(self, place: zipfile.ZipInfo | TarEntry) -> bytes:
         return read_tar_entry(index_tar(*_identify(self.path)), cast("TarEntry", place))
+
+    def _unpack_head(self, place: zipfile.ZipInfo | TarEntry) -> bytes:
+        return cast("TarEntry", place).head
 
 
 def _list_zip(archive: zipfile.ZipFile) -> Iterator[_Entry]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -93,7 +93,9 @@ def is_image_name(path: str) -> bool | None:
     return suffix in _IMAGE_SUFFIXES
 
 
-def lay_out_class_folders(paths: Iterable[str], class_map: ClassMap) -> Layout:
+def lay_out_class_folders(
+    paths: Iterable[str], class_map: ClassMap, known_images: Container[str] = ()
+) -> Layout:
     """Find each image's class, split and masks from the names of its folders.
 
     The deepest folder that a class claims decides; a folder that is left out leaves out all below.
@@ -101,6 +103,7 @@ def lay_out_class_folders(paths: Iterable[str], class_map: ClassMap) -> Layout:
     Args:
         paths: Relative, with "/" between the parts.
         class_map: Which folder means which class.
+        known_images: Paths that are images whatever their name says.
 
     Returns:
         Every image, also those whose class no folder says; whether that is an error is the
@@ -111,7 +114,7 @@ def lay_out_class_folders(paths: Iterable[str], class_map: ClassMap) -> Layout:
     masks: dict[str, dict[str, str]] = {"lung": {}, "lesion": {}}
     for path in paths:
         kind = find_mask_kind(path, class_map)
-        is_image = is_image_name(path)
+        is_image = path in known_images or is_image_name(path)
         if is_image and kind:
             masks[kind][_make_pair_key(path, class_map)] = path
         elif is_image:
@@ -248,7 +251,9 @@ class ClassFoldersSource(AbstractStoredSource):
         manifest = read_sidecar_manifest(self.store, listing.members) if self.use_manifest else None
         masks = manifest.list_masks() if manifest else set()
         layout = lay_out_class_folders(
-            (member for member in listing.members if member not in masks), self.class_map
+            (member for member in listing.members if member not in masks),
+            self.class_map,
+            self.known_images,
         )
         rows = manifest.rows if manifest else {}
         images = [self._describe(image, rows.get(image.path)) for image in layout.images]

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
+from typing import BinaryIO
 
 from cxresnet.core.errors import ImageError, SourceError, UnsafePathError
 from cxresnet.data.sources.safe_path import make_printable, normalise_path
@@ -118,6 +119,10 @@ class FolderStore(AbstractStore):
             raise ImageError(
                 "unreadable", f"'{shown}' cannot be read: {error.strerror}."
             ) from error
+
+    def open_member(self, member: str) -> BinaryIO:
+        """Open one file for reading; see `AbstractStore`."""
+        return self._locate(member).open("rb")
 
     def _locate(self, member: str) -> Path:
         path = self.root / member

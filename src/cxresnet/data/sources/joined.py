@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from cxresnet.core.classes import ClassMap
 from cxresnet.core.errors import ImageError
 from cxresnet.data.manifest import ImageRecord
+from cxresnet.data.sources.patients import pseudonymise_patients
 from cxresnet.data.sources.source import AbstractSource, Rejection, ScanResult, check_classes
 
 
@@ -34,6 +35,7 @@ class JoinedSource(AbstractSource):
         """
         self.require_two_classes = require_two_classes
         self.parts = tuple(parts)
+        self.any_body_part = any(part.any_body_part for part in parts)
 
     @property
     def name(self) -> str:
@@ -72,11 +74,14 @@ class JoinedSource(AbstractSource):
         records: list[ImageRecord] = []
         rejections: list[Rejection] = []
         warnings: list[str] = []
-        classes: set[str] = set()
-        for prefix, part in self._by_prefix.items():
-            found = part.scan()
-            classes.update(found.classes)
-            records += (_prefix_record(record, prefix) for record in found.records)
+        scans = {prefix: part.scan() for prefix, part in self._by_prefix.items()}
+        classes = {name for found in scans.values() for name in found.classes}
+        has_pseudonyms = any(found.has_pseudonyms for found in scans.values())
+        for prefix, found in scans.items():
+            images: Iterable[ImageRecord] = found.records
+            if has_pseudonyms and not found.has_pseudonyms:
+                images = pseudonymise_patients(images)
+            records += (_prefix_record(record, prefix) for record in images)
             rejections += (
                 replace(row, image_id=f"{prefix}/{row.image_id}") for row in found.rejections
             )
@@ -89,7 +94,8 @@ class JoinedSource(AbstractSource):
             tuple(records),
             tuple(rejections),
             (*warnings, *_find_shared_patients(records)),
-            tuple(sorted(classes)),
+            classes=tuple(sorted(classes)),
+            has_pseudonyms=has_pseudonyms,
         )
 
     def read(self, location: str) -> bytes | NDArray[np.uint8]:

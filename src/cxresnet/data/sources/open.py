@@ -13,7 +13,8 @@ from cxresnet.core.errors import SourceError
 from cxresnet.data.phantoms.plan import parse_phantom_settings
 from cxresnet.data.sources.archive import is_archive_name, open_archive
 from cxresnet.data.sources.class_folders import ClassFoldersSource, open_image_folder
-from cxresnet.data.sources.dicom_folder import DicomFolderSource, holds_dicom
+from cxresnet.data.sources.dicom_identity import DicomIdentitySource
+from cxresnet.data.sources.dicom_labels import UnlabelledSource
 from cxresnet.data.sources.folder_store import FolderStore
 from cxresnet.data.sources.joined import JoinedSource
 from cxresnet.data.sources.kaggle import fetch_from_kaggle, is_kaggle_name, normalise_handle
@@ -26,7 +27,7 @@ from cxresnet.data.sources.medmnist import MedMnistSource
 from cxresnet.data.sources.nested import open_nested
 from cxresnet.data.sources.phantom import PhantomSource
 from cxresnet.data.sources.presets import DatasetPreset, DatasetPresetSource
-from cxresnet.data.sources.source import AbstractSource, AbstractStore
+from cxresnet.data.sources.source import AbstractSource, AbstractStore, AbstractStoredSource
 from cxresnet.data.sources.table import TableOptions, TableSource
 from cxresnet.data.sources.table_file import is_table_name
 
@@ -48,8 +49,10 @@ class SourceOptions:
         use_manifest: Take what a `manifest.csv` beside the images says.
         dataset_preset: Name of a known set; None: tell by the look of it; `NO_DATASET_PRESET`: as
             it is.
-        labels: A table that says which DICOM image shows what; see `DicomFolderSource`.
+        labels: A table that says which DICOM image shows what; see `DicomIdentitySource`.
+        any_body_part: Take radiographs of any part of the body.
         follow_links: Read what links in a folder lead to, also outside of it.
+        no_patients: Patient ids that stand for nobody, beside those that we know.
         external_test: The images are an external test set for networks trained elsewhere: one
             class is enough.
         table_options: Columns and labels of tables, where the guess would be wrong.
@@ -59,7 +62,9 @@ class SourceOptions:
     use_manifest: bool = True
     dataset_preset: str | None = None
     labels: Path | None = None
+    any_body_part: bool = False
     follow_links: bool = False
+    no_patients: Sequence[str] = ()
     external_test: bool = False
     table_options: TableOptions = field(default_factory=TableOptions)
 
@@ -124,11 +129,12 @@ def _open_one(text: str, options: SourceOptions, *, require_two_classes: bool) -
             open_nested(open_archive(path)), options, require_two_classes=require_two_classes
         )
     if is_table_name(path.name):
-        return TableSource(
+        table = TableSource(
             open_nested(FolderStore(path.parent, follow_links=options.follow_links)), path.name,
             options.build_class_map(),
             table_options=options.table_options, require_two_classes=require_two_classes,
         )  # fmt: skip
+        return _identify(table, options)
     raise SourceError(f"'{path.name}' is of a kind that cannot be read. Give {_KINDS}.")
 
 
@@ -145,26 +151,38 @@ def _open_kaggle(
 def _open_folder(
     path: Path, options: SourceOptions, *, require_two_classes: bool
 ) -> AbstractSource:
-    """Open a folder: as a known set, as DICOM, or as class folders."""
+    """Open a folder, with the archives in it."""
     store = open_nested(
         open_image_folder(
             path, use_manifest=options.use_manifest, follow_links=options.follow_links
         )
     )
-    if _choose_dataset_preset(store, options) is None and holds_dicom(path):
-        return DicomFolderSource(
-            path,
-            class_map=options.build_class_map(),
-            labels=options.labels,
-            require_two_classes=require_two_classes,
-        )
     return _open_store(store, options, require_two_classes=require_two_classes)
 
 
 def _open_store(
     store: AbstractStore, options: SourceOptions, *, require_two_classes: bool
 ) -> AbstractSource:
-    """Open a folder or archive: as a known set, or as class folders."""
+    """Open a folder or archive; its DICOM images are identified in whichever layout they lie."""
+    layout = _find_layout(store, options, require_two_classes=require_two_classes)
+    return _identify(layout, options)
+
+
+def _identify(inner: AbstractStoredSource, options: SourceOptions) -> DicomIdentitySource:
+    return DicomIdentitySource(
+        inner,
+        labels=None if isinstance(inner, TableSource) else options.labels,
+        any_body_part=options.any_body_part,
+        no_patients=options.no_patients,
+    )
+
+
+def _find_layout(
+    store: AbstractStore, options: SourceOptions, *, require_two_classes: bool
+) -> AbstractStoredSource:
+    """Read a store as a known set, by a table of labels, or as class folders."""
+    if options.labels is not None:
+        return UnlabelledSource(store, options.build_class_map())
     dataset_preset = _choose_dataset_preset(store, options)
     if dataset_preset is None:
         return ClassFoldersSource(

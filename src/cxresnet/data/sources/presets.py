@@ -107,7 +107,10 @@ class DatasetPresetSource(AbstractStoredSource):
         Raises:
             SourceError: The folder does not have the tables of the set.
         """
-        found = [part.list_records() for part in self._list_parts()]
+        parts = list(self._list_parts())
+        for part in parts:
+            part.known_images = self.known_images
+        found = [part.list_records() for part in parts]
         splits = self._read_split_lists()
         records = tuple(
             self._complete(record, splits) for result in found for record in result.records

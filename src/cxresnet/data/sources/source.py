@@ -6,6 +6,7 @@ import io
 import re
 from abc import ABC, abstractmethod
 from collections import Counter
+from collections.abc import Container
 from dataclasses import dataclass, field, replace
 from typing import BinaryIO
 
@@ -43,12 +44,14 @@ class ScanResult:
         rejections: Left out already while scanning (not an image, label not a number, …).
         warnings: Sentences for the user, for example that a manifest beside the folder was used.
         classes: Classes that a folder or label claims; each should have an image in the end.
+        has_pseudonyms: Patients and files have pseudonyms, because some of them are DICOM.
     """
 
     records: tuple[ImageRecord, ...]
     rejections: tuple[Rejection, ...] = ()
     warnings: tuple[str, ...] = field(default=())
     classes: tuple[str, ...] = ()
+    has_pseudonyms: bool = False
 
 
 class AbstractSource(ABC):
@@ -56,7 +59,12 @@ class AbstractSource(ABC):
 
     Instances can be pickled: images are read in worker processes. Opening files happens in `read`,
     not in `__init__`.
+
+    Attributes:
+        any_body_part: Decode radiographs of any part of the body; see `decode_image`.
     """
+
+    any_body_part: bool = False
 
     @property
     @abstractmethod
@@ -224,7 +232,10 @@ class AbstractStoredSource(AbstractSource):
         store: Where the files are.
         require_two_classes: False where other sources are joined to this one: a single class is
             then no error.
+        known_images: Members that are images whatever their name says.
     """
+
+    known_images: Container[str] = ()
 
     def __init__(
         self, store: AbstractStore, class_map: ClassMap, *, require_two_classes: bool

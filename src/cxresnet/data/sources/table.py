@@ -6,7 +6,7 @@ import posixpath
 import re
 import shlex
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -112,7 +112,12 @@ class TableSource(AbstractStoredSource):
             if self.table_options.one_hot
             else self._decide(rule, rows, multi_label=multi_label)
         )
-        finder = ImageFinder(self.store, self.class_map, base=posixpath.dirname(self.member))
+        finder = ImageFinder(
+            self.store,
+            self.class_map,
+            base=posixpath.dirname(self.member),
+            known_images=self.known_images,
+        )
         records: list[tuple[ImageRow, ImageRecord]] = []
         rejections = list(unfit)
         lost_masks = 0
@@ -316,17 +321,26 @@ def _explain_missing_column(table: Table, role: str) -> str:
 class ImageFinder:
     """Finds files by path; and images by a bare name, wherever below the folder they lie."""
 
-    def __init__(self, store: AbstractStore, class_map: ClassMap, *, base: str) -> None:
+    def __init__(
+        self,
+        store: AbstractStore,
+        class_map: ClassMap,
+        *,
+        base: str,
+        known_images: Container[str] = (),
+    ) -> None:
         """Keep where to look.
 
         Args:
             store: With the files.
             class_map: A folder of masks may have the name of a class; then it holds images.
             base: Folder in the store that paths are relative to; "" for the top.
+            known_images: Members that are images whatever their name says.
         """
         self.store = store
         self.class_map = class_map
         self.base = base
+        self.known_images = known_images
 
     def find_file(self, path: str) -> str:
         """Find the member at a path; "" if there is none.
@@ -380,7 +394,8 @@ class ImageFinder:
         return NameIndex(
             member
             for member in self._files.members
-            if is_image_name(member) and not find_mask_kind(member, self.class_map)
+            if (member in self.known_images or is_image_name(member))
+            and not find_mask_kind(member, self.class_map)
         )
 
     @cached_property

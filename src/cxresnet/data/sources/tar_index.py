@@ -152,6 +152,7 @@ def _unpack(stream: BinaryIO, point: GzipPoint) -> Iterator[tuple[GzipPoint, byt
 
 
 _GZIP_MAGIC = b"\x1f\x8b"
+_HEAD_BYTES = 132
 _MAX_RATIO = 200
 _BOMB_BYTES = 2**30
 
@@ -165,12 +166,14 @@ class TarEntry:
         start: First byte of its content, counted unpacked.
         size_bytes: As stated.
         is_special: It is a link, a device, a pipe or a file with holes.
+        head: Its first bytes.
     """
 
     name: str
     start: int
     size_bytes: int
     is_special: bool
+    head: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -241,7 +244,9 @@ def _list_entries(archive: tarfile.TarFile) -> Iterator[TarEntry]:
     for info in archive:
         if not info.isdir():
             is_special = not info.isreg() or info.issparse()
-            yield TarEntry(info.name, info.offset_data, info.size, is_special)
+            content = None if is_special else archive.extractfile(info)
+            head = content.read(_HEAD_BYTES) if content else b""
+            yield TarEntry(info.name, info.offset_data, info.size, is_special, head)
 
 
 def _check_ratio(path: Path, entry: TarEntry, *, size_bytes: int) -> None:

@@ -10,6 +10,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from cxresnet.core.errors import ConfigError, ImageError, StorageError
@@ -28,8 +29,12 @@ def refuse(content: bytes) -> str:
     ("tags", "reason"),
     [
         ({"Modality": "CT"}, "Modality"),
-        ({"Modality": ""}, "Modality"),
-        ({"BodyPartExamined": "HAND"}, "BodyPartExamined"),
+        ({"Modality": "", "SOPClassUID": "1.2.840.10008.5.1.4.1.1.2"}, "SOPClassUID"),
+        ({"Modality": "", "BodyPartExamined": "HAND"}, "BodyPartExamined"),
+        ({"BodyPartExamined": "HAND"}, "BodyPartExamined .* --any-body-part"),
+        ({"BodyPartExamined": "THORACIC SPINE"}, "BodyPartExamined"),
+        ({"BodyPartExamined": "BRUSTWIRBELSAEUL"}, "BodyPartExamined"),
+        ({"BodyPartExamined": "COLUMNA TORACICA"}, "BodyPartExamined"),
         ({"Modality": "OT", "BodyPartExamined": ""}, "secondary capture"),
     ],
 )
@@ -57,6 +62,64 @@ def test_chest_images_of_other_spellings_are_read(tags: dict[str, str], kit: Any
         warnings.simplefilter("ignore")  # pydicom minds the lower case while writing
         content = kit.make_image(**tags)
     assert read_dicom_image(content).pixels.shape == (64, 80)
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "TORAX", "TÓRAX", "PECHO", "TORACE", "THORAX", "BRUST", "RX TORAX PA", "Thorax p.a.",
+        "POITRINE", "PULMON", "PULMÃO", "LUNGE", "KLATKA PIERSIOWA", "HRUDNIK", "GÖĞÜS", "TORAKS",
+        "ОРГАНЫ ГРУДНОЙ КЛЕТКИ", "ΘΩΡΑΚΑΣ", "胸部", "흉부", "الصدر",
+    ],
+)  # fmt: skip
+def test_the_chest_is_known_in_other_languages(word: str, kit: Any) -> None:
+    """Written as UTF-8, which the standard does not allow here."""
+    placeholder = "X" * len(word.encode() + b" " * (len(word.encode()) % 2))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pydicom minds the length while writing
+        content = kit.make_image(BodyPartExamined=placeholder)
+    content = content.replace(placeholder.encode(), word.encode().ljust(len(placeholder)))
+    assert read_dicom_image(content).pixels.shape == (64, 80)
+
+
+def test_the_chest_is_known_in_latin_1_and_in_the_stated_encoding(kit: Any) -> None:
+    for name, encoded in (("", "TÓRAX ".encode("latin-1")), ("GB18030", "胸部".encode("gb18030"))):
+        placeholder = b"X" * len(encoded)
+        content = kit.make_image(
+            BodyPartExamined=placeholder.decode(), SpecificCharacterSet=name or "ISO_IR 100"
+        )
+        assert read_dicom_image(content.replace(placeholder, encoded)).pixels.shape == (64, 80)
+
+
+def test_a_file_without_the_tags_that_would_tell_is_taken_with_a_note(kit: Any) -> None:
+    """De-identified sets leave Modality and BodyPartExamined out."""
+    image = read_dicom_image(kit.make_image(Modality="", BodyPartExamined=""))
+    (note,) = image.notes
+    assert "Modality (0008,0060) and BodyPartExamined (0018,0015) are absent" in note
+    (note,) = read_dicom_image(kit.make_image(Modality="")).notes
+    assert "Modality (0008,0060) is absent" in note
+    assert read_dicom_image(kit.make_image(Modality="DR", BodyPartExamined="")).notes == ()
+
+
+@pytest.mark.parametrize(
+    "tags", [{"BodyPartExamined": "HAND"}, {"Modality": "SC", "BodyPartExamined": ""}]
+)
+def test_any_part_of_the_body_is_read_on_demand(tags: dict[str, str], kit: Any) -> None:
+    content = kit.make_image(**tags)
+    assert refuse(content) == "not-a-chest-radiograph"
+    assert read_dicom_image(content, any_body_part=True).pixels.shape == (64, 80)
+    assert read_dicom_header(io.BytesIO(content), any_body_part=True).view == ""
+
+
+def test_colour_without_a_modality_is_no_radiograph(kit: Any) -> None:
+    colours = np.repeat(kit.draw_levels(8).astype(np.uint8)[:, :, None], 3, axis=2)
+    with pytest.raises(ImageError, match="not grey"):
+        read_dicom_image(kit.make_image(colours, bits=8, Modality="", BodyPartExamined=""))
+
+
+def test_a_slice_is_no_radiograph_of_any_part_of_the_body(kit: Any) -> None:
+    with pytest.raises(ImageError, match="Modality"):
+        read_dicom_image(kit.make_image(Modality="CT"), any_body_part=True)
 
 
 def test_several_frames_are_refused(kit: Any) -> None:

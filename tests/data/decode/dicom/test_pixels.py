@@ -1,112 +1,20 @@
-"""A compressed picture's own size, against those who wrote it."""
+"""Every way to say what is white gives the same image."""
 
 from __future__ import annotations
 
 import io
-import struct
 from typing import Any
 
-import gdcm
 import numpy as np
 import pydicom
 import pytest
 from PIL import Image
-from pydicom import uid
-from pydicom.encaps import encapsulate, generate_frames
+from pydicom import Dataset, uid
 from pydicom.pixels import apply_modality_lut, apply_voi_lut
 
-from cxresnet.core.errors import ImageError
 from cxresnet.data.decode.decoder import decode_image
 from cxresnet.data.decode.dicom import read_dicom_image
-from cxresnet.data.decode.dicom.pixels import compute_pixels, read_codestream_size
-
-
-def encode(kind: str, *, width: int = 80, height: int = 64, **options: Any) -> bytes:
-    stream = io.BytesIO()
-    Image.new("L", (width, height), 7).save(stream, kind, **options)
-    return stream.getvalue()
-
-
-@pytest.mark.parametrize(
-    "frame",
-    [
-        encode("JPEG"),
-        encode("JPEG", progressive=True),
-        encode("JPEG", comment="a comment before the frame"),
-        encode("JPEG2000", no_jp2=True),
-        encode("JPEG2000"),
-        encode("JPEG").replace(b"\xff\xc0", b"\xff\xff\xff\xc0", 1),
-    ],
-)
-def test_what_pillow_writes_states_its_size(frame: bytes) -> None:
-    assert read_codestream_size(frame) == (80, 64)
-
-
-@pytest.mark.parametrize("name", ["JPEGLSLossless", "JPEGLosslessProcess14_1", "JPEG2000Lossless"])
-def test_what_gdcm_writes_states_its_size(name: str, kit: Any, tmp_path: Any) -> None:
-    image = kit.change_syntax(kit.make_image(), getattr(gdcm.TransferSyntax, name), tmp_path)
-    dataset = pydicom.dcmread(io.BytesIO(image))
-    (frame,) = generate_frames(dataset.PixelData, number_of_frames=1)
-    assert read_codestream_size(frame) == (80, 64)
-
-
-def test_the_offset_of_a_jpeg_2000_picture_is_no_part_of_it() -> None:
-    """From (3, 5) to (83, 69): 80 × 64."""
-    segment = struct.pack(">HHIIII", 41, 0, 83, 69, 3, 5)
-    assert read_codestream_size(b"\xff\x4f\xff\x51" + segment) == (80, 64)
-
-
-@pytest.mark.parametrize(
-    "frame",
-    [b"", b"\xff\xd8", b"RLE", encode("JPEG")[:20], b"\xff\x4f\xff\x51", b"\xff\xd8\xff\xda" * 9],
-)
-def test_what_states_no_size_has_none(frame: bytes) -> None:
-    assert read_codestream_size(frame) is None
-
-
-@pytest.mark.parametrize("size", [(79, 64), (80, 65), (60_000, 60_000)])
-@pytest.mark.parametrize("kind", ["JPEG", "JPEG2000"])
-def test_a_picture_of_another_size_than_the_header_says_is_refused(
-    size: tuple[int, int], kind: str, kit: Any
-) -> None:
-    options = {} if kind == "JPEG" else {"no_jp2": True}
-    frame = encode(kind, **options)
-    for given, claimed in zip((64, 80), size[::-1], strict=True):
-        width = 2 if kind == "JPEG" else 4
-        frame = frame.replace(given.to_bytes(width, "big"), claimed.to_bytes(width, "big"), 1)
-    syntax = uid.JPEGBaseline8Bit if kind == "JPEG" else uid.JPEG2000Lossless
-    with pytest.raises(ImageError, match="another size") as caught:
-        decode_image(kit.encapsulate(frame, syntax, bits=8))
-    assert caught.value.code == "damaged"
-
-
-@pytest.mark.parametrize(("keyword", "value"), [("Rows", 400), ("Rows", 63), ("Columns", 79)])
-@pytest.mark.parametrize("name", ["JPEGLSLossless", "JPEGLosslessProcess14_1", "JPEG2000Lossless"])
-def test_a_header_that_lies_about_the_size_is_refused(
-    name: str, keyword: str, value: int, kit: Any, tmp_path: Any
-) -> None:
-    """GDCM would abort on more rows, and shear the image on fewer columns."""
-    image = kit.change_syntax(kit.make_image(), getattr(gdcm.TransferSyntax, name), tmp_path)
-    dataset = pydicom.dcmread(io.BytesIO(image))
-    setattr(dataset, keyword, value)
-    with pytest.raises(ImageError, match="another size"):
-        decode_image(kit.save(dataset))
-
-
-def test_an_image_in_several_fragments_is_read(kit: Any) -> None:
-    levels = kit.draw_levels(8).astype(np.uint8)
-    stream = io.BytesIO()
-    Image.fromarray(levels).save(stream, "JPEG2000", no_jp2=True)
-    dataset = kit.make_dataset(levels, bits=8)
-    dataset.PixelData = encapsulate([stream.getvalue()], fragments_per_frame=3)
-    dataset["PixelData"].is_undefined_length = True
-    dataset.file_meta.TransferSyntaxUID = uid.JPEG2000Lossless
-    image = decode_image(kit.save(dataset))
-    np.testing.assert_allclose(image.pixels, levels / 255, atol=1e-6)
-
-
-# Every way to say what is white gives the same image.
-
+from cxresnet.data.decode.dicom.pixels import compute_pixels
 
 ONE_GREY_LEVEL = 1 / 255 + 1e-6
 
@@ -163,7 +71,7 @@ def test_a_window_by_hand(kit: Any) -> None:
 def test_the_first_of_several_windows_agrees_with_pydicom(
     function: str, rescale: dict[str, str], kit: Any
 ) -> None:
-    tags = {"WindowCenter": [1800, 300], "WindowWidth": [900, 50], "VOILUTFunction": function}
+    tags = {"WindowCenter": [3500, 300], "WindowWidth": [5200, 50], "VOILUTFunction": function}
     content = kit.make_image(**tags, **rescale)
     dataset = pydicom.dcmread(io.BytesIO(content))
     expected = apply_voi_lut(apply_modality_lut(dataset.pixel_array, dataset), dataset)
@@ -202,13 +110,12 @@ def test_a_modality_table_is_applied(kit: Any) -> None:
 def test_a_window_that_is_not_finite_is_passed_over(keyword: str, value: str, kit: Any) -> None:
     dataset = kit.make_dataset(kit.draw_levels(), WindowCenter=100, WindowWidth=50)
     dataset[keyword].value = float(value)
-    np.testing.assert_allclose(compute_pixels(dataset), kit.draw_levels() / 4095, atol=1e-6)
+    np.testing.assert_allclose(compute_pixels(dataset).pixels, kit.draw_levels() / 4095, atol=1e-6)
 
 
 def test_a_window_of_width_one_is_black_up_to_its_centre_less_a_half(kit: Any) -> None:
     """PS3.3 C.11.2.1.2: at centre 99.5 and width 1, 99 or less is black and 100 is white."""
-    levels = np.full((8, 8), 50, dtype=np.uint16)
-    levels[0, :4] = (98, 99, 100, 101)
+    levels = np.tile(np.array([98, 99, 100, 101], dtype=np.uint16), (8, 2))
     image = read_dicom_image(kit.make_image(levels, WindowCenter="99.5", WindowWidth="1"))
     assert image.pixels[0, :4].tolist() == [0, 0, 1, 1]
 
@@ -268,3 +175,225 @@ def test_a_palette_becomes_grey(kit: Any) -> None:
     np.testing.assert_allclose(
         read_dicom_image(kit.save(dataset)).pixels, 1 - levels / 255, atol=ONE_GREY_LEVEL
     )
+
+
+# Tables as scanners write them
+
+
+def test_a_table_of_eight_bit_entries_has_as_many_places_as_it_says(kit: Any) -> None:
+    entries = ((np.arange(4096) / 4095) ** 0.5 * 255).astype(np.uint16)
+    content = kit.make_image(VOILUTSequence=[kit.make_table(entries, bits=8)])
+    expected = entries[kit.draw_levels()] / 255
+    np.testing.assert_allclose(read_dicom_image(content).pixels, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("keyword", ["VOILUTSequence", "ModalityLUTSequence"])
+@pytest.mark.parametrize(("highest", "bits"), [(4095, 16), (4095, 8), (255, 12), (65535, 12)])
+def test_a_table_wider_or_narrower_than_it_says_is_scaled_by_its_own_range(
+    highest: int, bits: int, keyword: str, kit: Any
+) -> None:
+    entries = np.round(np.arange(4096) / 4095 * highest).astype(np.uint16)
+    content = kit.make_image(**{keyword: [kit.make_table(entries, bits=bits)]})
+    expected = entries[kit.draw_levels()] / highest
+    np.testing.assert_allclose(read_dicom_image(content).pixels, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("keyword", ["VOILUTSequence", "ModalityLUTSequence"])
+@pytest.mark.parametrize("packed", [True, False])
+def test_entries_of_eight_bits_may_be_packed_into_words_or_not(
+    packed: bool, keyword: str, kit: Any
+) -> None:
+    entries = np.arange(255, -1, -1, dtype=np.uint8)
+    table = Dataset()
+    table.add_new("LUTDescriptor", "US", [256, 0, 8])
+    table.add_new("LUTData", "OW", (entries if packed else entries.astype("<u2")).tobytes())
+    levels = kit.draw_levels(8).astype(np.uint8)
+    pixels = read_dicom_image(kit.make_image(levels, bits=8, **{keyword: [table]})).pixels
+    np.testing.assert_allclose(pixels, 1 - levels / 255, atol=1e-6)
+
+
+def test_a_modality_table_of_twelve_bits_is_read(kit: Any) -> None:
+    entries = np.arange(4095, -1, -1, dtype=np.uint16)
+    content = kit.make_image(ModalityLUTSequence=[kit.make_table(entries, bits=12)])
+    expected = 1 - kit.draw_levels() / 4095
+    np.testing.assert_allclose(read_dicom_image(content).pixels, expected, atol=1e-6)
+
+
+def test_the_first_level_of_a_table_has_the_sign_of_the_levels(kit: Any) -> None:
+    """-2048 written as US 63488."""
+    signed = (kit.draw_levels().astype(int) - 2048).astype(np.int16)
+    table = kit.make_table(np.arange(4095, -1, -1, dtype=np.uint16), bits=12)
+    table["LUTDescriptor"].value = [4096, 2**16 - 2048, 12]
+    content = kit.make_image(signed, VOILUTSequence=[table])
+    expected = 1 - kit.draw_levels() / 4095
+    np.testing.assert_allclose(read_dicom_image(content).pixels, expected, atol=1e-6)
+
+
+def test_levels_outside_of_a_table_take_its_ends(kit: Any) -> None:
+    table = kit.make_table(np.array([1000, 2000, 4095], dtype=np.uint16), bits=12)
+    table["LUTDescriptor"].value = [3, 100, 12]
+    levels = np.tile(np.array([0, 100, 101, 4000], dtype=np.uint16), (8, 2))
+    pixels = read_dicom_image(kit.make_image(levels, VOILUTSequence=[table])).pixels
+    expected = np.array([1000, 1000, 2000, 4095]) / 4095
+    np.testing.assert_allclose(pixels[0, :4], expected, atol=1e-6)
+
+
+def test_a_table_without_entries_is_passed_over_for_the_next_and_for_the_window(kit: Any) -> None:
+    empty = Dataset()
+    table = kit.make_table(np.arange(4095, -1, -1, dtype=np.uint16), bits=12)
+    image = read_dicom_image(kit.make_image(VOILUTSequence=[empty, table]))
+    np.testing.assert_allclose(image.pixels, 1 - kit.draw_levels() / 4095, atol=1e-6)
+    window = {"WindowCenter": "2048", "WindowWidth": "4096"}
+    image = read_dicom_image(kit.make_image(VOILUTSequence=[empty], **window))
+    np.testing.assert_allclose(image.pixels, kit.draw_levels() / 4095, atol=1e-3)
+    assert [note for note in image.notes if "VOILUTSequence (0028,3010)" in note]
+
+
+# Bits
+
+
+@pytest.mark.parametrize("signed", [False, True])
+@pytest.mark.parametrize("syntax", [uid.ExplicitVRLittleEndian, uid.RLELossless])
+def test_bits_below_those_stored_are_no_part_of_the_image(
+    syntax: uid.UID, signed: bool, kit: Any
+) -> None:
+    """12 bits from bit 15 down, with whatever below them."""
+    levels = kit.draw_levels().astype(np.int32) - 2048 * signed
+    raw = ((levels << 4) | 5).astype(np.int16 if signed else np.uint16)
+    dataset = kit.make_dataset(raw, HighBit=15)
+    if syntax.is_compressed:
+        dataset.compress(syntax, generate_instance_uid=False)
+    pixels = read_dicom_image(kit.save(dataset)).pixels
+    np.testing.assert_allclose(pixels, kit.draw_levels() / 4095, atol=1e-6)
+
+
+@pytest.mark.parametrize("high_bit", [0, 10, 16, 99])
+def test_a_high_bit_that_cannot_be_is_passed_over(high_bit: int, kit: Any) -> None:
+    pixels = read_dicom_image(kit.make_image(HighBit=high_bit)).pixels
+    np.testing.assert_allclose(pixels, kit.draw_levels() / 4095, atol=1e-6)
+
+
+# Padding
+
+
+@pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
+def test_padding_of_signed_levels_written_without_its_sign_is_black(
+    photometric: str, kit: Any
+) -> None:
+    """-2000 written as US 63536."""
+    signed = (kit.draw_levels().astype(int) - 2048).clip(-1990).astype(np.int16)
+    signed[:, :10] = -2000
+    dataset = kit.make_dataset(signed, PhotometricInterpretation=photometric)
+    dataset.add_new("PixelPaddingValue", "US", 63536)
+    pixels = read_dicom_image(kit.save(dataset)).pixels
+    inside = (signed[:, 10:].astype(int) + 2048) / 4095
+    assert not pixels[:, :10].any()
+    expected = 1 - inside if photometric == "MONOCHROME1" else inside
+    np.testing.assert_allclose(pixels[:, 10:], expected, atol=1e-6)
+
+
+def test_padding_is_no_reason_to_mistrust_a_window(kit: Any) -> None:
+    """Two thirds of the image are padding, which the window would make white."""
+    levels = kit.draw_levels().clip(1000, 3000)
+    levels[:, :54] = 4000
+    tags = {"PixelPaddingValue": 4000, "WindowCenter": "2000", "WindowWidth": "2001"}
+    image = read_dicom_image(kit.make_image(levels, **tags))
+    assert image.notes == ()
+    assert not image.pixels[:, :54].any()
+    expected = (levels[:, 54:].astype(float) - 1999.5) / 2000 + 0.5
+    np.testing.assert_allclose(image.pixels[:, 54:], expected.clip(0, 1), atol=1e-5)
+
+
+# Tags about the display that nobody can follow
+
+
+def write_raw(content: bytes, before: str, after: str) -> bytes:
+    """Write in the file what pydicom would not write."""
+    assert len(before) == len(after)
+    assert content.count(before.encode()) == 1
+    return content.replace(before.encode(), after.encode())
+
+
+def test_a_decimal_comma_is_a_decimal_point(kit: Any) -> None:
+    tags = {"WindowCenter": "2148.5", "WindowWidth": "3296.5", "RescaleSlope": "1.75"}
+    content = kit.make_image(**tags, RescaleIntercept="-1024")
+    right = read_dicom_image(content)
+    for number in tags.values():
+        content = write_raw(content, number, number.replace(".", ","))
+    image = read_dicom_image(content)
+    np.testing.assert_array_equal(image.pixels, right.pixels)
+    assert image.notes == right.notes == ()
+
+
+@pytest.mark.parametrize("keyword", ["WindowCenter", "WindowWidth"])
+def test_a_window_in_words_is_passed_over_with_a_note(keyword: str, kit: Any) -> None:
+    tags = {"WindowCenter": "2048", "WindowWidth": "4095"} | {keyword: "987654"}
+    image = read_dicom_image(write_raw(kit.make_image(**tags), "987654", "NORMAL"))
+    np.testing.assert_allclose(image.pixels, kit.draw_levels() / 4095, atol=1e-6)
+    (note,) = image.notes
+    assert "WindowCenter (0028,1050)" in note
+    assert "NORMAL" not in note
+
+
+def test_of_several_windows_the_first_that_can_be_read_counts(kit: Any) -> None:
+    tags = {"WindowCenter": ["987654", "2048"], "WindowWidth": ["100", "4096"]}
+    image = read_dicom_image(write_raw(kit.make_image(**tags), "987654", "NORMAL"))
+    np.testing.assert_allclose(image.pixels, kit.draw_levels() / 4095, atol=1e-3)
+    assert image.notes == ()
+
+
+def test_a_slope_in_words_leaves_the_levels_and_the_window_out(kit: Any) -> None:
+    tags = {"RescaleSlope": "987654", "RescaleIntercept": "0", "WindowCenter": "9e8"}
+    content = kit.make_image(**tags, WindowWidth="1e7")
+    image = read_dicom_image(write_raw(content, "987654", "SLOPE "))
+    np.testing.assert_allclose(image.pixels, kit.draw_levels() / 4095, atol=1e-6)
+    assert [note for note in image.notes if note.startswith("RescaleSlope (0028,1053)")]
+
+
+@pytest.mark.parametrize(("centre", "side"), [(300, "white"), (3800, "black")])
+@pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
+def test_a_window_that_loses_more_than_half_of_the_image_is_passed_over(
+    centre: int, side: str, photometric: str, kit: Any
+) -> None:
+    tags = {"WindowCenter": str(centre), "WindowWidth": "200"}
+    image = read_dicom_image(kit.make_image(**tags, PhotometricInterpretation=photometric))
+    expected = kit.draw_levels() / 4095
+    if photometric == "MONOCHROME1":
+        expected = 1 - expected
+    np.testing.assert_allclose(image.pixels, expected, atol=1e-6)
+    (note,) = image.notes
+    assert side in note
+
+
+def test_a_window_is_followed_where_the_image_itself_is_half_black(kit: Any) -> None:
+    levels = kit.draw_levels().clip(1000)
+    levels[:, :60] = 0
+    image = read_dicom_image(kit.make_image(levels, WindowCenter="2500", WindowWidth="3001"))
+    assert image.notes == ()
+    expected = (levels[:, 60:] - 1000) / 3000
+    np.testing.assert_allclose(image.pixels[:, 60:], expected.clip(0, 1), atol=1e-3)
+
+
+def test_a_window_of_eight_bits_is_followed_whatever_it_does(kit: Any) -> None:
+    levels = kit.draw_levels(8).astype(np.uint8)
+    image = read_dicom_image(kit.make_image(levels, bits=8, WindowCenter="20", WindowWidth="20"))
+    assert (image.pixels == 1).mean() > 0.5
+    assert image.notes == ()
+
+
+# PresentationLUTShape: the photometric interpretation decides alone.
+
+
+@pytest.mark.parametrize("shape", ["IDENTITY", "INVERSE"])
+@pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
+def test_the_photometric_interpretation_decides_whatever_the_shape_says(
+    photometric: str, shape: str, kit: Any
+) -> None:
+    image = read_dicom_image(
+        kit.make_image(PhotometricInterpretation=photometric, PresentationLUTShape=shape)
+    )
+    levels = kit.draw_levels() / 4095
+    expected = 1 - levels if photometric == "MONOCHROME1" else levels
+    np.testing.assert_allclose(image.pixels, expected, atol=1e-6)
+    agrees = (photometric == "MONOCHROME1") == (shape == "INVERSE")
+    assert len(image.notes) == (not agrees)

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 import os
 import re
 import secrets
+import unicodedata
 from pathlib import Path
 from typing import Any
 
 import pydicom
+from pydicom.charset import convert_encodings
 
 from cxresnet.core.errors import ConfigError, ImageError
 from cxresnet.core.files import explain_storage_errors
+from cxresnet.core.labels import is_placeholder
 
 _IDENTIFIERS = ("SOPInstanceUID", "StudyInstanceUID", "AccessionNumber", "PatientID")
 HEADER_TAGS = (
@@ -25,51 +29,94 @@ HEADER_TAGS = (
     "NumberOfFrames",
     "PatientAge",
     "PatientSex",
+    "PhotometricInterpretation",
+    "SOPClassUID",
+    "SpecificCharacterSet",
     "ViewPosition",
 )
 """Tags that are read of a header; all others are passed over."""
 
-_RADIOGRAPHY = {"CR", "DX", "RG", "XR"}
+_RADIOGRAPHY = {"CR", "DR", "DX", "RG", "XR"}
 _SECONDARY_CAPTURE = {"SC", "OT"}
-_CHEST = re.compile(r"CHEST|THORAX|LUNG")
+_RADIOGRAPH_CLASSES = (
+    "1.2.840.10008.5.1.4.1.1.1",  # computed radiography
+    "1.2.840.10008.5.1.4.1.1.1.1",  # digital radiography, for presentation and for processing
+    "1.2.840.10008.5.1.4.1.1.1.1.1",
+    "1.2.840.10008.5.1.4.1.1.7",  # secondary capture, and what begins so
+)
+_GREY = {"", "MONOCHROME1", "MONOCHROME2"}
+_CHEST = re.compile(
+    r"CHEST|THORA|TORA[XCKS]|LUNG|PECHO|BRUST|POITRINE|PULM|POUMON|POLMON|BORST|BROST|BRYST|KEUHKO"
+    r"|KLATKA|HRUDN|MELLKAS|GOGUS|ΘΩΡΑΚ|ГРУДН|ЛЕГК|胸|肺|흉부|صدر"
+)
+"""The chest or the lungs in the languages of hospitals, without accents."""
+_SPINE = re.compile(r"SPINE|WIRBEL|COLUMN|COLUNA|COLONN|RACHIS|VERTEB|WERVEL|KREGOSLUP")
+"""The spine of the chest, which is no chest image."""
 _FRONTAL_VIEWS = {"PA", "AP"}
 _LATERAL_VIEW = re.compile(r"LL|RL|L?LAT|LATERAL|(LEFT|RIGHT)[ _]?LATERAL")
 _AGE = re.compile(r"(\d{1,3})([DWMY])")
 _OLDEST_YEARS = 90
-_ANONYMOUS_VALUES = {
-    "",
-    "0",
-    "NA",
-    "NONE",
-    "ANON",
-    "ANONYMOUS",
-    "ANONYMIZED",
-    "ANONYMISED",
-    "UNKNOWN",
-}
 _LONGEST_DEVICE = 64
 
 
-def check_chest_radiograph(dataset: pydicom.Dataset) -> None:
+def check_chest_radiograph(
+    dataset: pydicom.Dataset, *, any_body_part: bool = False
+) -> tuple[str, ...]:
     """Refuse what is not one radiograph of the chest; a lateral view is one.
+
+    A file without the tags that would tell, as de-identified sets have them, is taken for one.
+
+    Args:
+        dataset: At least its header.
+        any_body_part: Do not ask BodyPartExamined.
+
+    Returns:
+        Notes, where tags are absent.
 
     Raises:
         ImageError: "not-a-chest-radiograph" or "multi-frame". The message names the tag.
     """
-    modality, body_part = _read_word(dataset, "Modality"), _read_word(dataset, "BodyPartExamined")
-    is_chest = bool(_CHEST.search(body_part))
-    if body_part and not is_chest:
-        raise _refuse("BodyPartExamined (0018,0015) names another part of the body")
-    if modality in _SECONDARY_CAPTURE and not is_chest:
-        raise _refuse(
-            "Modality (0008,0060) is a secondary capture and BodyPartExamined (0018,0015) is empty"
-        )
-    if modality not in _RADIOGRAPHY | _SECONDARY_CAPTURE:
-        raise _refuse("Modality (0008,0060) is none of CR, DX, RG")
+    modality, body_part = _read_word(dataset, "Modality"), _read_body_part(dataset)
+    _check_modality(dataset, modality)
+    if not any_body_part:
+        _check_body_part(modality, body_part)
     if int(dataset.get("NumberOfFrames") or 1) > 1:
         raise ImageError(
             "multi-frame",
             "The DICOM file holds several frames (0028,0008). Export the image alone.",
+        )
+    if modality:
+        return ()
+    absent = (
+        "Modality (0008,0060) is"
+        if body_part
+        else ("Modality (0008,0060) and BodyPartExamined (0018,0015) are")
+    )
+    return (f"{absent} absent; the image was taken for a chest radiograph.",)
+
+
+def _check_modality(dataset: pydicom.Dataset, modality: str) -> None:
+    """Refuse another modality; where none is stated, another class of images, and colour."""
+    if modality and modality not in _RADIOGRAPHY | _SECONDARY_CAPTURE:
+        raise _refuse("Modality (0008,0060) is none of CR, DR, DX, RG")
+    kind = _read_text(dataset, "SOPClassUID")
+    is_radiograph = kind in _RADIOGRAPH_CLASSES or kind.startswith(f"{_RADIOGRAPH_CLASSES[-1]}.")
+    if not modality and kind and not is_radiograph:
+        raise _refuse("SOPClassUID (0008,0016) is that of another kind of image")
+    if not modality and _read_word(dataset, "PhotometricInterpretation") not in _GREY:
+        raise _refuse("Modality (0008,0060) is absent and the image is not grey")
+
+
+def _check_body_part(modality: str, body_part: str) -> None:
+    is_chest = bool(_CHEST.search(body_part)) and not _SPINE.search(body_part)
+    if body_part and not is_chest:
+        raise _refuse(
+            "BodyPartExamined (0018,0015) names another part of the body", way="--any-body-part"
+        )
+    if modality in _SECONDARY_CAPTURE and not is_chest:
+        raise _refuse(
+            "Modality (0008,0060) is a secondary capture and BodyPartExamined (0018,0015) is empty",
+            way="--any-body-part",
         )
 
 
@@ -85,11 +132,25 @@ def extract_tags(dataset: pydicom.Dataset) -> dict[str, Any]:
     }
 
 
-def _refuse(reason: str) -> ImageError:
-    return ImageError(
-        "not-a-chest-radiograph",
-        f"Not a chest radiograph: {reason}. Leave it out or correct the tag.",
-    )
+def _refuse(reason: str, *, way: str = "") -> ImageError:
+    remedy = f"If it is one, read it with {way}." if way else "Leave it out or correct the tag."
+    return ImageError("not-a-chest-radiograph", f"Not a chest radiograph: {reason}. {remedy}")
+
+
+def _read_body_part(dataset: pydicom.Dataset) -> str:
+    """Read the part of the body without accents, in whichever encoding it was written.
+
+    The standard allows plain ASCII here, so pydicom reads everything else as Latin-1.
+    """
+    text = _read_text(dataset, "BodyPartExamined")
+    stated = convert_encodings(dataset.get("SpecificCharacterSet"))
+    for encoding in ("utf-8", *stated):
+        with contextlib.suppress(UnicodeError, LookupError):
+            text = text.encode("latin-1").decode(encoding)
+            break
+    letters = unicodedata.normalize("NFKD", text)
+    plain = "".join(letter for letter in letters if not unicodedata.combining(letter))
+    return unicodedata.normalize("NFKC", plain).upper()
 
 
 def _read_text(dataset: pydicom.Dataset, keyword: str) -> str:
@@ -102,13 +163,9 @@ def _read_word(dataset: pydicom.Dataset, keyword: str) -> str:
 
 
 def _read_identifiers(dataset: pydicom.Dataset) -> dict[str, str]:
-    """Read who and what this is, without the stand-ins that all anonymised images share."""
+    """Read who and what this is, without the placeholders that all anonymised images share."""
     values = {keyword: _read_text(dataset, keyword) for keyword in _IDENTIFIERS}
-    return {
-        keyword: value
-        for keyword, value in values.items()
-        if value.upper() not in _ANONYMOUS_VALUES
-    }
+    return {keyword: value for keyword, value in values.items() if not is_placeholder(value)}
 
 
 def _read_view(word: str) -> str:

@@ -24,10 +24,12 @@ class DicomImage:
     Attributes:
         pixels: (height, width), 0 (black) to 1 (white); bone is white.
         mode: Photometric interpretation and bits stored, for example "MONOCHROME2;12".
+        notes: Sentences about tags that are absent or were not followed.
     """
 
     pixels: NDArray[np.float32]
     mode: str
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,15 +53,16 @@ class DicomHeader:
     device: str
 
 
-def read_dicom_image(content: bytes) -> DicomImage:
+def read_dicom_image(content: bytes, *, any_body_part: bool = False) -> DicomImage:
     """Read the pixels of a chest radiograph.
 
-    Stored levels go through the modality rescale or table, then the first VOI table or window;
-    without one the full range of the bits stored is black to white. MONOCHROME1 is inverted,
-    padding is black, colour becomes Rec. 601 luma.
+    Stored levels go through the modality rescale or table, then the first VOI table or window that
+    can be used; without one the full range of the bits stored is black to white. MONOCHROME1 is
+    inverted, padding is black, colour becomes Rec. 601 luma.
 
     Args:
         content: The whole file, with or without its preamble.
+        any_body_part: Read any radiograph, whatever part of the body its header names.
 
     Raises:
         ImageError: "not-a-chest-radiograph", "multi-frame", "no-pixels", "format-not-allowed" (an
@@ -67,21 +70,22 @@ def read_dicom_image(content: bytes) -> DicomImage:
             "decoder-crash".
         MissingExtraError: The extra `dicom` is not installed.
     """
-    pixels, mode = _import_reader().read_pixels(content)
-    return DicomImage(pixels, mode)
+    image = _import_reader().read_pixels(content, any_body_part=any_body_part)
+    return DicomImage(image.shown.pixels, image.mode, (*image.notes, *image.shown.notes))
 
 
-def read_dicom_header(stream: BinaryIO) -> DicomHeader:
+def read_dicom_header(stream: BinaryIO, *, any_body_part: bool = False) -> DicomHeader:
     """Read the header of a chest radiograph without its pixels.
 
     Args:
         stream: Of the file, at its start.
+        any_body_part: As of `read_dicom_image`.
 
     Raises:
         ImageError: As `read_dicom_image`.
         MissingExtraError: The extra `dicom` is not installed.
     """
-    return DicomHeader(**_import_reader().read_tags(stream))
+    return DicomHeader(**_import_reader().read_tags(stream, any_body_part=any_body_part))
 
 
 def _import_reader() -> ModuleType:

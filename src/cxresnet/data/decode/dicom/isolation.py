@@ -1,8 +1,8 @@
 """Decoding in a separate process: a crash then costs one image, not the session.
 
-GDCM, the only decoder here of JPEG-LS and lossless JPEG, aborts its process on some damaged
-files. Its process (`worker.py`) starts at the first such image, serves all that follow, and
-ends with ours.
+GDCM, the only decoder here of JPEG-LS, lossless JPEG and JPEG of 12 bits, aborts its process on
+some damaged files. Its process (`worker.py`) starts at the first such image, serves all that
+follow, and ends with ours.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ from numpy.typing import NDArray
 from cxresnet.core.errors import ImageError
 
 IMAGE, REFUSAL = b"F", b"R"
-"""First byte of a reply, before a `.npy`, or a code and a sentence in two lines."""
+"""First byte of a reply, before a `.npz`, or a code and a sentence in two lines."""
 
 _TIMEOUT_SECONDS = 60
 _LENGTH = struct.Struct(">Q")
 _COMMAND = (sys.executable, "-m", "cxresnet.data.decode.dicom.worker")
 
 
-def decode_isolated(content: bytes) -> NDArray[np.float32]:
+def decode_isolated(content: bytes) -> tuple[NDArray[np.float32], tuple[str, ...]]:
     """Decode a DICOM image in another process.
 
     Args:
         content: The whole file.
 
     Returns:
-        (height, width), 0 to 1.
+        (height, width), 0 to 1; and notes about tags of the display.
 
     Raises:
         ImageError: As `image.read_dicom_image`, and "decoder-crash".
@@ -45,8 +45,8 @@ def decode_isolated(content: bytes) -> NDArray[np.float32]:
     reply = _find_decoder().decode(content)
     kind, body = reply[:1], reply[1:]
     if kind == IMAGE:
-        image: NDArray[np.float32] = np.load(io.BytesIO(body), allow_pickle=False)
-        return image
+        packed = np.load(io.BytesIO(body), allow_pickle=False)
+        return packed["pixels"], tuple(packed["notes"].tolist())
     if kind == REFUSAL:
         raise ImageError(*body.decode().split("\n", 1))
     raise ImageError(

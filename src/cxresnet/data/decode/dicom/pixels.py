@@ -1,83 +1,27 @@
 """From the stored levels of a DICOM image to the grey levels on a display, 0 to 1.
 
-PS3.3 C.7.6.3 (pixels), C.11.1 (modality), C.11.2 (value of interest).
+PS3.3 C.7.6.3 (pixels), C.11.1 (modality), C.11.2 (value of interest). One bad tag about the display
+does not lose the image: what can be read is used, and a note says what could not.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pydicom
 from numpy.typing import NDArray
-from pydicom import uid
-from pydicom.encaps import generate_frames
-from pydicom.pixels import apply_color_lut, apply_modality_lut, apply_voi, get_decoder, pixel_array
 
 from cxresnet.core.errors import ImageError
+from cxresnet.data.decode.dicom.codestream import (
+    check_compression,
+    decode_samples,
+    read_precision,
+)
+from cxresnet.data.decode.dicom.display_tags import LookupTable, build_table, read_numbers
 from cxresnet.data.decode.limits import check_size
-
-# The size that a compressed image inside DICOM states of itself, read without decoding it.
-#
-# Rows and Columns of the header may be wrong. Decoders that trust them shear the image or crash,
-# and decoders that do not would unpack whatever size the image claims.
-
-
-_JPEG_START = b"\xff\xd8"
-_JPEG_2000_START = b"\xff\x4f\xff\x51"
-_START_OF_FRAME = frozenset({*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC})
-_START_OF_SCAN = 0xDA
-
-
-def read_codestream_size(frame: bytes) -> tuple[int, int] | None:
-    """Read width and height of a JPEG, JPEG-LS or JPEG 2000 picture.
-
-    Args:
-        frame: One encapsulated frame.
-
-    Returns:
-        Width and height in pixels; None where the frame states none that we can find.
-    """
-    if frame.startswith(_JPEG_START):
-        return _read_jpeg_size(frame)
-    start = frame.find(_JPEG_2000_START)
-    return _read_jpeg_2000_size(frame[start + 8 : start + 24]) if start >= 0 else None
-
-
-def _read_jpeg_size(frame: bytes) -> tuple[int, int] | None:
-    """Go from marker to marker to the start of the frame (ISO 10918-1 B.2, ISO 14495-1 C.2)."""
-    place = len(_JPEG_START)
-    while place + 9 <= len(frame) and frame[place] == 0xFF:
-        marker = frame[place + 1]
-        if marker == 0xFF:
-            place += 1
-            continue
-        if marker in _START_OF_FRAME:
-            height, width = frame[place + 5 : place + 7], frame[place + 7 : place + 9]
-            return int.from_bytes(width, "big"), int.from_bytes(height, "big")
-        if marker == _START_OF_SCAN:
-            return None
-        place += 2 + int.from_bytes(frame[place + 2 : place + 4], "big")
-    return None
-
-
-def _read_jpeg_2000_size(body: bytes) -> tuple[int, int] | None:
-    """Read the SIZ segment from its Xsiz on (ISO 15444-1 A.5.1): image area less its offset."""
-    if len(body) < 16:
-        return None
-    right, bottom, left, top = (int.from_bytes(body[at : at + 4], "big") for at in range(0, 16, 4))
-    return right - left, bottom - top
-
-
-MAY_CRASH = frozenset(
-    {uid.JPEGLossless, uid.JPEGLosslessSV1, uid.JPEGLSLossless, uid.JPEGLSNearLossless}
-)
-"""Transfer syntaxes whose one decoder, GDCM, aborts the process on some damaged files."""
-
-_DECODERS = dict.fromkeys(
-    (uid.JPEGBaseline8Bit, uid.JPEGExtended12Bit, uid.JPEG2000, uid.JPEG2000Lossless), "pillow"
-)
-
 
 PIXEL_TAGS = (
     "BitsAllocated",
@@ -97,6 +41,7 @@ PIXEL_TAGS = (
     "PixelPaddingValue",
     "PixelRepresentation",
     "PlanarConfiguration",
+    "PresentationLUTShape",
     "RedPaletteColorLookupTableData",
     "RedPaletteColorLookupTableDescriptor",
     "RescaleIntercept",
@@ -109,6 +54,16 @@ PIXEL_TAGS = (
     "WindowWidth",
 )
 """Tags that the pixels are computed from."""
+
+_SHALLOW_BITS = 8
+"""Up to so many bits a window is followed whatever it does: what it hides was hidden on purpose."""
+
+_NAMES = {
+    "ModalityLUTSequence": "ModalityLUTSequence (0028,3000)",
+    "RescaleIntercept": "RescaleIntercept (0028,1052)",
+    "RescaleSlope": "RescaleSlope (0028,1053)",
+    "VOILUTSequence": "VOILUTSequence (0028,3010)",
+}
 
 _LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 _PHOTOMETRIC = {
@@ -123,25 +78,34 @@ _PHOTOMETRIC = {
 }
 
 
-def compute_pixels(dataset: pydicom.Dataset) -> NDArray[np.float32]:
+@dataclass(frozen=True)
+class ShownImage:
+    """An image as it is meant to be shown.
+
+    Attributes:
+        pixels: (height, width), 0 (black) to 1 (white).
+        notes: Sentences about tags that were not followed; none holds a value of a tag.
+    """
+
+    pixels: NDArray[np.float32]
+    notes: tuple[str, ...] = ()
+
+
+def compute_pixels(dataset: pydicom.Dataset, *, second_decoder: bool = False) -> ShownImage:
     """Compute the image as it is meant to be shown.
 
     Args:
         dataset: With its pixel data, one frame.
-
-    Returns:
-        (height, width), 0 (black) to 1 (white).
+        second_decoder: See `codestream.decode_samples`.
 
     Raises:
         Exception: Whatever pydicom raises for a damaged file; the caller explains it.
     """
-    syntax = dataset.file_meta.TransferSyntaxUID
-    stored = pixel_array(dataset, decoding_plugin=_DECODERS.get(syntax, ""))
+    stored = _read_stored(dataset, second_decoder=second_decoder)
     if dataset.PhotometricInterpretation == "PALETTE COLOR":
-        colours = apply_color_lut(stored, dataset)
-        return _convert_to_luma(colours, white=np.iinfo(colours.dtype).max)
+        return ShownImage(_apply_palette(stored, dataset))
     if stored.ndim == 3:
-        return _convert_to_luma(stored, white=2**dataset.BitsStored - 1)
+        return ShownImage(_convert_to_luma(stored, white=2**dataset.BitsStored - 1))
     return _show_grey(stored, dataset)
 
 
@@ -164,33 +128,53 @@ def check_readable(dataset: pydicom.Dataset) -> None:
         raise ImageError(
             "format-not-allowed", "PhotometricInterpretation (0028,0004) is not supported."
         )
-    if not _has_decoder(dataset.file_meta.TransferSyntaxUID):
-        raise ImageError(
-            "format-not-allowed",
-            "TransferSyntaxUID (0002,0010) is not supported. Export the image uncompressed.",
-        )
-
-    syntax = dataset.file_meta.TransferSyntaxUID
-    if syntax.is_encapsulated and syntax != uid.RLELossless:
-        _check_codestream(dataset)
+    check_compression(dataset)
 
 
-def _check_codestream(dataset: pydicom.Dataset) -> None:
-    frame = next(generate_frames(dataset.PixelData, number_of_frames=1))
-    size = read_codestream_size(frame)
-    if size is not None and size != (dataset.Columns, dataset.Rows):
-        raise ImageError(
-            "damaged",
-            "The picture in the DICOM file has another size than Rows (0028,0010) and Columns "
-            "(0028,0011) say. Export the image again.",
-        )
+# Stored levels: the bits that hold the image, whatever lies above and below them.
 
 
-def _has_decoder(syntax: uid.UID) -> bool:
+def _read_stored(dataset: pydicom.Dataset, *, second_decoder: bool) -> NDArray[Any]:
+    """Decode the samples, and take the bits from HighBit down (PS3.5 8.1.1)."""
+    bits = int(dataset.BitsStored)
+    shift = _count_low_bits(dataset)
+    if not shift:
+        return decode_samples(dataset, second=second_decoder)
+    dataset.BitsStored = bits + shift
     try:
-        return bool(get_decoder(syntax).is_available)
-    except NotImplementedError:
-        return False
+        return decode_samples(dataset, second=second_decoder) >> shift
+    finally:
+        dataset.BitsStored = bits
+
+
+def _count_low_bits(dataset: pydicom.Dataset) -> int:
+    """Count the bits below the stored ones; a HighBit that cannot be is passed over."""
+    bits, allocated = int(dataset.BitsStored), int(dataset.BitsAllocated)
+    shift = int(dataset.get("HighBit", bits - 1)) + 1 - bits
+    if not 0 < shift <= allocated - bits:
+        return 0
+    precision = read_precision(dataset)
+    return shift if precision in (None, bits + shift) else 0
+
+
+def _find_range(dataset: pydicom.Dataset) -> tuple[int, int]:
+    """Find the lowest and the highest level that can be stored."""
+    bits = int(dataset.BitsStored)
+    lowest = -(2 ** (bits - 1)) if dataset.PixelRepresentation else 0
+    return lowest, lowest + 2**bits - 1
+
+
+# Colour
+
+
+def _apply_palette(stored: NDArray[Any], dataset: pydicom.Dataset) -> NDArray[np.float32]:
+    tables = []
+    for colour in ("Red", "Green", "Blue"):
+        keyword = f"{colour}PaletteColorLookupTable"
+        tables.append(_read_table(dataset, dataset, keyword, *_find_range(dataset)))
+    white = max(table.white for table in tables)
+    colours = np.stack([table.apply(stored) for table in tables], axis=2)
+    return _convert_to_luma(colours, white=white)
 
 
 def _convert_to_luma(colours: NDArray[Any], *, white: int) -> NDArray[np.float32]:
@@ -199,61 +183,146 @@ def _convert_to_luma(colours: NDArray[Any], *, white: int) -> NDArray[np.float32
     return np.clip(levels @ _LUMA, 0, 1)
 
 
-def _show_grey(stored: NDArray[Any], dataset: pydicom.Dataset) -> NDArray[np.float32]:
-    levels, low, high = _apply_modality(stored, dataset)
-    pixels = _apply_values_of_interest(levels, dataset)
+# Grey
+
+
+@dataclass
+class _Levels:
+    """Levels on the way to the display.
+
+    Attributes:
+        values: (height, width).
+        low: The lowest level that there can be.
+        high: The highest.
+        is_known: False where a modality transform could not be read; then no window fits.
+        notes: What was not followed.
+    """
+
+    values: NDArray[Any]
+    low: float
+    high: float
+    is_known: bool = True
+    notes: list[str] = field(default_factory=list)
+
+    def show_all(self) -> NDArray[np.float32]:
+        """Show the full range."""
+        return (self.values.astype(np.float32) - self.low) / (self.high - self.low)
+
+
+def _show_grey(stored: NDArray[Any], dataset: pydicom.Dataset) -> ShownImage:
+    padding = _find_padding(stored, dataset)
+    levels = _apply_modality(stored, dataset)
+    pixels = _apply_values_of_interest(levels, dataset, padding)
     if pixels is None:
-        pixels = (levels.astype(np.float32) - low) / (high - low)
+        pixels = levels.show_all()
     pixels = np.clip(pixels, 0, 1)
     if dataset.PhotometricInterpretation == "MONOCHROME1":
         pixels = 1 - pixels
-    padding = _find_padding(stored, dataset)
-    return pixels if padding is None else np.where(padding, np.float32(0), pixels)
+    if padding is not None:
+        pixels = np.where(padding, np.float32(0), pixels)
+    notes = (*levels.notes, *_find_contradictions(dataset))
+    return ShownImage(pixels, notes)
 
 
-def _apply_modality(
-    stored: NDArray[Any], dataset: pydicom.Dataset
-) -> tuple[NDArray[Any], float, float]:
+def _find_contradictions(dataset: pydicom.Dataset) -> Iterator[str]:
+    """Find a PresentationLUTShape that says the opposite of the photometric interpretation.
+
+    The standard allows INVERSE for MONOCHROME1 alone, where both say the same (PS3.3 C.8.11.3.1.2);
+    scanners are known that write it for images which are not inverted.
+    """
+    usual = "INVERSE" if dataset.PhotometricInterpretation == "MONOCHROME1" else "IDENTITY"
+    if str(dataset.get("PresentationLUTShape") or usual).upper() != usual:
+        yield (
+            "PresentationLUTShape (2050,0020) contradicts PhotometricInterpretation (0028,0004), "
+            "which was followed."
+        )
+
+
+def _apply_modality(stored: NDArray[Any], dataset: pydicom.Dataset) -> _Levels:
     """Apply the modality table or rescale; give the levels and the range they can have."""
-    if dataset.get("ModalityLUTSequence"):
-        bits = dataset.ModalityLUTSequence[0].LUTDescriptor[2]
-        return apply_modality_lut(stored, dataset), 0.0, float(2**bits - 1)
-    bits = dataset.BitsStored
-    lowest = -(2 ** (bits - 1)) if dataset.PixelRepresentation else 0
-    low, high = float(lowest), float(lowest + 2**bits - 1)
-    slope = float(dataset.get("RescaleSlope") or 1)
-    intercept = float(dataset.get("RescaleIntercept") or 0)
+    low, high = _find_range(dataset)
+    notes: list[str] = []
+    table = _find_table(dataset, "ModalityLUTSequence", low, high, notes)
+    if table is not None:
+        return _Levels(table.apply(stored), 0.0, float(table.white), notes=notes)
+    slope, intercept = (
+        _read_first(dataset, keyword, usual, notes)
+        for keyword, usual in (("RescaleSlope", 1.0), ("RescaleIntercept", 0.0))
+    )
+    if notes:
+        return _Levels(stored, low, high, is_known=False, notes=notes)
+    slope = slope or 1.0
     if (slope, intercept) == (1, 0):
-        return stored, low, high
-    low, high = sorted((low * slope + intercept, high * slope + intercept))
-    return stored.astype(np.float32) * np.float32(slope) + np.float32(intercept), low, high
+        return _Levels(stored, low, high)
+    first, last = sorted((low * slope + intercept, high * slope + intercept))
+    values = stored.astype(np.float32) * np.float32(slope) + np.float32(intercept)
+    return _Levels(values, first, last)
 
 
 def _apply_values_of_interest(
-    levels: NDArray[Any], dataset: pydicom.Dataset
+    levels: _Levels, dataset: pydicom.Dataset, padding: NDArray[np.bool_] | None
 ) -> NDArray[np.float32] | None:
-    """Apply the first table, else the first window; None where there is neither."""
-    if dataset.get("VOILUTSequence"):
-        bits = dataset.VOILUTSequence[0].LUTDescriptor[2]
-        whole = levels if levels.dtype.kind in "iu" else np.rint(levels).astype(np.int32)
-        shown: NDArray[np.float32] = np.divide(
-            apply_voi(whole, dataset), 2**bits - 1, dtype=np.float32
-        )
-        return shown
-    centre, width = _read_first(dataset, "WindowCenter"), _read_first(dataset, "WindowWidth")
-    if centre is None or width is None or width <= 0:
+    """Apply the first usable table, else the first usable window; None where there is neither."""
+    if not levels.is_known:
         return None
+    table = _find_table(dataset, "VOILUTSequence", levels.low, levels.high, levels.notes)
+    if table is not None:
+        return np.divide(table.apply(levels.values), table.white, dtype=np.float32)
+    window = _find_window(dataset, levels.notes)
+    if window is None:
+        return None
+    centre, width = window
     function = str(dataset.get("VOILUTFunction") or "LINEAR").upper()
-    return apply_window(levels, centre=centre, width=width, function=function)
-
-
-def _read_first(dataset: pydicom.Dataset, keyword: str) -> float | None:
-    """Read the first of one or several numbers."""
-    value = dataset.get(keyword)
-    if value is None or value == "":
+    pixels = apply_window(levels.values, centre=centre, width=width, function=function)
+    if dataset.BitsStored > _SHALLOW_BITS and _is_lost(pixels, levels.show_all(), padding):
+        levels.notes.append(
+            "The window would have made more than half of the image black, or more than half "
+            "white; the full range was shown instead."
+        )
         return None
-    number = float(value if isinstance(value, (int, float)) else np.ravel(value)[0])
-    return number if np.isfinite(number) else None
+    return pixels
+
+
+def _is_lost(
+    pixels: NDArray[np.float32], whole: NDArray[np.float32], padding: NDArray[np.bool_] | None
+) -> bool:
+    """Say whether a window makes more than half of the image black, or more than half white.
+
+    What is black or white in the full range too is not the window's doing, and padding is no part
+    of the image.
+    """
+    inside = np.ones(pixels.shape, dtype=np.bool_) if padding is None else ~padding
+    half = inside.sum() / 2
+    black, white = (pixels <= 0) & (whole > 0), (pixels >= 1) & (whole < 1)
+    return bool(max((black & inside).sum(), (white & inside).sum()) > half)
+
+
+def _find_window(dataset: pydicom.Dataset, notes: list[str]) -> tuple[float, float] | None:
+    """Find the first window with a centre and a width above 0."""
+    centres = read_numbers(dataset, "WindowCenter")
+    widths = read_numbers(dataset, "WindowWidth")
+    for centre, width in zip(centres, widths, strict=False):
+        if centre is not None and width is not None and width > 0:
+            return centre, width
+    if centres or widths:
+        notes.append(
+            "WindowCenter (0028,1050) and WindowWidth (0028,1051) hold no window that can be used; "
+            "the full range was shown."
+        )
+    return None
+
+
+def _read_first(dataset: pydicom.Dataset, keyword: str, usual: float, notes: list[str]) -> float:
+    """Read the first number of a tag; the usual one where the tag is absent or cannot be read."""
+    numbers = read_numbers(dataset, keyword)
+    if not numbers:
+        return usual
+    if numbers[0] is None:
+        notes.append(
+            f"{_NAMES[keyword]} cannot be read; the levels were shown as stored, without a window."
+        )
+        return usual
+    return numbers[0]
 
 
 def apply_window(
@@ -279,12 +348,55 @@ def apply_window(
     return np.clip(values, 0, 1)
 
 
+# Tables
+
+
+def _find_table(
+    dataset: pydicom.Dataset, keyword: str, low: float, high: float, notes: list[str]
+) -> LookupTable | None:
+    """Find the first item of a sequence that holds a table; empty items are passed over."""
+    items = dataset.get(keyword) or ()
+    for item in items:
+        try:
+            return _read_table(dataset, item, "LUT", low, high)
+        except (AttributeError, KeyError, TypeError, ValueError):
+            continue
+    if items:
+        notes.append(f"{_NAMES[keyword]} holds no table that can be read; it was left out.")
+    return None
+
+
+def _read_table(
+    dataset: pydicom.Dataset, item: pydicom.Dataset, keyword: str, low: float, high: float
+) -> LookupTable:
+    return build_table(
+        getattr(item, f"{keyword}Descriptor"),
+        getattr(item, f"{keyword}Data"),
+        is_little_endian=dataset.file_meta.TransferSyntaxUID.is_little_endian,
+        lowest=low,
+        highest=high,
+    )
+
+
+# Padding
+
+
 def _find_padding(stored: NDArray[Any], dataset: pydicom.Dataset) -> NDArray[np.bool_] | None:
     """Find the pixels that are no part of the image; None where no padding is stated."""
-    first = dataset.get("PixelPaddingValue")
+    first = _read_padding(dataset, "PixelPaddingValue")
     if first is None:
         return None
-    last = dataset.get("PixelPaddingRangeLimit")
-    low, high = sorted((int(first), int(first if last is None else last)))
+    last = _read_padding(dataset, "PixelPaddingRangeLimit")
+    low, high = sorted((first, first if last is None else last))
     inside: NDArray[np.bool_] = (stored >= low) & (stored <= high)
     return inside
+
+
+def _read_padding(dataset: pydicom.Dataset, keyword: str) -> int | None:
+    """Read a level that was written with the other sign than the levels have."""
+    value = dataset.get(keyword)
+    if not isinstance(value, int):
+        return None
+    span: int = 2 ** int(dataset.BitsAllocated)
+    value %= span
+    return value - span if dataset.PixelRepresentation and value >= span // 2 else value

@@ -9,19 +9,19 @@ import struct
 import warnings
 import zlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, BinaryIO
 
-import numpy as np
 import pydicom
-from numpy.typing import NDArray
 from pydicom import uid
 
 from cxresnet.core.errors import CXResnetError, ImageError
+from cxresnet.data.decode.dicom.codestream import has_second_decoder, may_crash
 from cxresnet.data.decode.dicom.identity import HEADER_TAGS, check_chest_radiograph, extract_tags
 from cxresnet.data.decode.dicom.isolation import decode_isolated
 from cxresnet.data.decode.dicom.pixels import (
-    MAY_CRASH,
     PIXEL_TAGS,
+    ShownImage,
     check_readable,
     compute_pixels,
     describe_mode,
@@ -35,27 +35,53 @@ _GROUP_LENGTH_BYTES = 12
 _DEFLATED = str(uid.DeflatedExplicitVRLittleEndian).encode()
 
 
-def read_pixels(content: bytes) -> tuple[NDArray[np.float32], str]:
-    """Read an image's pixels, (height, width) from 0 to 1, and its mode.
+@dataclass(frozen=True)
+class ReadImage:
+    """What `image.DicomImage` is made of.
+
+    Attributes:
+        shown: The pixels, and notes about tags of the display.
+        mode: See `DicomImage`.
+        notes: About tags that say what the image is.
+    """
+
+    shown: ShownImage
+    mode: str
+    notes: tuple[str, ...]
+
+
+def read_pixels(content: bytes, *, any_body_part: bool = False) -> ReadImage:
+    """Read an image's pixels, (height, width) from 0 to 1, its mode, and notes.
 
     Raises:
         ImageError: See `image.read_dicom_image`.
     """
     with _refusing_damage():
-        dataset = _open_radiograph(content)
-        if dataset.file_meta.TransferSyntaxUID in MAY_CRASH:
-            return decode_isolated(content), describe_mode(dataset)
-        return compute_pixels(dataset), describe_mode(dataset)
+        dataset, notes = _open_radiograph(content, any_body_part=any_body_part)
+        shown = _compute(dataset, content)
+        return ReadImage(shown, describe_mode(dataset), notes)
 
 
-def read_pixels_in_process(content: bytes) -> tuple[NDArray[np.float32], str]:
-    """Read an image's pixels in this process, even by a decoder that may crash it."""
+def _compute(dataset: pydicom.Dataset, content: bytes) -> ShownImage:
+    """Compute the pixels here, or in the other process where GDCM is needed."""
+    if may_crash(dataset):
+        return ShownImage(*decode_isolated(content))
+    try:
+        return compute_pixels(dataset)
+    except Exception:
+        if not has_second_decoder(dataset):
+            raise
+    return ShownImage(*decode_isolated(content))
+
+
+def read_pixels_in_process(content: bytes) -> ShownImage:
+    """Read an image's pixels in this process, by the decoder that may crash it."""
     with _refusing_damage():
-        dataset = _open_radiograph(content)
-        return compute_pixels(dataset), describe_mode(dataset)
+        dataset, _ = _open_radiograph(content, any_body_part=True)
+        return compute_pixels(dataset, second_decoder=has_second_decoder(dataset))
 
 
-def read_tags(stream: BinaryIO) -> dict[str, Any]:
+def read_tags(stream: BinaryIO, *, any_body_part: bool = False) -> dict[str, Any]:
     """Read the fields of a `image.DicomHeader`.
 
     Raises:
@@ -63,15 +89,17 @@ def read_tags(stream: BinaryIO) -> dict[str, Any]:
     """
     with _refusing_damage():
         dataset = _open(stream, tags=HEADER_TAGS, with_pixels=False)
-        check_chest_radiograph(dataset)
+        check_chest_radiograph(dataset, any_body_part=any_body_part)
         return extract_tags(dataset)
 
 
-def _open_radiograph(content: bytes) -> pydicom.Dataset:
+def _open_radiograph(
+    content: bytes, *, any_body_part: bool
+) -> tuple[pydicom.Dataset, tuple[str, ...]]:
     dataset = _open(io.BytesIO(content), tags=HEADER_TAGS + PIXEL_TAGS, with_pixels=True)
-    check_chest_radiograph(dataset)
+    notes = check_chest_radiograph(dataset, any_body_part=any_body_part)
     check_readable(dataset)
-    return dataset
+    return dataset, notes
 
 
 def _open(stream: BinaryIO, *, tags: tuple[str, ...], with_pixels: bool) -> pydicom.Dataset:

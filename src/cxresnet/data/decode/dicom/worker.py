@@ -39,12 +39,12 @@ def main() -> None:
 
 def _reply(content: bytes) -> bytes:
     try:
-        pixels, _ = read_pixels_in_process(content)
+        shown = read_pixels_in_process(content)
     except CXResnetError as error:
         code = error.code if isinstance(error, ImageError) else "damaged"
         return REFUSAL + f"{code}\n{error}".encode()
     packed = io.BytesIO()
-    np.save(packed, pixels, allow_pickle=False)
+    np.savez(packed, pixels=shown.pixels, notes=np.array(shown.notes, dtype=np.str_))
     return IMAGE + packed.getvalue()
 
 

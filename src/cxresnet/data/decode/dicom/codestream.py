@@ -1,0 +1,205 @@
+"""Compressed pictures inside DICOM: what they state of themselves, and who decodes which.
+
+Rows and Columns of the header may be wrong. Decoders that trust them shear the image or crash, and
+decoders that do not would unpack whatever size the image claims. So the size that the picture
+states of itself is read before it is decoded.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gdcm
+import numpy as np
+import pydicom
+from numpy.typing import NDArray
+from pydicom import uid
+from pydicom.encaps import generate_frames
+from pydicom.pixels import get_decoder, pixel_array
+
+from cxresnet.core.errors import ImageError
+
+_JPEG_START = b"\xff\xd8"
+_JPEG_2000_START = b"\xff\x4f\xff\x51"
+_START_OF_FRAME = frozenset({*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC})
+_START_OF_SCAN = 0xDA
+_END_OF_PICTURE = b"\xff\xd9"
+_TAIL_BYTES = 64
+"""The picture ends so near to the end of its frame; padding and a short box may follow."""
+
+
+def read_codestream_size(frame: bytes) -> tuple[int, int] | None:
+    """Read width and height of a JPEG, JPEG-LS or JPEG 2000 picture.
+
+    Args:
+        frame: One encapsulated frame.
+
+    Returns:
+        Width and height in pixels; None where the frame states none that we can find.
+    """
+    if frame.startswith(_JPEG_START):
+        return _read_jpeg_size(frame)
+    start = frame.find(_JPEG_2000_START)
+    return _read_jpeg_2000_size(frame[start + 8 : start + 24]) if start >= 0 else None
+
+
+def _read_jpeg_size(frame: bytes) -> tuple[int, int] | None:
+    place = _find_start_of_frame(frame)
+    if not place:
+        return None
+    height, width = frame[place + 5 : place + 7], frame[place + 7 : place + 9]
+    return int.from_bytes(width, "big"), int.from_bytes(height, "big")
+
+
+def _find_start_of_frame(frame: bytes) -> int:
+    """Go from marker to marker (ISO 10918-1 B.2, ISO 14495-1 C.2); 0 where there is none."""
+    place = len(_JPEG_START)
+    while place + 9 <= len(frame) and frame[place] == 0xFF:
+        marker = frame[place + 1]
+        if marker == 0xFF:
+            place += 1
+            continue
+        if marker in _START_OF_FRAME:
+            return place
+        if marker == _START_OF_SCAN:
+            return 0
+        place += 2 + int.from_bytes(frame[place + 2 : place + 4], "big")
+    return 0
+
+
+def _read_jpeg_2000_size(body: bytes) -> tuple[int, int] | None:
+    """Read the SIZ segment from its Xsiz on (ISO 15444-1 A.5.1): image area less its offset."""
+    if len(body) < 16:
+        return None
+    right, bottom, left, top = (int.from_bytes(body[at : at + 4], "big") for at in range(0, 16, 4))
+    return right - left, bottom - top
+
+
+def read_precision(dataset: pydicom.Dataset) -> int | None:
+    """Read how many bits a sample has in the compressed picture; None where it does not say."""
+    syntax = dataset.file_meta.TransferSyntaxUID
+    if not syntax.is_encapsulated or syntax == uid.RLELossless:
+        return None
+    frame = next(generate_frames(dataset.PixelData, number_of_frames=1))
+    start = frame.find(_JPEG_2000_START)
+    if frame.startswith(_JPEG_START):
+        place = _find_start_of_frame(frame)
+        return frame[place + 4] if place else None
+    return (frame[start + 42] & 0x7F) + 1 if 0 <= start < len(frame) - 42 else None
+
+
+# Decoders: Pillow for JPEG and JPEG 2000; GDCM, in its own process, for what Pillow cannot read.
+
+_MAY_CRASH = frozenset(
+    {uid.JPEGLossless, uid.JPEGLosslessSV1, uid.JPEGLSLossless, uid.JPEGLSNearLossless}
+)
+_JPEG_2000 = frozenset({uid.JPEG2000, uid.JPEG2000Lossless})
+_PILLOW = frozenset({uid.JPEGBaseline8Bit, uid.JPEGExtended12Bit, *_JPEG_2000})
+
+
+def may_crash(dataset: pydicom.Dataset) -> bool:
+    """Say whether the one decoder is GDCM, which aborts its process on some damaged files."""
+    return dataset.file_meta.TransferSyntaxUID in _MAY_CRASH or _is_deep_jpeg(dataset)
+
+
+def has_second_decoder(dataset: pydicom.Dataset) -> bool:
+    """Say whether GDCM may read what Pillow could not: JPEG 2000 in one of the rarer wrappings.
+
+    A bare or an unfinished codestream is left to Pillow, which refuses it where it is damaged; GDCM
+    would fill in what is missing.
+    """
+    if dataset.file_meta.TransferSyntaxUID not in _JPEG_2000:
+        return False
+    frame = next(generate_frames(dataset.PixelData, number_of_frames=1))
+    return not frame.startswith(_JPEG_2000_START) and _END_OF_PICTURE in frame[-_TAIL_BYTES:]
+
+
+def decode_samples(dataset: pydicom.Dataset, *, second: bool = False) -> NDArray[Any]:
+    """Decode the stored samples; colour comes as RGB.
+
+    Args:
+        dataset: With its pixel data, one frame.
+        second: Let GDCM decode what Pillow usually does.
+
+    Raises:
+        Exception: Whatever the decoder raises for a damaged picture.
+    """
+    if _is_deep_jpeg(dataset):
+        return _decode_deep_jpeg(dataset)
+    plugin = "pillow" if dataset.file_meta.TransferSyntaxUID in _PILLOW else ""
+    samples: NDArray[Any] = pixel_array(dataset, decoding_plugin="gdcm" if second else plugin)
+    return samples
+
+
+def check_compression(dataset: pydicom.Dataset) -> None:
+    """Refuse, before anything is decoded, what cannot be decoded.
+
+    Raises:
+        ImageError: "format-not-allowed", or "damaged" if the compressed picture has another size
+            than the header says.
+    """
+    syntax = dataset.file_meta.TransferSyntaxUID
+    if not _has_decoder(syntax):
+        raise ImageError(
+            "format-not-allowed",
+            f"This compression cannot be read here: {_name_syntax(syntax)} in TransferSyntaxUID "
+            "(0002,0010). Export the image uncompressed.",
+        )
+    if syntax.is_encapsulated and syntax != uid.RLELossless:
+        _check_size(dataset)
+
+
+def _check_size(dataset: pydicom.Dataset) -> None:
+    frame = next(generate_frames(dataset.PixelData, number_of_frames=1))
+    size = read_codestream_size(frame)
+    if size is not None and size != (dataset.Columns, dataset.Rows):
+        raise ImageError(
+            "damaged",
+            "The picture in the DICOM file has another size than Rows (0028,0010) and Columns "
+            "(0028,0011) say. Export the image again.",
+        )
+
+
+def _has_decoder(syntax: uid.UID) -> bool:
+    try:
+        return bool(get_decoder(syntax).is_available)
+    except NotImplementedError:
+        return False
+
+
+def _name_syntax(syntax: uid.UID) -> str:
+    """Name a transfer syntax of the standard; a private one has no name that could be shown."""
+    return syntax.name if syntax in uid.AllTransferSyntaxes else "an unknown one"
+
+
+def _is_deep_jpeg(dataset: pydicom.Dataset) -> bool:
+    """Tell JPEG of 12 bits, for which Pillow is not built."""
+    syntax = dataset.file_meta.TransferSyntaxUID
+    return syntax == uid.JPEGExtended12Bit and (read_precision(dataset) or 8) > 8
+
+
+def _decode_deep_jpeg(dataset: pydicom.Dataset) -> NDArray[Any]:
+    """Decode JPEG of 12 bits by GDCM itself; pydicom's way to GDCM is closed for it."""
+    frames = gdcm.SequenceOfFragments.New()
+    fragment = gdcm.Fragment()
+    fragment.SetByteStringValue(next(generate_frames(dataset.PixelData, number_of_frames=1)))
+    frames.AddFragment(fragment)
+    element = gdcm.DataElement(gdcm.Tag(0x7FE0, 0x0010))
+    element.SetValue(frames.__ref__())
+    image = gdcm.Image()
+    image.SetNumberOfDimensions(2)
+    image.SetDimensions((dataset.Columns, dataset.Rows, 1))
+    image.SetDataElement(element)
+    kind = gdcm.PhotometricInterpretation.GetPIType(str(dataset.PhotometricInterpretation))
+    image.SetPhotometricInterpretation(gdcm.PhotometricInterpretation(kind))
+    syntax = gdcm.TransferSyntax.GetTSType(str(uid.JPEGExtended12Bit))
+    image.SetTransferSyntax(gdcm.TransferSyntax(syntax))
+    bits = read_precision(dataset) or dataset.BitsStored
+    image.SetPixelFormat(gdcm.PixelFormat(1, 16, bits, bits - 1, 0))
+    content = image.GetBuffer().encode("utf-8", "surrogateescape")
+    levels = np.frombuffer(content, "<u2").reshape(dataset.Rows, dataset.Columns)
+    if not dataset.PixelRepresentation:
+        return levels
+    half = 2 ** (bits - 1)
+    signed: NDArray[np.int32] = (levels.astype(np.int32) ^ half) - half
+    return signed
