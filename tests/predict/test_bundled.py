@@ -51,8 +51,14 @@ def test_its_decision_belongs_to_its_weights_and_needs_no_metrics() -> None:
     assert decision is not None
     assert decision.class_names == load_predictor(BUNDLED_RUN.checkpoint).class_names
     assert len(decision.set_thresholds) == len(decision.class_names)
-    assert decision.test_time_augmentation, "configs/reference.toml averages views"
+    assert decision.operating_point.chosen_on.endswith("images of sources left out of training")
     assert {path.name for path in BUNDLED_RUN.evaluate.iterdir()} == {"decision.json"}
+
+
+def test_its_weights_have_a_licence_of_their_own() -> None:
+    text = (BUNDLED_RUN.path / "WEIGHTS_LICENSE.md").read_text(encoding="utf-8")
+    assert "CC BY-NC-SA 4.0" in text
+    assert "Research and teaching only" in text
 
 
 def test_its_card_begins_with_the_verdict_on_the_data() -> None:
