@@ -184,7 +184,7 @@ class _Tree:
     """The folders of all images, to name the one that should have been a class."""
 
     def __init__(self, paths: Iterable[str], class_map: ClassMap) -> None:
-        claimed = set()
+        claimed: set[tuple[str, ...]] = set()
         for path in paths:
             folders = _split_folders(path)
             depths = [n for n, folder in enumerate(folders) if class_map.find(folder) is not None]

@@ -398,5 +398,5 @@ def _read_padding(dataset: pydicom.Dataset, keyword: str) -> int | None:
     if not isinstance(value, int):
         return None
     span = 2 ** int(dataset.BitsAllocated)
-    value %= span
-    return value - span if dataset.PixelRepresentation and value >= span // 2 else value
+    level = int(value) % span
+    return level - span if dataset.PixelRepresentation and level >= span // 2 else level
