@@ -6,7 +6,7 @@ from cxresnet.core.config import DataConfig
 from cxresnet.core.errors import SourceError
 from cxresnet.data.manifest import ImageRecord
 from cxresnet.data.prepare.requirements import require_plausible_patients
-from cxresnet.data.sources.patients import forget_patients
+from cxresnet.data.sources.source import forget_patients
 
 
 def make_records(counts: dict[str, int], *, class_name: str = "normal") -> list[ImageRecord]:

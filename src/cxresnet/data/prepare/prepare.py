@@ -23,8 +23,7 @@ from cxresnet.data.prepare.assemble import DatasetInputs, assemble_dataset
 from cxresnet.data.prepare.decoded_folder import compute_decoded_bytes, decode_into
 from cxresnet.data.prepare.preprocessing import build_preprocessing
 from cxresnet.data.prepare.requirements import require_classes, require_plausible_patients
-from cxresnet.data.sources.patients import forget_patients
-from cxresnet.data.sources.source import AbstractSource, Rejection, ScanResult
+from cxresnet.data.sources.source import AbstractSource, Rejection, ScanResult, forget_patients
 
 _logger = logging.getLogger(__name__)
 

@@ -26,7 +26,6 @@ from cxresnet.data.decode.dicom.identity import load_key, pseudonymise
 from cxresnet.data.decode.formats import sniff_format
 from cxresnet.data.manifest import ImageRecord
 from cxresnet.data.sources.dicom_labels import DicomLabels, read_dicom_labels
-from cxresnet.data.sources.patients import forget_patients
 from cxresnet.data.sources.safe_path import make_printable
 from cxresnet.data.sources.source import (
     AbstractSource,
@@ -35,6 +34,7 @@ from cxresnet.data.sources.source import (
     Rejection,
     ScanResult,
     explain_empty,
+    forget_patients,
 )
 from cxresnet.data.sources.table import TableSource
 
@@ -369,6 +369,14 @@ class _Collector:
                 "among several patients, who may then be in several splits. To use the headers "
                 "instead, leave the column out: --columns patient=."
             )
+
+
+def pseudonymise_patients(records: Iterable[ImageRecord]) -> Iterator[ImageRecord]:
+    """Give patients the pseudonyms that they have in DICOM headers, to be told as the same."""
+    key = load_key()
+    for record in records:
+        patient = record.patient_id
+        yield replace(record, patient_id=patient and pseudonymise(f"PatientID:{patient}", key=key))
 
 
 def _hide_names(rejection: Rejection, paths: Iterable[str], *, name: str) -> str:

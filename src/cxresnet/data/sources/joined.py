@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from cxresnet.core.classes import ClassMap
 from cxresnet.core.errors import ImageError
 from cxresnet.data.manifest import ImageRecord
-from cxresnet.data.sources.patients import pseudonymise_patients
+from cxresnet.data.sources.dicom_identity import pseudonymise_patients
 from cxresnet.data.sources.source import AbstractSource, Rejection, ScanResult, check_classes
 
 

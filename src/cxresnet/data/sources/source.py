@@ -6,7 +6,7 @@ import io
 import re
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Container
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, field, replace
 from typing import BinaryIO
 
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from cxresnet.core.classes import ClassMap
 from cxresnet.core.errors import ClassMapError, EmptySourceError, SourceError
+from cxresnet.core.labels import fold_label
 from cxresnet.data.manifest import ImageRecord
 
 
@@ -316,6 +317,17 @@ def explain_empty(name: str, rejections: tuple[Rejection, ...]) -> str:
     return (
         f"No image of '{name}' can be used: all {len(rejections)} were left out. The first reason: "
         f"{first.reason}"
+    )
+
+
+def forget_patients(
+    records: Iterable[ImageRecord], no_patients: Iterable[str]
+) -> tuple[ImageRecord, ...]:
+    """Take away the ids that the user says stand for nobody."""
+    folded = set(map(fold_label, no_patients))
+    return tuple(
+        replace(record, patient_id="") if fold_label(record.patient_id) in folded else record
+        for record in records
     )
 
 

@@ -197,7 +197,8 @@ def _decode_deep_jpeg(dataset: pydicom.Dataset) -> NDArray[Any]:
     bits = read_precision(dataset) or dataset.BitsStored
     image.SetPixelFormat(gdcm.PixelFormat(1, 16, bits, bits - 1, 0))
     content = image.GetBuffer().encode("utf-8", "surrogateescape")
-    levels = np.frombuffer(content, "<u2").reshape(dataset.Rows, dataset.Columns)
+    shape = int(dataset.Rows), int(dataset.Columns)
+    levels: NDArray[Any] = np.frombuffer(content, "<u2").reshape(shape)
     if not dataset.PixelRepresentation:
         return levels
     half = 2 ** (bits - 1)

@@ -397,6 +397,6 @@ def _read_padding(dataset: pydicom.Dataset, keyword: str) -> int | None:
     value = dataset.get(keyword)
     if not isinstance(value, int):
         return None
-    span: int = 2 ** int(dataset.BitsAllocated)
-    value %= span
-    return value - span if dataset.PixelRepresentation and value >= span // 2 else value
+    span = 2 ** int(dataset.BitsAllocated)
+    level = int(value) % span
+    return level - span if dataset.PixelRepresentation and level >= span // 2 else level
