@@ -56,6 +56,7 @@ def test_every_name_is_there_typed_and_documented() -> None:
 @pytest.mark.parametrize(
     "first", ["", "import cxresnet.train.objective, cxresnet.evaluate.record;", "cxresnet.load;"]
 )
+@pytest.mark.slow
 def test_train_and_evaluate_can_be_called_whatever_was_imported_before(first: str) -> None:
     code = (
         f"import cxresnet; {first} from cxresnet import train, evaluate; import inspect;"

@@ -398,5 +398,5 @@ def _read_padding(dataset: pydicom.Dataset, keyword: str) -> int | None:
     if not isinstance(value, int):
         return None
     span = 2 ** int(dataset.BitsAllocated)
-    level = int(value) % span
+    level: int = int(value) % span
     return level - span if dataset.PixelRepresentation and level >= span // 2 else level
