@@ -216,6 +216,7 @@ def _card(
     return ensure_card(_build_context(predictor, predictions, images, config=config), folder)
 
 
+@pytest.mark.slow
 def test_the_card_is_kept_while_its_content_is_the_same(
     tmp_path: Path, predictor: Predictor, predictions: Predictions, sealed_images: ImageSet
 ) -> None:
@@ -229,6 +230,7 @@ def test_the_card_is_kept_while_its_content_is_the_same(
     assert not any(module.training for module in predictor.model.modules())
 
 
+@pytest.mark.slow
 def test_a_method_that_failed_is_marked_and_the_mark_is_taken_away_with_the_card(
     tmp_path: Path, predictor: Predictor, predictions: Predictions, sealed_images: ImageSet
 ) -> None:

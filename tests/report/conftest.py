@@ -324,6 +324,8 @@ def left_out() -> LeaveSourcesOut:
         dataset_hash="d" * 64,
         class_names=CLASS_NAMES,
         seeds=(0, 1),
+        calibrate_on="validation",
+        test_time_augmentation=False,
         min_images=20,
         sets=(tested, untested),
         mean_tasks=(task.model_copy(update={"sources": ()}),),

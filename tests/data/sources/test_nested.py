@@ -113,4 +113,5 @@ def test_an_archive_is_no_file_of_the_table(nest, tiny_png):
     assert store.find_member("x.zip") == ""
     assert store.find_member("x/d.png") == ""
     assert store.read_head("x/c.png") == tiny_png[:132]
-    assert store.open_member("Normal/a.png").read() == tiny_png
+    with store.open_member("Normal/a.png") as stream:
+        assert stream.read() == tiny_png
