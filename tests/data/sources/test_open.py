@@ -4,6 +4,7 @@ import csv
 import io
 import itertools
 import shutil
+import subprocess
 import sys
 import zipfile
 from pathlib import Path
@@ -321,3 +322,19 @@ def test_nobody_is_nobody_in_a_table_of_pictures_joined_to_dicom(mixed, tmp_path
     ours = {one.patient_id for one in found.records if "images/" in one.image_id}
     assert theirs["pictures/a.png"] == theirs["pictures/b.png"] == ""
     assert theirs["pictures/c.png"] in ours - {""}
+
+
+@pytest.mark.slow
+def test_pictures_are_read_where_the_extras_are_not_installed(
+    tmp_path: Path, tiny_png: bytes
+) -> None:
+    for name in ("covid/a.png", "normal/b.png"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_bytes(tiny_png)
+    code = (
+        "import sys; sys.modules.update(dict.fromkeys(['pydicom', 'gdcm', 'pyarrow', 'openpyxl']));"
+        "from cxresnet.data.sources.open import SourceOptions, open_source;"
+        f"print(len(open_source({str(tmp_path)!r}, SourceOptions()).scan().records))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.stdout.strip(), done.returncode) == ("2", 0), done.stderr

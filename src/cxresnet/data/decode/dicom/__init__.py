@@ -1,7 +1,7 @@
 """DICOM: read images and the few tags that are needed, without revealing a name.
 
-`image.py` is the entry point. Modules that import pydicom (`reader.py`, `pixels.py`, `identity.py`)
-are loaded when the first file is read; decoders that may crash run in another process
+`image.py` is the entry point. Modules that import pydicom (`reader.py`, `pixels.py`) are
+loaded when the first file is read; decoders that may crash run in another process
 (`isolation.py`, `worker.py`).
 """
 

@@ -10,14 +10,14 @@ import re
 import secrets
 import unicodedata
 from pathlib import Path
-from typing import Any
-
-import pydicom
-from pydicom.charset import convert_encodings
+from typing import TYPE_CHECKING, Any
 
 from cxresnet.core.errors import ConfigError, ImageError
 from cxresnet.core.files import explain_storage_errors
 from cxresnet.core.labels import is_placeholder
+
+if TYPE_CHECKING:
+    import pydicom  # an extra: whoever has no DICOM needs pseudonyms all the same
 
 _IDENTIFIERS = ("SOPInstanceUID", "StudyInstanceUID", "AccessionNumber", "PatientID")
 HEADER_TAGS = (
@@ -142,6 +142,8 @@ def _read_body_part(dataset: pydicom.Dataset) -> str:
 
     The standard allows plain ASCII here, so pydicom reads everything else as Latin-1.
     """
+    from pydicom.charset import convert_encodings  # noqa: PLC0415  an extra
+
     text = _read_text(dataset, "BodyPartExamined")
     stated = convert_encodings(dataset.get("SpecificCharacterSet"))
     for encoding in ("utf-8", *stated):
