@@ -119,13 +119,14 @@ def test_an_image_is_the_same_however_it_is_given(
 
 
 def test_one_in_one_out_and_a_list_for_a_list(
-    model: cxresnet.Model, grey_levels: NDArray[np.uint8]
+    model: cxresnet.Model, grey_levels: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("cxresnet.api.classifier._BATCH_SIZE", 3)
     assert isinstance(model.predict(grey_levels), cxresnet.Prediction)
     assert model.predict([grey_levels]) == [model.predict(grey_levels)]
     assert model.predict(iter([grey_levels] * 2)) == model.predict((grey_levels, grey_levels))
     assert model.predict([]) == []
-    assert len(list(model.predict_each([grey_levels] * 66))) == 66
+    assert len(list(model.predict_each([grey_levels] * 7))) == 7
 
 
 def test_files_are_predicted_in_order_and_as_each_alone(
@@ -143,8 +144,8 @@ def test_files_are_predicted_in_order_and_as_each_alone(
     assert [one.code for one in found] == ["", "empty", "", "missing", ""]
     for path, pixels, one in zip(images, noise, found[::2], strict=True):
         for alone in (model.predict(path), model.predict(pixels)):
-            assert one.probabilities == pytest.approx(alone.probabilities, abs=1e-5)
-    assert found[0].probabilities != pytest.approx(found[2].probabilities, abs=1e-5)
+            assert one.probabilities == pytest.approx(alone.probabilities, rel=1e-3)
+    assert found[0].probabilities != pytest.approx(found[2].probabilities, rel=1e-2)
 
 
 @pytest.mark.parametrize("test_time_augmentation", [False, True])

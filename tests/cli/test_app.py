@@ -36,6 +36,7 @@ def test_the_version_is_told() -> None:
     assert (result.returncode, result.stdout.strip()) == (0, f"cxresnet {__version__}")
 
 
+@pytest.mark.slow
 def test_help_tells_every_command_and_what_it_must_not_be_used_for() -> None:
     result = _run("--help")
     assert result.returncode == 0

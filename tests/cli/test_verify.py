@@ -17,11 +17,12 @@ ANEW = "searching for near-duplicates again finds none in two splits"
 
 @pytest.fixture
 def dataset(tmp_path: Path) -> Path:
-    source = PhantomSource(PhantomSettings(images_per_class=12, side_px=48))
+    source = PhantomSource(PhantomSettings(images_per_class=10, side_px=48))
     config = DataConfig(side_px=32, common_side_px=48, workers=1)
     return run_prepare(source, config=config, out=tmp_path / "d").path
 
 
+@pytest.mark.slow
 def test_copies_are_looked_for_anew_on_request(
     dataset: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -27,6 +27,7 @@ def _count_openings(run: RunFolder) -> int:
     return len(read_access_log(run.read_dataset_path() / ACCESS_LOG_NAME))
 
 
+@pytest.mark.slow
 def test_internal_external_and_gap_are_written_without_opening_the_test_again(
     run: RunFolder, config: EvaluateConfig, write_dataset: Write, tmp_path: Path
 ) -> None:

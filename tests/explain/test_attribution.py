@@ -121,18 +121,27 @@ def _explain(
     return compute_attributions(_build_context(predictor, predictions, images, weights=weights))
 
 
+@pytest.fixture(scope="module")
+def explained(
+    predictor: Predictor, predictions: Predictions, sealed_images: ImageSet
+) -> Attributions:
+    """The images as explained; only to be read."""
+    return _explain(predictor, predictions, sealed_images)
+
+
 def _calibrate(logits: np.ndarray) -> np.ndarray:
     return torch.from_numpy(logits / 2.0).softmax(dim=-1).numpy()
 
 
 def test_every_image_stands_once_with_its_own_picture_and_probability(
-    predictor: Predictor, predictions: Predictions, sealed_images: ImageSet
+    explained: Attributions, predictions: Predictions, sealed_images: ImageSet
 ) -> None:
-    found = _explain(predictor, predictions, sealed_images)
-    assert sorted(image.image_id for image in found.index.images) == sorted(predictions.image_ids)
-    for row, image in enumerate(found.index.images):
+    assert sorted(image.image_id for image in explained.index.images) == sorted(
+        predictions.image_ids
+    )
+    for row, image in enumerate(explained.index.images):
         place = predictions.image_ids.index(image.image_id)
-        np.testing.assert_array_equal(found.images[row], sealed_images.images[place])
+        np.testing.assert_array_equal(explained.images[row], sealed_images.images[place])
         assert image.probability == pytest.approx(_calibrate(predictions.logits)[place].max())
         assert image.selection_reason.endswith(" correct") == (
             image.true_class == image.predicted_class
@@ -140,20 +149,20 @@ def test_every_image_stands_once_with_its_own_picture_and_probability(
 
 
 def test_the_maps_explain_the_class_that_the_network_says(
-    predictor: Predictor, predictions: Predictions, sealed_images: ImageSet
+    explained: Attributions, predictor: Predictor
 ) -> None:
-    found = _explain(predictor, predictions, sealed_images)
-    image = found.index.images[0]
-    covered = found.images[:1].copy()
+    image = explained.index.images[0]
+    covered = explained.images[:1].copy()
     # Half the image is one patch here; 0.5 is the mean grey, so 127.5 is what covers.
     inputs = predictor.to_tensor(covered)
     inputs[..., : SIDE // 2, : SIDE // 2] = 0
     with torch.no_grad():
         left = _calibrate(predictor.model(inputs).numpy())[0]
-    lost = image.probability - left[found.index.class_names.index(image.predicted_class)]
-    assert found.maps["occlusion"][0, 0, 0] == pytest.approx(float(lost), abs=1e-5)
+    lost = image.probability - left[explained.index.class_names.index(image.predicted_class)]
+    assert explained.maps["occlusion"][0, 0, 0] == pytest.approx(float(lost), abs=1e-5)
 
 
+@pytest.mark.slow
 def test_the_class_that_is_decided_for_is_explained(
     predictor: Predictor, predictions: Predictions, sealed_images: ImageSet
 ) -> None:
@@ -161,35 +170,26 @@ def test_the_class_that_is_decided_for_is_explained(
     assert {image.predicted_class for image in found.index.images} == {"covid-19"}
 
 
-def test_the_network_is_left_in_its_mode(
-    predictor: Predictor, predictions: Predictions, sealed_images: ImageSet
-) -> None:
-    _explain(predictor, predictions, sealed_images)
+def test_the_network_is_left_in_its_mode(explained: Attributions, predictor: Predictor) -> None:
     assert not any(module.training for module in predictor.model.modules())
     assert all(parameter.grad is None for parameter in predictor.model.parameters())
 
 
-def test_only_an_image_with_a_lung_mask_has_a_share_in_the_lungs(
-    predictor: Predictor, predictions: Predictions, sealed_images: ImageSet
-) -> None:
-    found = _explain(predictor, predictions, sealed_images)
-    for row, image in enumerate(found.index.images):
+def test_only_an_image_with_a_lung_mask_has_a_share_in_the_lungs(explained: Attributions) -> None:
+    for row, image in enumerate(explained.index.images):
         if image.image_id == "image-0":
             assert image.lung_area_share == 0.5
             assert set(image.lung_shares) == set(CONFIG.methods)
-            assert found.lung_masks[row].any()
+            assert explained.lung_masks[row].any()
         else:
             assert image.lung_area_share is None
             assert image.lung_shares == {}
-            assert not found.lung_masks[row].any()
+            assert not explained.lung_masks[row].any()
 
 
-def test_the_scale_holds_every_value_of_the_first_method(
-    predictor: Predictor, predictions: Predictions, sealed_images: ImageSet
-) -> None:
-    found = _explain(predictor, predictions, sealed_images)
-    largest = np.abs(found.maps[CONFIG.methods[0]]).max()
-    assert 0 < largest <= found.index.scale_limit
+def test_the_scale_holds_every_value_of_the_first_method(explained: Attributions) -> None:
+    largest = np.abs(explained.maps[CONFIG.methods[0]]).max()
+    assert 0 < largest <= explained.index.scale_limit
 
 
 def test_predictions_of_another_network_are_refused(
@@ -246,6 +246,7 @@ def test_a_method_that_failed_is_marked_and_the_mark_is_taken_away_with_the_card
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_only_a_card_of_the_very_network_is_found(
     tmp_path: Path, predictor: Predictor, predictions: Predictions, sealed_images: ImageSet
 ) -> None:

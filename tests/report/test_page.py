@@ -55,8 +55,16 @@ class Reader(HTMLParser):
 Beside = tuple[SelectiveResult, LeaveSourcesOut, ExternalTest]
 
 
+@pytest.fixture(scope="module")
+def pages() -> dict[str, str]:
+    """The page, once it was rendered: that takes a second, and no test changes it."""
+    return {}
+
+
 @pytest.fixture
 def html(
+    *,
+    pages: dict[str, str],
     dataset_artifacts: DatasetArtifacts,
     history: pd.DataFrame,
     evaluation: Evaluation,
@@ -79,7 +87,9 @@ def html(
         attributions=attributions,
         sanity=sanity_card,
     )
-    return render_report(artifacts)
+    if not pages:
+        pages["whole"] = render_report(artifacts)
+    return pages["whole"]
 
 
 @pytest.fixture

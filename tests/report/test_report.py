@@ -90,6 +90,7 @@ def test_of_a_run_that_is_only_claimed_the_images_are_shown(run: RunFolder) -> N
     assert DISCLAIMER in html
 
 
+@pytest.mark.slow
 def test_of_a_finished_run_nothing_is_missing(
     run: RunFolder,
     history: pd.DataFrame,
@@ -128,6 +129,7 @@ def test_of_a_finished_run_nothing_is_missing(
     assert len(html) < 5_000_000
 
 
+@pytest.mark.slow
 def test_the_same_run_gives_the_same_bytes(
     run: RunFolder, history: pd.DataFrame, checkpoint_record: CheckpointRecord
 ) -> None:

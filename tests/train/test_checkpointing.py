@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cxresnet.core.errors import CheckpointError
@@ -45,6 +45,7 @@ def are_equal(left: Any, right: Any) -> bool:
     return bool(left == right)
 
 
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(_TREES)
 def test_what_is_split_and_joined_is_as_before(tree: Any) -> None:
     document, tensors = split_tensors(tree)

@@ -27,6 +27,7 @@ from cxresnet.train.module import TrainingModule
 BuildConfig = Callable[..., Config]
 
 
+@pytest.mark.slow
 def test_a_network_that_can_learn_the_squares_does(
     squares: Any, tiny_config: BuildConfig, run: RunFolder
 ) -> None:
@@ -74,6 +75,7 @@ def test_the_run_folder_says_how_and_on_what_it_was_trained(
     assert os.uname().nodename not in (run.train / "environment.json").read_text().split('"')
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bits_and_another_gives_others(
     squares: Any, tiny_config: BuildConfig, tmp_path: Path, compute_digest: Any
 ) -> None:

@@ -62,7 +62,8 @@ def _measure_left_over(method: AbstractMethod, network: nn.Module, images: Tenso
     [
         ("deep_lift", 1e-4),  # exact up to rounding
         ("integrated_gradients", 5e-3),  # a path integral through ReLUs, 200 points
-        ("gradient_shap", 0.05),  # a mean over 600 chance points
+        # a mean over 600 chance points
+        pytest.param("gradient_shap", 0.05, marks=pytest.mark.slow),
     ],
 )
 def test_the_sum_is_the_way_from_the_baseline_to_the_image(

@@ -76,23 +76,29 @@ def test_reliability_is_drawn_before_and_after_the_temperature(evaluation: Evalu
     assert len(view.decisions) == len(view.thresholds) == 3
 
 
+def _without_curves(evaluation: Evaluation) -> Evaluation:
+    """Leave out what takes long to draw."""
+    empty = evaluation.calibration.bins[:1]
+    calibration = evaluation.calibration.model_copy(update={"bins": empty, "bins_before": empty})
+    return evaluation.model_copy(
+        update={"calibration": calibration, "prevalence_curves": (), "decision_curves": ()}
+    )
+
+
 @pytest.mark.parametrize(("images", "hollow"), [(9, True), (10, False)])
 def test_a_point_of_few_images_is_hollow(evaluation: Evaluation, images: int, hollow: bool) -> None:
     filled = next(each for each in evaluation.calibration.bins if each.images)
     bins = (dataclasses.replace(filled, images=images),)
-    calibration = evaluation.calibration.model_copy(update={"bins": bins})
-    view = build_probabilities_view(evaluation.model_copy(update={"calibration": calibration}))
+    bare = _without_curves(evaluation)
+    calibration = bare.calibration.model_copy(update={"bins": bins})
+    view = build_probabilities_view(bare.model_copy(update={"calibration": calibration}))
     assert view.after is not None
     looks = re.findall(r'<use [^>]*style="([^"]*stroke: var\(--series-1\)[^"]*)"', view.after.svg)
     assert ["fill-opacity: 0;" in look for look in looks] == [hollow]
 
 
 def test_without_images_nothing_is_drawn(evaluation: Evaluation) -> None:
-    empty = evaluation.calibration.bins[:1]
-    calibration = evaluation.calibration.model_copy(update={"bins": empty, "bins_before": empty})
-    view = build_probabilities_view(
-        evaluation.model_copy(update={"calibration": calibration, "prevalence_curves": ()})
-    )
+    view = build_probabilities_view(_without_curves(evaluation))
     assert (view.before, view.after, view.ppv, view.npv) == (None, None, None, None)
 
 
@@ -111,7 +117,7 @@ def test_an_aim_is_reached_or_missed_as_far_as_the_interval_says(
     first = evaluation.class_thresholds[0]
     number = Estimate(value=value, low=low, high=high, n=50, groups=40)
     reached = first.reached.model_copy(update={"sensitivity": number})
-    changed = evaluation.model_copy(
+    changed = _without_curves(evaluation).model_copy(
         update={"class_thresholds": (first.model_copy(update={"reached": reached}),)}
     )
     assert build_probabilities_view(changed).thresholds[0].verdict == verdict

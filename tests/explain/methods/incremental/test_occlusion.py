@@ -21,7 +21,14 @@ from cxresnet.model.presets import build_model
 from cxresnet.model.resnet import CXResNet
 from cxresnet.predict.decision import CalibratedNetwork
 
-PRESETS = ["nano", "small", "mini", "convnet", "plain-resnet", "resnet18"]
+PRESETS = [
+    "nano",
+    "convnet",
+    *(
+        pytest.param(preset, marks=pytest.mark.slow)
+        for preset in ("small", "mini", "plain-resnet", "resnet18")
+    ),
+]
 
 
 def build_awake(seed: int = 1, **options: Any) -> CXResNet:
@@ -152,7 +159,7 @@ def test_the_network_is_left_as_it_was() -> None:
     assert all(parameter.grad is None for parameter in model.parameters())
 
 
-@pytest.mark.parametrize("preset", ["nano", "small"])
+@pytest.mark.parametrize("preset", ["nano", pytest.param("small", marks=pytest.mark.slow)])
 def test_the_map_is_captums(preset: str) -> None:
     image = build_image(48, 48)[None]
     model = CalibratedNetwork(balance(build_awake(preset=preset), image), temperature=1.3)
