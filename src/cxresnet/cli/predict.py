@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cxresnet.cli.commands import command
-from cxresnet.cli.options import AnyBodyPartOption
+from cxresnet.cli.options import AnyBodyPartOption, FixOption, GateOption
 from cxresnet.cli.terminal import console, say_unfolded, say_wrote, warn
 from cxresnet.core.errors import EmptySourceError
 from cxresnet.core.files import write_json
@@ -46,6 +46,8 @@ def predict(
     ] = None,
     format_: Annotated[Format, typer.Option("--format", help="Output format.")] = Format.TABLE,
     any_body_part: AnyBodyPartOption = None,
+    gate: GateOption = True,
+    fix: FixOption = False,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -59,7 +61,12 @@ def predict(
     """Classify images: one row per image, or the reason why it was refused."""
     from cxresnet.api.classifier import load
 
-    model = load(run, any_body_part=bool(any_body_part))
+    model = load(run, any_body_part=bool(any_body_part), gate=gate, fix=fix)
+    if not gate:
+        warn(
+            "Nothing checks that these are frontal chest X-rays (--no-gate): for any other picture "
+            "the probabilities mean nothing."
+        )
     if not model.is_evaluated:
         warn(
             "This network was not evaluated yet: its probabilities are not calibrated, and it "
@@ -140,6 +147,8 @@ def _describe(prediction: Prediction, class_names: Sequence[str]) -> dict[str, A
             f"probability_{name}": round(shares[name], 6) if shares else None
             for name in class_names
         },
+        "gate": prediction.gate,
+        "note": prediction.note,
         "refused": prediction.reason,
     }
 
@@ -164,9 +173,12 @@ def _build_table(predictions: Sequence[Prediction], class_names: Sequence[str]) 
     table.add_column("decision")
     for name in class_names:
         table.add_column(name, justify="right")
-    table.add_column("refused", overflow="fold")
+    table.add_column("gate")
+    table.add_column("refused, or note", overflow="fold")
     for one in predictions:
         shares = [f"{share:.3f}" for share in one.probabilities.values()]
         cells = shares or ["–"] * len(class_names)
-        table.add_row(Text(_name(one)), one.decision or "–", *cells, Text(one.reason))
+        table.add_row(
+            Text(_name(one)), one.decision or "–", *cells, one.gate, Text(one.reason or one.note)
+        )
     return table
