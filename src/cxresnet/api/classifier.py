@@ -179,7 +179,7 @@ class Model:
     def explain(
         self,
         image: ImageInput,
-        method: str = "occlusion",
+        method: str | Sequence[str] = "occlusion",
         *,
         class_name: str | None = None,
         **settings: Any,
@@ -189,7 +189,7 @@ class Model:
         Args:
             image: One image, as of `predict`.
             method: An attribution method, for example "occlusion", "grad_cam" or
-                "integrated_gradients".
+                "integrated_gradients", or several.
             class_name: The class whose probability is explained; None for the predicted class.
             **settings: Keys of the config section `explain`, for example
                 `occlusion_baselines=("mean",)`, which is four times as quick as the default.
@@ -214,7 +214,7 @@ class Model:
         config = change_config(
             Config(),
             {f"explain.{name}": value for name, value in settings.items()}
-            | {"explain.methods": [method.replace("-", "_")]},
+            | {"explain.methods": _list_methods(method)},
         )
         prepared = self._prepare(image)
         (decided,) = self._decide([prepared])
@@ -327,6 +327,11 @@ def _is_one_image(images: object) -> bool:
     if not one and not isinstance(images, Iterable):
         raise _refuse_kind(images)
     return one
+
+
+def _list_methods(method: str | Sequence[str]) -> list[str]:
+    names = [method] if isinstance(method, str) else method
+    return [name.replace("-", "_") for name in names]
 
 
 def _get_path(image: object) -> Path | None:

@@ -18,12 +18,13 @@ from rich.text import Text
 from cxresnet.cli.commands import command
 from cxresnet.cli.options import AnyBodyPartOption
 from cxresnet.cli.terminal import console, say_unfolded, say_wrote, warn
+from cxresnet.core.config import ExplainConfig
 from cxresnet.core.errors import EmptySourceError
 from cxresnet.core.files import write_json
 from cxresnet.core.progress import track
 
 if TYPE_CHECKING:
-    from cxresnet.api.classifier import Prediction
+    from cxresnet.api.classifier import Model, Prediction
 
 
 class Format(StrEnum):
@@ -55,11 +56,37 @@ def predict(
             "'--format json'.",
         ),
     ] = None,
+    explain: Annotated[
+        Path | None,
+        typer.Option(
+            "--explain", metavar="DIR", help="Also write a card with attribution maps of each."
+        ),
+    ] = None,
 ) -> None:
     """Classify images: one row per image, or the reason why it was refused."""
+    model = load_network(run, any_body_part=bool(any_body_part))
+    files = list(list_files(paths))
+    predictions = list(track(model.predict_each(files), "Classifying images", total=len(files)))
+    if out is None:
+        _show(predictions, model.class_names, format_=format_)
+    else:
+        say_wrote(_write(out, predictions, model.class_names, format_=format_))
+    if explain is not None:
+        from cxresnet.cli.explain import write_cards
+
+        write_cards(model, files, out=explain, config=ExplainConfig())
+    if all(prediction.refused for prediction in predictions):
+        raise EmptySourceError(
+            f"No image was classified: {len(predictions)} of {len(predictions)} were refused; the "
+            "reason stands beside each."
+        )
+
+
+def load_network(run: Path | None, *, any_body_part: bool) -> Model:
+    """Load the network of a run, or the bundled one, and say what must be known of it."""
     from cxresnet.api.classifier import load
 
-    model = load(run, any_body_part=bool(any_body_part))
+    model = load(run, any_body_part=any_body_part)
     if not model.is_evaluated:
         warn(
             "This network was not evaluated yet: its probabilities are not calibrated, and it "
@@ -69,17 +96,7 @@ def predict(
         warn(f"Using the bundled network. {model.verdict}")
     elif model.verdict:
         warn(model.verdict)
-    files = list(list_files(paths))
-    predictions = list(track(model.predict_each(files), "Classifying images", total=len(files)))
-    if out is None:
-        _show(predictions, model.class_names, format_=format_)
-    else:
-        say_wrote(_write(out, predictions, model.class_names, format_=format_))
-    if all(prediction.refused for prediction in predictions):
-        raise EmptySourceError(
-            f"No image was classified: {len(predictions)} of {len(predictions)} were refused; the "
-            "reason stands beside each."
-        )
+    return model
 
 
 def _show(

@@ -60,7 +60,7 @@ def draw_explanation_figure(attributions: Attributions, row: int) -> Image.Image
         row: Of the image.
     """
     index = attributions.index
-    panels = _draw_panels(attributions, row)
+    panels = draw_panels(attributions, row)
     columns = min(len(panels), _MOST_COLUMNS)
     lines = -(-len(panels) // columns)
     line_px = _PANEL_PX + _TITLE_PX
@@ -82,19 +82,25 @@ def draw_explanation_figure(attributions: Attributions, row: int) -> Image.Image
 
 
 @dataclass(frozen=True, eq=False)
-class _Panel:
-    """One picture of the figure, with what stands above it."""
+class Panel:
+    """One picture of the figure, with what stands above it.
+
+    Attributes:
+        title: What it shows.
+        caption: What a value is; "" for the image itself.
+        pixels: (row, column, 3).
+    """
 
     title: str
     caption: str
     pixels: NDArray[np.uint8]
 
 
-def _draw_panels(attributions: Attributions, row: int) -> list[_Panel]:
+def draw_panels(attributions: Attributions, row: int) -> list[Panel]:
     """Draw the image, each map, then the range between baselines of methods that have several."""
     image, record = attributions.images[row], attributions.index.images[row]
     outline = find_outline(_enlarge_mask(attributions.lung_masks[row]))
-    panels = [_Panel("Image", "", _enlarge(np.repeat(image[..., None], 3, axis=2), outline))]
+    panels = [Panel("Image", "", _enlarge(np.repeat(image[..., None], 3, axis=2), outline))]
     for method in attributions.index.methods:
         values, limit = (
             attributions.compute_drawn(method, row),
@@ -104,7 +110,7 @@ def _draw_panels(attributions: Attributions, row: int) -> list[_Panel]:
         if method.failed_sanity:
             drawn = draw_watermark(drawn)
         caption = method.describe_value(record.explained_class)
-        panels.append(_Panel(_describe_scale(method), caption, drawn))
+        panels.append(Panel(_describe_scale(method), caption, drawn))
     for method in attributions.index.methods:
         if method.name not in attributions.baseline_ranges:
             continue
@@ -114,7 +120,7 @@ def _draw_panels(attributions: Attributions, row: int) -> list[_Panel]:
         )
         drawn = _enlarge(draw_baseline_range(image, values, scale_limit=limit), outline)
         caption = "largest minus smallest value over the occlusion baselines"
-        panels.append(_Panel(f"{method.title}: range between baselines", caption, drawn))
+        panels.append(Panel(f"{method.title}: range between baselines", caption, drawn))
     return panels
 
 

@@ -180,12 +180,22 @@ def write_attributions(folder: Path, attributions: Attributions) -> None:
         StorageError: The folder cannot be written.
     """
     (folder / _INDEX).unlink(missing_ok=True)
+    write_arrays(folder / _ARRAYS, attributions)
+    write_record(folder / _INDEX, attributions.index)
+
+
+def write_arrays(path: Path, attributions: Attributions) -> Path:
+    """Write images, lung masks, maps and ranges as one `.npz`, whole or not at all.
+
+    Raises:
+        StorageError: The file cannot be written.
+    """
     arrays = {_MAP_PREFIX + name: values for name, values in attributions.maps.items()}
     arrays |= {
         _BASELINE_RANGE_PREFIX + name: values
         for name, values in attributions.baseline_ranges.items()
     }
-    with atomic_write(folder / _ARRAYS) as stream:
+    with atomic_write(path) as stream:
         np.savez_compressed(
             stream,
             allow_pickle=False,
@@ -193,7 +203,7 @@ def write_attributions(folder: Path, attributions: Attributions) -> None:
             lung_masks=attributions.lung_masks,
             **arrays,
         )
-    write_record(folder / _INDEX, attributions.index)
+    return path
 
 
 def read_attributions(folder: Path) -> Attributions:

@@ -71,14 +71,15 @@ def compute_explanation_summary(
         attributions: The maps of the chosen images; see `choose_summary_method` for the one that is
             put into words.
     """
-    text_summaries = compute_text_summaries(context, attributions)
-    neighbours, images = find_neighbours(context, attributions)
+    images = context.predictor.to_tensor(attributions.images)
+    text_summaries = compute_text_summaries(context.network, images, attributions)
+    neighbours, neighbour_images = find_neighbours(context, attributions)
     index = ExplanationSummaryIndex(
         text_summaries=text_summaries,
         neighbours=neighbours,
         zone_means=compute_zone_means(context) if context.config.zone_mean_images else None,
     )
-    return ExplanationSummary(index, images)
+    return ExplanationSummary(index, neighbour_images)
 
 
 def write_explanation_summary(folder: Path, summary: ExplanationSummary) -> None:

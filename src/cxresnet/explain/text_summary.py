@@ -19,7 +19,6 @@ from torch import Tensor, nn
 
 from cxresnet.core.progress import track
 from cxresnet.core.record import Record
-from cxresnet.explain.context import ExplainContext
 from cxresnet.explain.lungs import (
     DEPTHS,
     HEIGHTS,
@@ -82,11 +81,16 @@ class ImageTextSummary(Record):
 
 
 def compute_text_summaries(
-    context: ExplainContext, attributions: Attributions
+    network: nn.Module, images: Tensor, attributions: Attributions
 ) -> tuple[ImageTextSummary, ...]:
-    """Summarise every explained image; see `choose_summary_method` for the map that is used."""
+    """Summarise every explained image; see `choose_summary_method` for the map that is used.
+
+    Args:
+        network: From images to calibrated logits; in evaluation mode.
+        images: (image, 1, height, width), normalised: those of the maps.
+        attributions: The maps.
+    """
     index = attributions.index
-    images = context.predictor.to_tensor(attributions.images)
     method = choose_summary_method(index).name
     summaries = []
     for row, record in enumerate(track(index.images, "Summarising images")):
@@ -101,7 +105,7 @@ def compute_text_summaries(
             lung_source=record.lung_source,
         )
         summary = compute_text_summary(
-            context.network,
+            network,
             images[row],
             lungs,
             attribution=attributions.maps[method][row],
