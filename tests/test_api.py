@@ -22,6 +22,7 @@ from cxresnet.core.run_folder import RunFolder
 from cxresnet.data.phantoms.plan import parse_phantom_settings
 from cxresnet.data.sources.phantom import write_phantom_folder
 from cxresnet.explain.record import read_attributions
+from cxresnet.predict.image_gate import AdmittedImage
 
 INIT = Path(cxresnet.__file__)
 
@@ -72,7 +73,7 @@ def test_presets_are_listed_by_name() -> None:
 
 @pytest.fixture(scope="session")
 def model() -> cxresnet.Model:
-    return cxresnet.load()
+    return cxresnet.load(gate=False)  # the pictures here are no chest X-rays
 
 
 @pytest.fixture(scope="session")
@@ -215,6 +216,39 @@ def test_what_is_no_image_at_all_is_named(model: cxresnet.Model, image: object) 
     assert "Give a path" in found or "no such file" in found
 
 
+def test_the_gate_stands_before_predictions_and_maps(
+    model: cxresnet.Model, grey_levels: NDArray[np.uint8]
+) -> None:
+    assert model.predict(grey_levels).gate == "not checked"
+    assert "Nothing checked" in str(model.predict(grey_levels))
+    guarded = dataclasses.replace(model, gate=True)
+    refused = guarded.predict(grey_levels)
+    assert (refused.gate, refused.code) == ("refused", "not-a-chest-x-ray")
+    assert "does not look like" in refused.reason
+    with pytest.raises(ImageError, match="does not look like"):
+        guarded.explain(grey_levels, "grad_cam")
+    colours = np.zeros((160, 160, 3), np.uint8)
+    colours[..., 0] = grey_levels
+    assert "in colour" in guarded.predict(colours).reason
+
+
+def test_a_borderline_image_is_never_decided_on(
+    model: cxresnet.Model, grey_levels: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decision = dataclasses.replace(
+        model,
+        gate=True,
+        decision=model.decision.model_copy(update={"set_thresholds": ()}),
+    )
+    monkeypatch.setattr(
+        "cxresnet.api.classifier.admit",
+        lambda pixels, **options: AdmittedImage(pixels, "borderline", "It is unlike the others."),
+    )
+    found = decision.predict(grey_levels)
+    assert (found.decision, len(found.prediction_set)) == ("abstain", 1)
+    assert "unlike the others" in found._repr_html_()
+
+
 def test_a_prediction_is_frozen_and_shows_itself(
     model: cxresnet.Model, grey_levels: NDArray[np.uint8]
 ) -> None:
@@ -323,7 +357,7 @@ def test_the_stages_leave_what_the_commands_leave(folder: Path) -> None:
 
 @pytest.mark.slow
 def test_an_image_of_the_test_set_is_predicted_as_the_evaluation_did(folder: Path) -> None:
-    model = cxresnet.load(folder / "run")
+    model = cxresnet.load(folder / "run", gate=False)  # images of 48 × 48 pixels
     assert model.is_evaluated
     rows = RunFolder(folder / "run").predictions.read_text(encoding="utf-8").splitlines()
     header, first = (row.replace('"', "").split(",") for row in rows[:2])
@@ -347,7 +381,7 @@ def test_an_explanation_equals_that_of_the_command(
         words += ["--set", f"explain.{name}={shown}"]
     assert run_command_line(words) == 0
     expected = read_attributions(run.explain / "requested")
-    found = cxresnet.load(run.path).explain(folder / "images" / image_id, **EXPLAIN)
+    found = cxresnet.load(run.path, gate=False).explain(folder / "images" / image_id, **EXPLAIN)
     assert found.class_name == expected.index.images[0].explained_class
     assert np.abs(expected.maps["occlusion"][0]).max() > 0
     np.testing.assert_array_equal(found.image, expected.images[0])

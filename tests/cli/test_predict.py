@@ -128,7 +128,12 @@ def test_the_decision_of_the_run_decides_or_abstains(
     run: RunFolder, images: Path, capsys: pytest.CaptureFixture[str], threshold: float, in_set: str
 ) -> None:
     _write_decision(run, threshold)
-    assert run_command_line(["predict", str(images), "--run", str(run.path), "--format=csv"]) == 0
+    assert (
+        run_command_line(
+            ["predict", str(images), "--no-gate", "--run", str(run.path), "--format=csv"]
+        )
+        == 0
+    )
     output = capsys.readouterr()
     decided, refused = csv.DictReader(io.StringIO(output.out))
     assert decided["predicted_class"] == "normal"
@@ -136,16 +141,25 @@ def test_the_decision_of_the_run_decides_or_abstains(
     assert decided["decision"] == ("normal" if in_set == "normal" else "abstain")
     assert float(decided["probability_normal"]) == pytest.approx(0.731, abs=0.02)
     assert decided["refused"] == ""
+    assert (decided["gate"], "Nothing checked" in decided["note"]) == ("not checked", True)
     assert (refused["decision"], refused["probability_normal"]) == ("", "")
     assert refused["refused"]
     assert "not evaluated yet" not in output.err
     assert VERDICT in output.err
+    assert "--no-gate" in output.err
 
 
 def test_a_run_that_was_not_evaluated_says_so_and_never_abstains(
     run: RunFolder, images: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = ["predict", str(images / "image.png"), "--run", str(run.path), "--format=json"]
+    arguments = [
+        "predict",
+        str(images / "image.png"),
+        "--no-gate",
+        "--run",
+        str(run.path),
+        "--format=json",
+    ]
     assert run_command_line(arguments) == 0
     output = capsys.readouterr()
     assert "This network was not evaluated yet" in " ".join(output.err.split())
@@ -161,18 +175,30 @@ def test_a_table_shows_decisions_probabilities_and_refusals(
 ) -> None:
     _write_decision(run, 0.0)
     monkeypatch.chdir(images)  # a short path is not folded in the table
-    assert run_command_line(["predict", ".", "--run", str(run.path)]) == 0
+    assert run_command_line(["predict", ".", "--no-gate", "--run", str(run.path)]) == 0
     shown = " ".join(capsys.readouterr().out.split())
     assert "abstain 0.7" in shown
     assert "letter.txt" in shown
     assert "Give one of: " in shown
 
 
+def test_noise_is_refused_unless_nothing_is_to_be_checked(
+    run: RunFolder, images: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["predict", str(images / "image.png"), "--run", str(run.path), "--format=json"]
+    assert run_command_line(words) == 2
+    output = capsys.readouterr()
+    (row,) = json.loads(output.out)
+    assert (row["gate"], row["decision"], row["probability_normal"]) == ("refused", "", None)
+    assert "frontal chest X-ray" in row["refused"]
+    assert "Nothing checks" not in output.err
+
+
 def test_where_every_file_is_refused_the_command_fails(
     run: RunFolder, images: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     letter = str(images / "letter.txt")
-    assert run_command_line(["predict", letter, letter, "--run", str(run.path)]) == 2
+    assert run_command_line(["predict", letter, letter, "--no-gate", "--run", str(run.path)]) == 2
     assert "2 of 2 were refused" in " ".join(capsys.readouterr().err.split())
 
 
@@ -185,7 +211,7 @@ def test_a_name_that_the_console_lacks_is_escaped(
     shown, said = (io.TextIOWrapper(io.BytesIO(), encoding="cp1252") for _ in range(2))
     monkeypatch.setattr(sys, "stdout", shown)
     monkeypatch.setattr(sys, "stderr", said)
-    words = ["predict", CHINESE, "--run", str(run.path), "--format", form]
+    words = ["predict", CHINESE, "--no-gate", "--run", str(run.path), "--format", form]
     assert run_command_line(words) == 0
     shown.flush()
     assert rb"\u80ba\u708e.png" in shown.buffer.getvalue()
@@ -197,7 +223,7 @@ def test_a_name_that_is_no_text_is_escaped(
 ) -> None:
     name = images / os.fsdecode(b"caf\xe9.png")
     (images / "image.png").rename(name)
-    words = ["predict", str(name), "--run", str(run.path), "--format=csv"]
+    words = ["predict", str(name), "--no-gate", "--run", str(run.path), "--format=csv"]
     assert run_command_line(words) == 0
     assert r"caf\xe9.png" in capfd.readouterr().out
     assert run_command_line([*words, "--out", str(tmp_path / "found.csv")]) == 0
@@ -210,7 +236,7 @@ def test_a_written_file_keeps_utf_8_whatever_the_console_lacks(
     (images / "image.png").rename(images / CHINESE)
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding="cp1252"))
     out = tmp_path / "结果.csv"
-    words = ["predict", str(images), "--run", str(run.path), "--out", str(out)]
+    words = ["predict", str(images), "--no-gate", "--run", str(run.path), "--out", str(out)]
     assert run_command_line(words) == 0
     rows = list(csv.DictReader(out.read_text(encoding="utf-8").splitlines()))
     assert [Path(row["file"]).name for row in rows] == ["letter.txt", CHINESE]

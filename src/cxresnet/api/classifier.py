@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, overload
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ from cxresnet import DISCLAIMER
 from cxresnet.core.config import Config, change_config
 from cxresnet.core.errors import ImageError
 from cxresnet.core.run_folder import RunFolder, open_run_folder
-from cxresnet.data.decode.formats import to_grey
+from cxresnet.data.decode.formats import measure_colour, to_grey
 from cxresnet.data.prepare.preprocessing import prepare_image
 from cxresnet.predict.bundled import BUNDLED_RUN, read_bundled_headline
 from cxresnet.predict.decision import (
@@ -29,6 +29,13 @@ from cxresnet.predict.decision import (
     read_decision,
 )
 from cxresnet.predict.files import read_image_file
+from cxresnet.predict.image_gate import (
+    BORDERLINE,
+    NOT_CHECKED,
+    REFUSED,
+    admit,
+    admit_unchecked,
+)
 from cxresnet.predict.predictor import Predictor, load_predictor
 
 if TYPE_CHECKING:
@@ -54,6 +61,9 @@ class Prediction:
         prediction_set: The classes that cannot be ruled out at the nominal coverage.
         reason: Why the image was refused, one sentence; "" where it was not.
         code: The reason in one word, as in `rejected.csv`; "" where it was not refused.
+        gate: What the check for a frontal chest X-ray found: "passed", "refused", "mended" (turned
+            or inverted back), "borderline" (then no class is decided on), or "not checked".
+        note: What has to be known beside the prediction, one sentence; mostly "".
     """
 
     path: Path | None = None
@@ -63,6 +73,8 @@ class Prediction:
     prediction_set: tuple[str, ...] = ()
     reason: str = ""
     code: str = ""
+    gate: str = ""
+    note: str = ""
 
     @property
     def abstained(self) -> bool:
@@ -78,7 +90,8 @@ class Prediction:
         if self.refused:
             return f"refused: {self.reason}"
         shares = ", ".join(f"{name} {share:.3f}" for name, share in self.probabilities.items())
-        return f"{self.decision} ({shares}). {DISCLAIMER}"
+        note = f" {self.note}" if self.note else ""
+        return f"{self.decision} ({shares}).{note} {DISCLAIMER}"
 
     def _repr_html_(self) -> str:
         """Show the prediction in a notebook."""
@@ -94,8 +107,18 @@ class Prediction:
         return (
             f"<table><caption>{title} decision: <b>{html.escape(self.decision)}</b></caption>"
             f"<tr><th>class</th><th>probability</th><th></th><th></th></tr>{rows}</table>"
+            f"{f'<p>{html.escape(self.note)}</p>' if self.note else ''}"
             f"<p><small>{html.escape(DISCLAIMER)}</small></p>"
         )
+
+
+@dataclass(frozen=True, eq=False)
+class _Prepared:
+    """An image ready for the network, (side, side); what the gate found, and the note on it."""
+
+    image: NDArray[np.uint8]
+    gate: str
+    note: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,6 +132,8 @@ class Model:
         is_evaluated: False where `evaluate` has not run yet: then probabilities are not calibrated
             and no image is abstained from.
         verdict: What the audit found in the training data, one sentence; "" where it did not run.
+        gate: Whether each image is checked first to be an upright frontal chest X-ray.
+        fix: Whether the rotation and inversion that the gate finds are undone, not refused.
     """
 
     run: RunFolder
@@ -116,6 +141,8 @@ class Model:
     decision: Decision
     is_evaluated: bool
     verdict: str
+    gate: bool = True
+    fix: bool = False
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -142,7 +169,7 @@ class Model:
 
         >>> import cxresnet
         >>> import numpy as np
-        >>> model = cxresnet.load()
+        >>> model = cxresnet.load(gate=False)  # noise is no chest X-ray, and would be refused
         >>> grey_levels = np.random.default_rng(0).integers(0, 256, (128, 128), dtype=np.uint8)
         >>> prediction = model.predict(grey_levels)
         >>> list(prediction.probabilities)
@@ -167,13 +194,13 @@ class Model:
         while batch := list(itertools.islice(rest, _BATCH_SIZE)):
             prepared = [self._try_to_prepare(image) for image in batch]
             decisions = iter(
-                self._decide([one for one in prepared if not isinstance(one, ImageError)])
+                self._decide([one.image for one in prepared if not isinstance(one, ImageError)])
             )
             for image, found in zip(batch, prepared, strict=True):
                 yield (
-                    Prediction(path=_get_path(image), reason=str(found), code=found.code)
+                    self._describe_refusal(found, path=_get_path(image))
                     if isinstance(found, ImageError)
-                    else self._describe(next(decisions), path=_get_path(image))
+                    else self._describe(next(decisions), found, path=_get_path(image))
                 )
 
     def explain(
@@ -205,7 +232,8 @@ class Model:
         >>> import cxresnet
         >>> import numpy as np
         >>> grey_levels = np.random.default_rng(0).integers(0, 256, (128, 128), dtype=np.uint8)
-        >>> explanation = cxresnet.load().explain(grey_levels, "grad_cam", class_name="covid")
+        >>> model = cxresnet.load(gate=False)
+        >>> explanation = model.explain(grey_levels, "grad_cam", class_name="covid")
         >>> explanation.class_name, explanation.map.shape == explanation.image.shape
         ('covid-19', True)
         """
@@ -231,25 +259,46 @@ class Model:
         )
 
     def _prepare(self, image: ImageInput) -> NDArray[np.uint8]:
-        """Bring an image to the network's size and grey levels.
+        """Check an image, and bring it to the network's size and grey levels.
+
+        Raises:
+            ImageError: It cannot be used, or the gate refuses it.
+        """
+        return self._check_and_prepare(image).image
+
+    def _check_and_prepare(self, image: ImageInput) -> _Prepared:
+        pixels, colour = self._decode(image)
+        admitted = (
+            admit(pixels, colour=colour, fix=self.fix) if self.gate else admit_unchecked(pixels)
+        )
+        return _Prepared(
+            prepare_image(admitted.pixels, self.predictor.preprocessing),
+            gate=admitted.status,
+            note=admitted.note,
+        )
+
+    def _decode(self, image: ImageInput) -> tuple[NDArray[np.float32], float]:
+        """Decode an image to grey levels from 0 to 1; and how coloured it is.
 
         Raises:
             ImageError: It cannot be used.
         """
         path = _get_path(image)
         if path is not None:
-            return self.predictor.prepare(read_image_file(path))
+            image = read_image_file(path)
         if isinstance(image, bytes):
-            return self.predictor.prepare(image)
+            decoded = self.predictor.decode(image)
+            return decoded.pixels, decoded.colour
+        if _is_colour_array(image):
+            image = Image.fromarray(image)
         if isinstance(image, Image.Image):
             min_side_px = self.predictor.preprocessing.min_side_px
-            pixels = to_grey(image, min_side_px=min_side_px)
-            return prepare_image(pixels, self.predictor.preprocessing)
-        return prepare_image(_scale_grey_levels(image), self.predictor.preprocessing)
+            return to_grey(image, min_side_px=min_side_px), measure_colour(image)
+        return _scale_grey_levels(image), 0.0
 
-    def _try_to_prepare(self, image: ImageInput) -> NDArray[np.uint8] | ImageError:
+    def _try_to_prepare(self, image: ImageInput) -> _Prepared | ImageError:
         try:
-            return self._prepare(image)
+            return self._check_and_prepare(image)
         except ImageError as error:
             return error
 
@@ -263,14 +312,22 @@ class Model:
         )
         return self.decision.decide_images(logits)
 
-    def _describe(self, decided: ImageDecision, *, path: Path | None) -> Prediction:
+    def _describe(
+        self, decided: ImageDecision, prepared: _Prepared, *, path: Path | None
+    ) -> Prediction:
         return Prediction(
             path=path,
             probabilities=dict(zip(self.class_names, decided.probabilities, strict=True)),
             class_name=decided.class_name,
-            decision=decided.decision,
+            decision=ABSTAIN if prepared.gate == BORDERLINE else decided.decision,
             prediction_set=decided.prediction_set,
+            gate=prepared.gate,
+            note=prepared.note,
         )
+
+    def _describe_refusal(self, error: ImageError, *, path: Path | None) -> Prediction:
+        gate = REFUSED if self.gate else NOT_CHECKED
+        return Prediction(path=path, reason=str(error), code=error.code, gate=gate)
 
     def __repr__(self) -> str:
         state = "evaluated" if self.is_evaluated else "not evaluated"
@@ -290,12 +347,22 @@ class Model:
         return "".join(f"<p>{line}</p>" for line in lines if line)
 
 
-def load(run: str | os.PathLike[str] | None = None, *, any_body_part: bool = False) -> Model:
+def load(
+    run: str | os.PathLike[str] | None = None,
+    *,
+    any_body_part: bool = False,
+    gate: bool = True,
+    fix: bool = False,
+) -> Model:
     """Load a trained network.
 
     Args:
         run: The folder of a run, as `train` writes it; None for the network in the package.
         any_body_part: Classify DICOM radiographs whatever part of the body their header names.
+        gate: Refuse what is not an upright frontal chest X-ray of usual tone. Without it every
+            prediction is marked "not checked".
+        fix: Turn back a rotated image, and exchange black and white of an inverted one, instead of
+            refusing it; the prediction says so.
 
     Returns:
         The network in evaluation mode on the CPU, with the decision rule of its evaluation.
@@ -319,6 +386,8 @@ def load(run: str | os.PathLike[str] | None = None, *, any_body_part: bool = Fal
         verdict=read_bundled_headline()
         if run is None
         else str(predictor.record.notes.get("data_verdict", "")),
+        gate=gate,
+        fix=fix,
     )
 
 
@@ -346,6 +415,15 @@ def _refuse_kind(image: object) -> ImageError:
     )
 
 
+def _is_colour_array(levels: object) -> TypeGuard[NDArray[np.uint8]]:
+    return (
+        isinstance(levels, np.ndarray)
+        and levels.ndim == 3
+        and levels.shape[2] in (3, 4)
+        and levels.dtype == np.uint8
+    )
+
+
 def _scale_grey_levels(levels: object) -> NDArray[np.float32]:
     """Scale an array of grey levels to 0 to 1, float32.
 
@@ -354,8 +432,6 @@ def _scale_grey_levels(levels: object) -> NDArray[np.float32]:
     """
     if not isinstance(levels, np.ndarray):
         raise _refuse_kind(levels)
-    if levels.ndim == 3 and levels.shape[2] in (3, 4) and levels.dtype == np.uint8:
-        return to_grey(Image.fromarray(levels))
     if levels.ndim != 2 or not levels.size:
         raise ImageError(
             "not-an-image",

@@ -197,6 +197,8 @@ class _Writer:
             data_verdict=model.verdict,
             predicted_class=prediction.class_name,
             decision=prediction.decision,
+            gate=prediction.gate,
+            note=prediction.note,
             nominal_coverage=model.decision.nominal_coverage,
             classes=_list_classes(model, prediction),
             index=attributions.index,
@@ -262,7 +264,7 @@ def _hash_settings(model: Model, *, config: ExplainConfig, class_name: str | Non
         "decision": model.decision.model_dump(mode="json"),
         "config": config.model_dump(mode="json"),
         "class": class_name,
-        "any_body_part": model.predictor.any_body_part,
+        "reading": (model.predictor.any_body_part, model.gate, model.fix),
         "sanity": "" if card is None else card.content,
         "versions": list_versions(),
     }

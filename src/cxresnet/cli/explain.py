@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, get_args
 import typer
 
 from cxresnet.cli.commands import command
-from cxresnet.cli.options import AnyBodyPartOption, ConfigOption, SetOption
+from cxresnet.cli.options import AnyBodyPartOption, ConfigOption, FixOption, GateOption, SetOption
 from cxresnet.cli.predict import list_files, load_network
 from cxresnet.cli.terminal import say, say_wrote, warn
 from cxresnet.core.config import ExplainConfig, read_config
@@ -99,6 +99,8 @@ def explain(  # noqa: PLR0913  each is a flag of the command
     config: ConfigOption = None,
     set_: SetOption = None,
     any_body_part: AnyBodyPartOption = None,
+    gate: GateOption = True,
+    fix: FixOption = False,
     sanity_checks: SanityChecksOption = True,
     sanity_checks_only: SanityChecksOnlyOption = False,
 ) -> None:
@@ -114,7 +116,7 @@ def explain(  # noqa: PLR0913  each is a flag of the command
     if not _is_run(paths):
         _refuse_options_of_runs(test_image, sanity_checks_only=sanity_checks_only)
         files = _list_images(paths, out=out or _DEFAULT_OUT)
-        model = load_network(run, any_body_part=bool(any_body_part))
+        model = load_network(run, any_body_part=bool(any_body_part), gate=gate, fix=fix)
         write_cards(model, files, out=out or _DEFAULT_OUT, config=settings, class_name=class_)
         return
     if run is not None or out is not None:

@@ -116,6 +116,22 @@ AnyBodyPartOption = Annotated[
         help="Read DICOM radiographs whatever part of the body their header names.",
     ),
 ]
+GateOption = Annotated[
+    bool,
+    typer.Option(
+        "--gate/--no-gate",
+        help="Refuse what is not an upright frontal chest X-ray of usual tone. Without the check "
+        "the output is marked 'not checked'.",
+    ),
+]
+FixOption = Annotated[
+    bool,
+    typer.Option(
+        "--fix",
+        help="Turn back rotated images and exchange black and white of inverted ones, instead of "
+        "refusing them; the output says which.",
+    ),
+]
 ManifestOption = Annotated[
     bool | None,
     typer.Option(

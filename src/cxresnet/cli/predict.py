@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cxresnet.cli.commands import command
-from cxresnet.cli.options import AnyBodyPartOption
+from cxresnet.cli.options import AnyBodyPartOption, FixOption, GateOption
 from cxresnet.cli.terminal import console, say_unfolded, say_wrote, warn
 from cxresnet.core.config import ExplainConfig
 from cxresnet.core.errors import EmptySourceError
@@ -47,6 +47,8 @@ def predict(
     ] = None,
     format_: Annotated[Format, typer.Option("--format", help="Output format.")] = Format.TABLE,
     any_body_part: AnyBodyPartOption = None,
+    gate: GateOption = True,
+    fix: FixOption = False,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -64,7 +66,7 @@ def predict(
     ] = None,
 ) -> None:
     """Classify images: one row per image, or the reason why it was refused."""
-    model = load_network(run, any_body_part=bool(any_body_part))
+    model = load_network(run, any_body_part=bool(any_body_part), gate=gate, fix=fix)
     files = list(list_files(paths))
     predictions = list(track(model.predict_each(files), "Classifying images", total=len(files)))
     if out is None:
@@ -82,11 +84,16 @@ def predict(
         )
 
 
-def load_network(run: Path | None, *, any_body_part: bool) -> Model:
+def load_network(run: Path | None, *, any_body_part: bool, gate: bool, fix: bool) -> Model:
     """Load the network of a run, or the bundled one, and say what must be known of it."""
     from cxresnet.api.classifier import load
 
-    model = load(run, any_body_part=any_body_part)
+    model = load(run, any_body_part=any_body_part, gate=gate, fix=fix)
+    if not gate:
+        warn(
+            "Nothing checks that these are frontal chest X-rays (--no-gate): for any other picture "
+            "the probabilities mean nothing."
+        )
     if not model.is_evaluated:
         warn(
             "This network was not evaluated yet: its probabilities are not calibrated, and it "
@@ -157,6 +164,8 @@ def _describe(prediction: Prediction, class_names: Sequence[str]) -> dict[str, A
             f"probability_{name}": round(shares[name], 6) if shares else None
             for name in class_names
         },
+        "gate": prediction.gate,
+        "note": prediction.note,
         "refused": prediction.reason,
     }
 
@@ -181,9 +190,12 @@ def _build_table(predictions: Sequence[Prediction], class_names: Sequence[str]) 
     table.add_column("decision")
     for name in class_names:
         table.add_column(name, justify="right")
-    table.add_column("refused", overflow="fold")
+    table.add_column("gate")
+    table.add_column("refused, or note", overflow="fold")
     for one in predictions:
         shares = [f"{share:.3f}" for share in one.probabilities.values()]
         cells = shares or ["–"] * len(class_names)
-        table.add_row(Text(_name(one)), one.decision or "–", *cells, Text(one.reason))
+        table.add_row(
+            Text(_name(one)), one.decision or "–", *cells, one.gate, Text(one.reason or one.note)
+        )
     return table

@@ -80,15 +80,38 @@ class LungNet(nn.Module):
                 "images must be (batch, 1, height, width) with sides that are multiples of "
                 f"{_DEEPEST_REDUCTION} px; got {tuple(inputs.shape)}"
             )
-        half = self.down1(self.fold(inputs))
-        quarter = self.down2(_halve(half))
-        eighth = self.down3(_halve(quarter))
-        deep = self.bottom(_halve(eighth))
+        half, quarter, eighth, deep = self._encode(inputs)
         deep = self.up3(_join(deep, eighth))
         deep = self.up2(_join(deep, quarter))
         deep = self.up1(_join(deep, half))
         logits: Tensor = self.unfold(self.head(deep))
         return logits
+
+    def forward_features(self, inputs: Tensor) -> Tensor:
+        """Compute one vector an image: means of the three deeper maps, and of their quarters.
+
+        Args:
+            inputs: As of `forward`.
+
+        Returns:
+            (batch, 5 × the sum of the three last `widths`).
+        """
+        _, *maps = self._encode(inputs)
+        means = [
+            part
+            for found in maps
+            for part in (
+                found.mean(dim=(2, 3)),
+                functional.adaptive_avg_pool2d(found, 2).flatten(1),
+            )
+        ]
+        return torch.cat(means, dim=1)
+
+    def _encode(self, inputs: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        half = self.down1(self.fold(inputs))
+        quarter = self.down2(_halve(half))
+        eighth = self.down3(_halve(quarter))
+        return half, quarter, eighth, self.bottom(_halve(eighth))
 
 
 def _halve(features: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from cxresnet.core.errors import CheckpointError, ImageError, ModelModeError
 from cxresnet.core.progress import track
-from cxresnet.data.decode.decoder import decode_image
+from cxresnet.data.decode.decoder import DecodedImage, decode_image
 from cxresnet.data.prepare.preprocessing import Preprocessing, normalise, prepare_image
 from cxresnet.model.checkpoint import CheckpointRecord, read_model
 from cxresnet.model.ensemble import Network
@@ -60,18 +60,23 @@ class Predictor:
             ImageError: The image cannot be used; `code` says why.
         """
         if isinstance(content, bytes):
-            image = decode_image(
-                content,
-                min_side_px=self.preprocessing.min_side_px,
-                any_body_part=self.any_body_part,
-            )
-            return prepare_image(image.pixels, self.preprocessing)
+            return prepare_image(self.decode(content).pixels, self.preprocessing)
         if content.ndim != 2 or content.dtype != np.uint8 or not content.size:
             raise ImageError(
                 "not-an-image",
                 f"Expected (height, width) of uint8, got {content.shape} of {content.dtype}.",
             )
         return prepare_image(np.divide(content, 255, dtype=np.float32), self.preprocessing)
+
+    def decode(self, content: bytes) -> DecodedImage:
+        """Decode the bytes of a file, with no more pixels than the pipeline uses.
+
+        Raises:
+            ImageError: The image cannot be used; `code` says why.
+        """
+        return decode_image(
+            content, min_side_px=self.preprocessing.min_side_px, any_body_part=self.any_body_part
+        )
 
     def to_tensor(self, images: NDArray[np.uint8]) -> Tensor:
         """Normalise prepared images for the network.

@@ -66,10 +66,11 @@ class ImageCard(Record):
         data_verdict: What the audit found in the training data; "" if it was not run.
         predicted_class: The class with the highest weighted probability.
         decision: The predicted class, or "abstain".
+        gate: What the check for a frontal chest X-ray found, as of `Prediction.gate`.
+        note: What has to be known beside the decision, one sentence; mostly "".
         nominal_coverage: Share of the images of each class whose prediction set should hold that
             class; None where no thresholds were chosen.
         classes: In the order of the network.
-        notes: What else must stand beside the decision, sentence by sentence.
         index: Describes the maps.
         text_summary: The explanation in words.
         neighbours: The most similar training images, by reference; None where the images that the
@@ -85,9 +86,10 @@ class ImageCard(Record):
     data_verdict: str = ""
     predicted_class: str
     decision: str
+    gate: str = ""
+    note: str = ""
     nominal_coverage: float | None = None
     classes: tuple[ClassShare, ...]
-    notes: tuple[str, ...] = ()
     index: ExplanationIndex
     text_summary: ImageTextSummary
     neighbours: ImageNeighbours | None = None
@@ -121,11 +123,14 @@ def _describe_decision(card: ImageCard) -> str:
         f"hold the true one for {card.nominal_coverage:.0%} of the images of each class."
     )
     if not possible:
-        return (
-            f"No class reaches its threshold: the image is unusual for this network. {thresholds}"
-        )
+        return f"No class reaches its threshold: the image is unusual for this network. {thresholds}"
     if len(possible) > 1:
-        return f"{' and '.join(possible)} remain possible, so no class is decided on. {thresholds}"
+        return (
+            f"More than one class remains possible ({', '.join(possible)}), so no class is decided "
+            f"on. {thresholds}"
+        )
+    if card.abstains:
+        return f"Only {possible[0]} remains possible, but the check of the image leaves doubts."
     return f"Only {possible[0]} remains possible. {thresholds}"
 
 

@@ -20,7 +20,7 @@ from PIL import Image
 from cxresnet.core.errors import CXResnetError, ImageError
 from cxresnet.data.decode.block_mean import average_blocks
 from cxresnet.data.decode.dicom import read_dicom_image
-from cxresnet.data.decode.formats import sniff_format, to_grey
+from cxresnet.data.decode.formats import measure_colour, sniff_format, to_grey
 from cxresnet.data.decode.limits import MAX_PIXELS, check_size
 
 _MAX_PAGES = 64
@@ -41,6 +41,7 @@ class DecodedImage:
             photometric interpretation and bits stored ("MONOCHROME2;12").
         size_bytes: Of the file.
         notes: Sentences about what the file does not say, or says and was not followed.
+        colour: How coloured the picture is, 0 (grey) to 1; see `measure_colour`.
     """
 
     pixels: NDArray[np.float32]
@@ -50,6 +51,7 @@ class DecodedImage:
     mode: str
     size_bytes: int
     notes: tuple[str, ...] = ()
+    colour: float = 0.0
 
 
 def decode_image(
@@ -113,7 +115,7 @@ def _decode_with_pillow(content: bytes, *, kind: str, min_side_px: int) -> Decod
                 check_size(*image.size)
                 (width, height), mode = image.size, image.mode
                 image.load()
-                pixels = to_grey(image, min_side_px=min_side_px)
+                pixels, colour = to_grey(image, min_side_px=min_side_px), measure_colour(image)
         except CXResnetError:
             raise
         except Image.DecompressionBombError as error:
@@ -124,7 +126,7 @@ def _decode_with_pillow(content: bytes, *, kind: str, min_side_px: int) -> Decod
             ) from error
         except Exception as error:
             raise _explain_failure(error, kind=kind) from error
-    return DecodedImage(pixels, width, height, kind, mode, len(content))
+    return DecodedImage(pixels, width, height, kind, mode, len(content), colour=colour)
 
 
 def _turn_to_largest_page(image: Image.Image) -> None:

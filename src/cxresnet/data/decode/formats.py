@@ -100,6 +100,8 @@ _BITS_PER_SAMPLE_TAG = 258
 _PHOTOMETRIC_TAG = 262
 _WHITE_IS_ZERO = 0
 _ORIENTATION_TAG = 274
+_COLOUR_MODES = ("RGB", "RGBA", "RGBX", "P", "PA", "CMYK", "YCbCr", "HSV", "LAB")
+_COLOUR_SIZE_PX = (64, 64)
 _DEEP_MODES = ("I;16", "I;16B", "I;16L", "I", "F")
 
 
@@ -127,6 +129,20 @@ def to_grey(image: Image.Image, *, min_side_px: int = 0) -> NDArray[np.float32]:
         pixels = 1 - pixels
     pixels = average_blocks(pixels, min_side_px=min_side_px)
     return _turn_upright(pixels, orientation=_read_orientation(image))
+
+
+def measure_colour(image: Image.Image) -> float:
+    """Measure how coloured a picture is: mean of the largest less the smallest of R, G and B.
+
+    Returns:
+        0 (grey) to 1 (pure colours), on the picture reduced to a few thousand pixels.
+    """
+    if image.mode not in _COLOUR_MODES:
+        return 0.0
+    small = (image if image.mode == "RGB" else image.convert("RGB")).resize(
+        _COLOUR_SIZE_PX, Image.Resampling.BOX
+    )
+    return float(np.ptp(np.asarray(small), axis=2).mean() / 255)
 
 
 def _convert_to_luma(image: Image.Image) -> Image.Image:
