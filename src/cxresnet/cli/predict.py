@@ -36,7 +36,7 @@ class Format(StrEnum):
 
 
 @command(order=80)
-def predict(
+def predict(  # noqa: PLR0913  each is a flag of the command
     paths: Annotated[
         list[Path], typer.Argument(metavar="PATH...", help="Images, or folders of images.")
     ],

@@ -123,7 +123,9 @@ def _describe_decision(card: ImageCard) -> str:
         f"hold the true one for {card.nominal_coverage:.0%} of the images of each class."
     )
     if not possible:
-        return f"No class reaches its threshold: the image is unusual for this network. {thresholds}"
+        return (
+            f"No class reaches its threshold: the image is unusual for this network. {thresholds}"
+        )
     if len(possible) > 1:
         return (
             f"More than one class remains possible ({', '.join(possible)}), so no class is decided "
