@@ -54,6 +54,7 @@ class Prediction:
         prediction_set: The classes that cannot be ruled out at the nominal coverage.
         reason: Why the image was refused, one sentence; "" where it was not.
         code: The reason in one word, as in `rejected.csv`; "" where it was not refused.
+        abstention_reason: Which classes remain possible, and why; "" where one was decided on.
     """
 
     path: Path | None = None
@@ -63,6 +64,7 @@ class Prediction:
     prediction_set: tuple[str, ...] = ()
     reason: str = ""
     code: str = ""
+    abstention_reason: str = ""
 
     @property
     def abstained(self) -> bool:
@@ -270,6 +272,7 @@ class Model:
             class_name=decided.class_name,
             decision=decided.decision,
             prediction_set=decided.prediction_set,
+            abstention_reason=decided.abstention_reason,
         )
 
     def __repr__(self) -> str:

@@ -21,7 +21,7 @@ from cxresnet.explain.context import list_versions
 from cxresnet.explain.figures import draw_explanation_figure
 from cxresnet.explain.lungs import choose_lungs, compute_lung_area_share, compute_lung_share
 from cxresnet.explain.methods.method import build_methods
-from cxresnet.explain.overlay import compute_drawn_map, compute_scale_limit, draw_overlay
+from cxresnet.explain.overlay import draw_overlay
 from cxresnet.explain.record import Attributions, ExplainedImage, ExplanationIndex, MethodRecord
 from cxresnet.explain.sanity.card import mark_failed_methods
 from cxresnet.explain.sanity.run import find_card
@@ -207,7 +207,7 @@ def explain_image(  # noqa: PLR0913  the network, the image, and what is to be e
         | _measure_lungs(values[0], lungs.mask, method=method.name)
     )
     attributions = Attributions(
-        index=_build_index(explained, describe_method(method, values), values, class_names=names),
+        index=_build_index(explained, describe_method(method, values), class_names=names),
         images=image[None],
         lung_masks=lungs.mask[None],
         maps=maps.maps,
@@ -256,13 +256,10 @@ def _measure_lungs(
 def _build_index(
     explained: ExplainedImage,
     method: MethodRecord,
-    values: NDArray[np.float32],
     *,
     class_names: tuple[str, ...],
 ) -> ExplanationIndex:
-    drawn = compute_drawn_map(values, patch_px=method.drawn_patch_px)
     return ExplanationIndex(
-        scale_limit=1.0 if method.own_scale_limit else compute_scale_limit(drawn),
         versions=list_versions(),
         class_names=class_names,
         methods=(method,),

@@ -140,6 +140,7 @@ def _describe(prediction: Prediction, class_names: Sequence[str]) -> dict[str, A
             f"probability_{name}": round(shares[name], 6) if shares else None
             for name in class_names
         },
+        "abstention_reason": prediction.abstention_reason,
         "refused": prediction.reason,
     }
 
@@ -164,9 +165,11 @@ def _build_table(predictions: Sequence[Prediction], class_names: Sequence[str]) 
     table.add_column("decision")
     for name in class_names:
         table.add_column(name, justify="right")
-    table.add_column("refused", overflow="fold")
+    table.add_column("refused, or why no class is decided on", overflow="fold")
     for one in predictions:
         shares = [f"{share:.3f}" for share in one.probabilities.values()]
         cells = shares or ["–"] * len(class_names)
-        table.add_row(Text(_name(one)), one.decision or "–", *cells, Text(one.reason))
+        table.add_row(
+            Text(_name(one)), one.decision or "–", *cells, Text(one.reason or one.abstention_reason)
+        )
     return table

@@ -22,7 +22,7 @@ from cxresnet.explain.lungs import (
     compute_lung_share,
 )
 from cxresnet.explain.methods.method import AbstractMethod, compute_target_probabilities
-from cxresnet.explain.overlay import compute_drawn_map, compute_own_scale_limit, compute_scale_limit
+from cxresnet.explain.overlay import compute_own_scale_limit
 from cxresnet.explain.record import Attributions, ExplainedImage, ExplanationIndex, MethodRecord
 
 _SHARED_UNITS = {"change of probability", "probability per pixel"}
@@ -244,12 +244,7 @@ def _build_index(
     maps: Mapping[str, NDArray[np.float32]],
 ) -> ExplanationIndex:
     records = tuple(describe_method(method, maps[method.name]) for method in methods)
-    # The first method sets the scale: a few pixels where another one sums to much would pale all.
-    lead = next((record for record in records if record.own_scale_limit is None), None)
     return ExplanationIndex(
-        scale_limit=1.0
-        if lead is None
-        else compute_scale_limit(compute_drawn_map(maps[lead.name], patch_px=lead.drawn_patch_px)),
         class_names=context.evaluation.class_names,
         data_verdict=context.evaluation.data_verdict,
         versions=list_versions(),
