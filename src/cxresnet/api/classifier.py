@@ -64,6 +64,7 @@ class Prediction:
         gate: What the check for a frontal chest X-ray found: "passed", "refused", "mended" (turned
             or inverted back), "borderline" (then no class is decided on), or "not checked".
         note: What has to be known beside the prediction, one sentence; mostly "".
+        abstention_reason: Which classes remain possible, and why; "" where one was decided on.
     """
 
     path: Path | None = None
@@ -75,6 +76,7 @@ class Prediction:
     code: str = ""
     gate: str = ""
     note: str = ""
+    abstention_reason: str = ""
 
     @property
     def abstained(self) -> bool:
@@ -323,6 +325,7 @@ class Model:
             prediction_set=decided.prediction_set,
             gate=prepared.gate,
             note=prepared.note,
+            abstention_reason=decided.abstention_reason,
         )
 
     def _describe_refusal(self, error: ImageError, *, path: Path | None) -> Prediction:

@@ -222,7 +222,7 @@ def explain_image(  # noqa: PLR0913  the network, the image, and what is to be e
     )
     records = tuple(describe_method(method, maps.maps[method.name]) for method in methods)
     attributions = Attributions(
-        index=build_index(records, maps.maps, images=(explained,), class_names=names),
+        index=build_index(records, images=(explained,), class_names=names),
         images=image[None],
         lung_masks=lungs.mask[None],
         maps=maps.maps,

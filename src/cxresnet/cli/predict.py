@@ -166,6 +166,7 @@ def _describe(prediction: Prediction, class_names: Sequence[str]) -> dict[str, A
         },
         "gate": prediction.gate,
         "note": prediction.note,
+        "abstention_reason": prediction.abstention_reason,
         "refused": prediction.reason,
     }
 
@@ -196,6 +197,10 @@ def _build_table(predictions: Sequence[Prediction], class_names: Sequence[str]) 
         shares = [f"{share:.3f}" for share in one.probabilities.values()]
         cells = shares or ["–"] * len(class_names)
         table.add_row(
-            Text(_name(one)), one.decision or "–", *cells, one.gate, Text(one.reason or one.note)
+            Text(_name(one)),
+            one.decision or "–",
+            *cells,
+            one.gate,
+            Text(one.reason or " ".join(filter(None, (one.note, one.abstention_reason)))),
         )
     return table

@@ -22,7 +22,7 @@ from cxresnet.explain.lungs import (
     compute_lung_share,
 )
 from cxresnet.explain.methods.method import AbstractMethod, compute_target_probabilities
-from cxresnet.explain.overlay import compute_drawn_map, compute_own_scale_limit, compute_scale_limit
+from cxresnet.explain.overlay import compute_own_scale_limit
 from cxresnet.explain.record import Attributions, ExplainedImage, ExplanationIndex, MethodRecord
 
 _SHARED_UNITS = {"change of probability", "probability per pixel"}
@@ -210,7 +210,6 @@ def explain_choices(context: ExplainContext, choices: Sequence[Choice]) -> Attri
     return Attributions(
         index=build_index(
             tuple(describe_method(method, found.maps[method.name]) for method in methods),
-            found.maps,
             images=described,
             class_names=context.evaluation.class_names,
             data_verdict=context.evaluation.data_verdict,
@@ -244,7 +243,6 @@ def _require_same_logits(
 
 def build_index(
     records: tuple[MethodRecord, ...],
-    maps: Mapping[str, NDArray[np.float32]],
     *,
     images: tuple[ExplainedImage, ...],
     class_names: tuple[str, ...],
@@ -254,17 +252,11 @@ def build_index(
 
     Args:
         records: The methods, in order.
-        maps: For each method (image, row, column).
         images: What was decided and measured, one per image.
         class_names: In the order of the logits.
         data_verdict: What the audit found in the training data; "" if it was not run.
     """
-    # The first method sets the scale: a few pixels where another one sums to much would pale all.
-    lead = next((record for record in records if record.own_scale_limit is None), None)
     return ExplanationIndex(
-        scale_limit=1.0
-        if lead is None
-        else compute_scale_limit(compute_drawn_map(maps[lead.name], patch_px=lead.drawn_patch_px)),
         class_names=class_names,
         data_verdict=data_verdict,
         versions=list_versions(),

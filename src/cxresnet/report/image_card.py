@@ -10,7 +10,7 @@ from pydantic import Field
 
 from cxresnet import DISCLAIMER
 from cxresnet.core.record import Record
-from cxresnet.explain.figures import draw_panels
+from cxresnet.explain.figures import Panel, draw_panels
 from cxresnet.explain.neighbours import ImageNeighbours
 from cxresnet.explain.overlay import draw_colour_bar
 from cxresnet.explain.record import Attributions, ExplanationIndex
@@ -144,11 +144,27 @@ class PanelView:
         title: What it shows.
         caption: What stands below; "" for nothing.
         uri: The picture.
+        stretched: The same map on a scale that it fills; None where it is strong enough as it is.
     """
 
     title: str
     caption: str
     uri: str
+    stretched: PanelView | None = None
+
+
+def _build_panels(attributions: Attributions) -> tuple[PanelView, ...]:
+    """Show the image, its maps and ranges; of a weak map also, on demand, the stretched view."""
+    plain, stretched = (draw_panels(attributions, 0, stretched=flag) for flag in (False, True))
+    return tuple(
+        _build_panel(panel, None if other.title == panel.title else _build_panel(other))
+        for panel, other in zip(plain, stretched, strict=True)
+    )
+
+
+def _build_panel(panel: Panel, stretched: PanelView | None = None) -> PanelView:
+    uri = build_data_uri(panel.pixels, largest_side_px=_SIDE_PX)
+    return PanelView(panel.title, panel.caption, uri, stretched)
 
 
 def render_image_card(card: ImageCard, attributions: Attributions) -> str:
@@ -158,18 +174,11 @@ def render_image_card(card: ImageCard, attributions: Attributions) -> str:
         card: What is known of the image.
         attributions: Its maps, one row.
     """
-    image, *maps = (
-        PanelView(
-            panel.title, panel.caption, build_data_uri(panel.pixels, largest_side_px=_SIDE_PX)
-        )
-        for panel in draw_panels(attributions, 0)
-    )
     return render_page(
         "image_card.html.j2",
         title=card.file.rsplit("/", 1)[-1],
         card=card,
-        image=image,
-        maps=maps,
+        panels=_build_panels(attributions),
         image_side=attributions.images.shape[-1],
         bar_uri=build_data_uri(draw_colour_bar(width_px=256, height_px=1), largest_side_px=256),
         zones_svg=draw_zones_svg(),
