@@ -143,13 +143,12 @@ def _is_run(paths: Sequence[Path]) -> bool:
     """Say whether a run is to be explained.
 
     Raises:
-        ConfigError: A path is not there, or a run stands among other paths.
+        ConfigError: The only path is not there, or a run stands among other paths.
     """
-    for path in paths:
-        if not path.exists():
-            raise ConfigError(
-                f"There is no '{path}'. Name a run folder, an image or a folder of images."
-            )
+    if len(paths) == 1 and not paths[0].exists():
+        raise ConfigError(
+            f"There is no '{paths[0]}'. Name a run folder, an image or a folder of images."
+        )
     runs = [path for path in paths if path.is_dir() and RunFolder(path).mark.is_file()]
     if runs and len(paths) > 1:
         raise ConfigError(
