@@ -42,8 +42,8 @@ from gate_pictures import ALTERATIONS, Picture, alter, draw_phantoms, list_junk,
 
 FRONTAL = "frontal: "
 _ORIENTATIONS = 8
-_PENALTY = 0.003
-_REFUSED_SHARE, _BORDERLINE_SHARE = 0.01, 0.03
+_PENALTY = 0.03
+_REFUSED_SHARE, _BORDERLINE_SHARE = 0.02, 0.05
 
 
 @dataclass(frozen=True, eq=False)
