@@ -376,7 +376,7 @@ def test_an_explanation_equals_that_of_the_command(
     run = RunFolder(folder / "run")
     manifest = cxresnet.open_dataset(folder / "dataset").manifest
     image_id = str(manifest.loc[manifest["split"] == "test", "image_id"].iloc[0])
-    words = ["explain", str(run.path), "--image", image_id, "--methods", "occlusion"]
+    words = ["explain", str(run.path), "--test-image", image_id, "--methods", "occlusion"]
     for name, value in EXPLAIN.items():
         shown = str(list(value)).replace("'", '"') if isinstance(value, tuple) else value
         words += ["--set", f"explain.{name}={shown}"]

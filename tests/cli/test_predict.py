@@ -9,20 +9,13 @@ import os
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
-import torch
-from PIL import Image
 
 from cxresnet.cli.app import run_command_line
 from cxresnet.cli.predict import list_files
-from cxresnet.core.config import ModelConfig
 from cxresnet.core.errors import EmptySourceError
-from cxresnet.core.run_folder import RunFolder, claim_run_folder
-from cxresnet.data.prepare.preprocessing import Preprocessing
+from cxresnet.core.run_folder import RunFolder
 from cxresnet.data.sources.folder_store import FolderStore
-from cxresnet.model.checkpoint import CheckpointRecord, write_checkpoint
-from cxresnet.model.presets import build_model
 from cxresnet.predict.decision import (
     DECISION_NAME,
     build_plain_decision,
@@ -71,42 +64,6 @@ def test_a_folder_without_files_is_refused(tmp_path: Path) -> None:
     _touch(tmp_path / ".hidden.png")
     with pytest.raises(EmptySourceError, match="holds no file, or only hidden ones"):
         list(list_files([tmp_path]))
-
-
-@pytest.fixture
-def run(tmp_path: Path) -> RunFolder:
-    config = ModelConfig(preset="nano", stem_width=4, widths=(4, 8), depths=(1, 1))
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        model = build_model(config, class_count=2)
-    record = CheckpointRecord(
-        model=config,
-        class_names=CLASS_NAMES,
-        preprocessing=Preprocessing(
-            side_px=32,
-            common_side_px=48,
-            resize_mode="crop",
-            low_percentile=1,
-            high_percentile=99,
-            border_cut=0,
-            mean=0.5,
-            sd=0.25,
-        ).model_dump(),
-        notes={"data_verdict": VERDICT},
-    )
-    folder = claim_run_folder(tmp_path / "run", dataset=tmp_path)
-    write_checkpoint(folder.checkpoint, tensors=model.state_dict(), record=record)
-    return folder
-
-
-@pytest.fixture
-def images(tmp_path: Path) -> Path:
-    folder = tmp_path / "images"
-    folder.mkdir()
-    levels = np.random.default_rng(0).integers(0, 255, (80, 90)).astype(np.uint8)
-    Image.fromarray(levels).save(folder / "image.png")
-    (folder / "letter.txt").write_text("not an image")
-    return folder
 
 
 def _write_decision(run: RunFolder, threshold: float) -> None:

@@ -112,6 +112,16 @@ def test_a_run_is_as_good_as_itself(
     assert found.verdict == ("No difference is shown: both runs have the same balanced accuracy.")
 
 
+def test_the_intervals_of_one_run_are_those_of_its_evaluation(
+    draw_predictions: Draw, config: EvaluateConfig, tmp_path: Path
+) -> None:
+    table = draw_predictions()
+    found = _by_name(_compare(tmp_path, table, table, config))
+    headline = evaluate_predictions(table, config=config).headline
+    assert found["accuracy"].first == headline.accuracy
+    assert found["balanced_accuracy"].second == headline.balanced_accuracy
+
+
 def test_pairing_the_images_makes_the_interval_narrower_than_two_tests_apart(
     draw_predictions: Draw, config: EvaluateConfig, tmp_path: Path
 ) -> None:

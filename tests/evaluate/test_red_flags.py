@@ -112,6 +112,18 @@ def test_a_baseline_that_is_nearly_as_good_is_told(
         (["perfect_score"], "Too good to be true"),
         (["baseline_as_good"], "No better than a shortcut baseline"),
         (["baseline_nearly_as_good"], "Hardly better than a shortcut baseline"),
+        (["worse_on_left_out_sources"], "Much worse on other sources"),
+        (
+            ["worse_on_left_out_sources", "baseline_as_good"],
+            "Much worse on other sources, and no better than a shortcut baseline",
+        ),
+        (
+            ["baseline_as_good", "worse_on_left_out_sources", "perfect_score"],
+            (
+                "Too good to be true, much worse on other sources, and no better than a shortcut "
+                "baseline"
+            ),
+        ),
         (
             ["source_predicts_class", "baseline_as_good"],
             "Too good to be true, and no better than a shortcut baseline",

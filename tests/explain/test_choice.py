@@ -186,7 +186,7 @@ def test_without_an_image_those_of_the_report_are_explained(
 def test_a_file_name_that_two_images_have_is_refused(
     evaluated: ClassifiedImages, predictions: Predictions
 ) -> None:
-    with pytest.raises(RunFolderError, match=r"2 images .* 'one\.png'.*--image 'a/one\.png'"):
+    with pytest.raises(RunFolderError, match=r"2 images .* 'one\.png'.*--test-image 'a/one\.png'"):
         _choose_requested(evaluated, predictions, "one.png")
 
 

@@ -66,11 +66,27 @@ def test_pictures_of_an_earlier_run_are_taken_away(
 
 def test_the_panels_show_image_and_maps_in_order(attributions: Attributions) -> None:
     picture = np.asarray(draw_explanation_figure(attributions, 0))
-    expected = draw_overlay(attributions.images[0], attributions.maps["one"][0], scale_limit=0.1)
+    expected = draw_overlay(attributions.images[0], attributions.maps["one"][0], scale_limit=0.5)
     image, one, two = (picture[104 + 300, 24 + number * 408 + 192] for number in range(3))
     np.testing.assert_array_equal(image, [80, 80, 80])
     np.testing.assert_array_equal(one, expected[12, 8])
-    np.testing.assert_array_equal(two, [80, 80, 80])
+    np.testing.assert_array_equal(two, [36, 36, 36], "dimmed: words stand in the place of the map")
+
+
+def test_words_stand_in_the_place_of_a_weak_map_until_it_is_asked_for(
+    attributions: Attributions,
+) -> None:
+    weak = dataclasses.replace(
+        attributions, maps={"one": attributions.maps["one"] / 5, "two": attributions.maps["two"]}
+    )
+    place = (104 + 300, 24 + 408 + 192)
+    worded, stretched = (
+        np.asarray(draw_explanation_figure(weak, 0, stretched=stretched))
+        for stretched in (False, True)
+    )
+    expected = draw_overlay(weak.images[0], weak.maps["one"][0], scale_limit=0.02)[12, 8]
+    np.testing.assert_array_equal(worded[place], [36, 36, 36])
+    np.testing.assert_array_equal(stretched[place], expected)
 
 
 def test_where_covers_come_apart_a_violet_panel_stands_last(attributions: Attributions) -> None:
@@ -80,7 +96,7 @@ def test_where_covers_come_apart_a_violet_panel_stands_last(attributions: Attrib
             dataclasses.replace(attributions, baseline_ranges={"one": spread}), 0
         )
     )
-    expected = draw_baseline_range(attributions.images[0], spread[0], scale_limit=0.1)[12, 8]
+    expected = draw_baseline_range(attributions.images[0], spread[0], scale_limit=0.5)[12, 8]
     np.testing.assert_array_equal(picture[104 + 300, 24 + 3 * 408 + 192], expected)
     assert expected[1] < min(expected[0], expected[2]), "violet: less green than red and blue"
 

@@ -16,6 +16,7 @@ from cxresnet.explain.overlay import (
     draw_overlay,
     draw_watermark,
     find_outline,
+    load_font,
 )
 
 
@@ -126,6 +127,17 @@ def test_no_quarter_of_the_picture_is_without_words() -> None:
     changed = (marked != 110).any(axis=2)
     quarters = changed.reshape(2, 100, 2, 100).mean(axis=(1, 3))
     assert (quarters > 0.02).all()
+
+
+def test_the_band_leaves_most_of_the_map_as_it_was() -> None:
+    marked = draw_watermark(np.full((200, 200, 3), 110, np.uint8))
+    assert (marked[25:175] == 110).all()
+
+
+def test_the_font_has_the_dash_and_the_minus() -> None:
+    box = load_font(20).getmask("\ufffe")
+    for sign in "–—−":
+        assert bytes(load_font(20).getmask(sign)) != bytes(box)
 
 
 def test_a_small_picture_is_enlarged_so_that_the_words_can_be_read() -> None:

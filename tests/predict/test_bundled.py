@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cxresnet.explain.sanity.run import find_card
 from cxresnet.predict.bundled import BUNDLED_RUN, read_bundled_headline
 from cxresnet.predict.decision import read_decision
 from cxresnet.predict.predictor import load_predictor
@@ -53,6 +54,13 @@ def test_its_decision_belongs_to_its_weights_and_needs_no_metrics() -> None:
     assert len(decision.set_thresholds) == len(decision.class_names)
     assert decision.operating_point.chosen_on.endswith("images of sources left out of training")
     assert {path.name for path in BUNDLED_RUN.evaluate.iterdir()} == {"decision.json"}
+
+
+def test_the_sanity_card_of_its_maps_belongs_to_its_weights() -> None:
+    card = find_card(BUNDLED_RUN.explain, load_predictor(BUNDLED_RUN.checkpoint))
+
+    assert card is not None
+    assert {method.name for method in card.methods} >= {"occlusion", "grad_cam"}
 
 
 def test_its_weights_have_a_licence_of_their_own() -> None:

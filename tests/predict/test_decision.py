@@ -74,6 +74,22 @@ def test_an_empty_set_is_abstained_from(decision: Decision) -> None:
     assert (found.decision, found.prediction_set, found.class_name) == ("abstain", (), "normal")
 
 
+def test_an_abstention_says_what_remains_possible_and_why(decision: Decision) -> None:
+    sets = decision.model_copy(update={"set_thresholds": (0.95, 0.04, 0.04)})
+    assert _decide(sets, _log(0.96, 0.02, 0.02)).abstention_reason == ""
+    found = _decide(sets, _log(0.90, 0.05, 0.05))
+    assert (found.decision, found.class_name) == ("abstain", "normal")
+    assert found.abstention_reason == (
+        "possible: pneumonia or covid-19 (probability against the threshold of the class: "
+        "pneumonia 0.050 ≥ 0.040, covid-19 0.050 ≥ 0.040)"
+    )
+    empty = decision.model_copy(update={"set_thresholds": (0.95, 0.1, 0.1)})
+    assert _decide(empty, _log(0.90, 0.05, 0.05)).abstention_reason == (
+        "no class fits (probability against the threshold of the class: normal 0.900 < 0.950, "
+        "pneumonia 0.050 < 0.100, covid-19 0.050 < 0.100)"
+    )
+
+
 def test_the_set_is_made_of_calibrated_probabilities(decision: Decision) -> None:
     # At temperature 4 the weights are .9^¼ = .974 and twice .05^¼ = .473: .507, .246 and .246.
     sets = decision.model_copy(update={"set_thresholds": (0.2, 0.2, 0.2)})

@@ -64,6 +64,7 @@ class Prediction:
         gate: What the check for a frontal chest X-ray found: "passed", "refused", "mended" (turned
             or inverted back), "borderline" (then no class is decided on), or "not checked".
         note: What has to be known beside the prediction, one sentence; mostly "".
+        abstention_reason: Which classes remain possible, and why; "" where one was decided on.
     """
 
     path: Path | None = None
@@ -75,6 +76,7 @@ class Prediction:
     code: str = ""
     gate: str = ""
     note: str = ""
+    abstention_reason: str = ""
 
     @property
     def abstained(self) -> bool:
@@ -206,7 +208,7 @@ class Model:
     def explain(
         self,
         image: ImageInput,
-        method: str = "occlusion",
+        method: str | Sequence[str] = "occlusion",
         *,
         class_name: str | None = None,
         **settings: Any,
@@ -216,7 +218,7 @@ class Model:
         Args:
             image: One image, as of `predict`.
             method: An attribution method, for example "occlusion", "grad_cam" or
-                "integrated_gradients".
+                "integrated_gradients", or several.
             class_name: The class whose probability is explained; None for the predicted class.
             **settings: Keys of the config section `explain`, for example
                 `occlusion_baselines=("mean",)`, which is four times as quick as the default.
@@ -242,7 +244,7 @@ class Model:
         config = change_config(
             Config(),
             {f"explain.{name}": value for name, value in settings.items()}
-            | {"explain.methods": [method.replace("-", "_")]},
+            | {"explain.methods": _list_methods(method)},
         )
         prepared = self._prepare(image)
         (decided,) = self._decide([prepared])
@@ -323,6 +325,7 @@ class Model:
             prediction_set=decided.prediction_set,
             gate=prepared.gate,
             note=prepared.note,
+            abstention_reason=decided.abstention_reason,
         )
 
     def _describe_refusal(self, error: ImageError, *, path: Path | None) -> Prediction:
@@ -396,6 +399,11 @@ def _is_one_image(images: object) -> bool:
     if not one and not isinstance(images, Iterable):
         raise _refuse_kind(images)
     return one
+
+
+def _list_methods(method: str | Sequence[str]) -> list[str]:
+    names = [method] if isinstance(method, str) else method
+    return [name.replace("-", "_") for name in names]
 
 
 def _get_path(image: object) -> Path | None:

@@ -1,4 +1,4 @@
-"""The explanation of one image: an attribution map, and its pictures."""
+"""The explanation of one image: its attribution maps, and their pictures."""
 
 from __future__ import annotations
 
@@ -15,15 +15,20 @@ from cxresnet.core.config import ExplainConfig
 from cxresnet.core.errors import ConfigError
 from cxresnet.core.files import write_bytes
 from cxresnet.core.run_folder import RunFolder
-from cxresnet.explain.attribution import describe_method, explain_images
+from cxresnet.explain.attribution import (
+    build_index,
+    describe_method,
+    explain_images,
+    measure_lungs,
+)
 from cxresnet.explain.choice import find_class
-from cxresnet.explain.context import list_versions
 from cxresnet.explain.figures import draw_explanation_figure
-from cxresnet.explain.lungs import choose_lungs, compute_lung_area_share, compute_lung_share
+from cxresnet.explain.lungs import choose_lungs
 from cxresnet.explain.methods.method import build_methods
-from cxresnet.explain.overlay import compute_drawn_map, compute_scale_limit, draw_overlay
-from cxresnet.explain.record import Attributions, ExplainedImage, ExplanationIndex, MethodRecord
+from cxresnet.explain.overlay import draw_overlay
+from cxresnet.explain.record import Attributions, ExplainedImage, MethodRecord
 from cxresnet.explain.sanity.card import mark_failed_methods
+from cxresnet.explain.sanity.record import SanityCard
 from cxresnet.explain.sanity.run import find_card
 from cxresnet.predict.decision import CalibratedNetwork, Decision, ImageDecision
 from cxresnet.predict.predictor import Predictor
@@ -31,16 +36,21 @@ from cxresnet.predict.predictor import Predictor
 
 @dataclass(frozen=True, eq=False)
 class Explanation:
-    """An attribution map of one image.
+    """An attribution map of one image, or several; the properties are those of the first.
 
     Attributes:
-        attributions: One image and one method, with everything that is known about both.
-        passed_sanity: Whether the method passed the sanity checks on this network; None where they
-            did not run, which `cxresnet explain RUN` does.
+        attributions: One image and its methods, with everything that is known about them.
+        card: Results of the sanity checks on this network; None where they did not run, which
+            `cxresnet explain RUN` does.
     """
 
     attributions: Attributions
-    passed_sanity: bool | None
+    card: SanityCard | None
+
+    @property
+    def passed_sanity(self) -> bool | None:
+        """Whether the method passed the sanity checks; None where it was not tested."""
+        return None if self.card is None else self.card.find_verdict(self.method)
 
     @property
     def class_name(self) -> str:
@@ -175,7 +185,7 @@ def explain_image(  # noqa: PLR0913  the network, the image, and what is to be e
     run: RunFolder,
     image_id: str,
 ) -> Explanation:
-    """Explain one prepared image by the first method of the config.
+    """Explain one prepared image by the methods of the config.
 
     Args:
         predictor: The network.
@@ -183,7 +193,7 @@ def explain_image(  # noqa: PLR0913  the network, the image, and what is to be e
         decision: Calibrates the network.
         decided: The decision about the image.
         class_name: The class to explain, also by a short name ("covid"); None for the predicted.
-        config: Method and its parameters.
+        config: Methods and their parameters.
         run: Where the sanity checks of the network are looked for.
         image_id: Stands in the caption.
 
@@ -192,35 +202,38 @@ def explain_image(  # noqa: PLR0913  the network, the image, and what is to be e
     """
     names = predictor.class_names
     target = find_class(class_name or decided.class_name, names)
-    (method,) = build_methods(config.methods, config, side_px=image.shape[-1])
+    methods = build_methods(config.methods, config, side_px=image.shape[-1])
     lungs = choose_lungs(image, None)
     maps = explain_images(
-        _calibrate(predictor, decision),
+        calibrate(predictor, decision),
         predictor.to_tensor(image[None]),
-        methods=(method,),
+        methods=methods,
         targets=[target],
         lung_masks=lungs.mask[None],
     )
-    values = maps.maps[method.name]
+    area, shares = measure_lungs(lungs.mask, {name: each[0] for name, each in maps.maps.items()})
     explained = _describe_image(decided, names, target=target, image_id=image_id).model_copy(
-        update={"lung_source": lungs.source, "lung_note": lungs.note}
-        | _measure_lungs(values[0], lungs.mask, method=method.name)
+        update={
+            "lung_source": lungs.source,
+            "lung_note": lungs.note,
+            "lung_area_share": area,
+            "lung_shares": shares,
+        }
     )
+    records = tuple(describe_method(method, maps.maps[method.name]) for method in methods)
     attributions = Attributions(
-        index=_build_index(explained, describe_method(method, values), values, class_names=names),
+        index=build_index(records, images=(explained,), class_names=names),
         images=image[None],
         lung_masks=lungs.mask[None],
         maps=maps.maps,
         baseline_ranges=maps.baseline_ranges,
     )
     card = find_card(run.explain, predictor)
-    if card is None or all(one.name != method.name for one in card.methods):
-        return Explanation(attributions, passed_sanity=None)
-    passed = not card.has_failed(method.name)
-    return Explanation(mark_failed_methods(attributions, card), passed_sanity=passed)
+    return Explanation(mark_failed_methods(attributions, card), card)
 
 
-def _calibrate(predictor: Predictor, decision: Decision) -> CalibratedNetwork:
+def calibrate(predictor: Predictor, decision: Decision) -> CalibratedNetwork:
+    """Wrap a network so that it gives calibrated logits."""
     point = decision.operating_point
     return CalibratedNetwork(predictor.model, temperature=point.temperature, shifts=point.shifts)
 
@@ -238,35 +251,6 @@ def _describe_image(
         explained_class=class_names[target],
         explained_probability=decided.probabilities[target],
         selection_reason="requested",
-    )
-
-
-def _measure_lungs(
-    values: NDArray[np.float32], lung_mask: NDArray[np.uint8], *, method: str
-) -> dict[str, object]:
-    if not lung_mask.any():
-        return {}
-    share = compute_lung_share(values, lung_mask)
-    return {
-        "lung_area_share": compute_lung_area_share(lung_mask),
-        "lung_shares": {} if share is None else {method: share},
-    }
-
-
-def _build_index(
-    explained: ExplainedImage,
-    method: MethodRecord,
-    values: NDArray[np.float32],
-    *,
-    class_names: tuple[str, ...],
-) -> ExplanationIndex:
-    drawn = compute_drawn_map(values, patch_px=method.drawn_patch_px)
-    return ExplanationIndex(
-        scale_limit=1.0 if method.own_scale_limit else compute_scale_limit(drawn),
-        versions=list_versions(),
-        class_names=class_names,
-        methods=(method,),
-        images=(explained,),
     )
 
 

@@ -24,7 +24,8 @@ _EXIT_USAGE = 2
 _EXIT_FAULT = 70
 _EXIT_INTERRUPTED = 130
 _STOPPED = (
-    "Stopped by Ctrl-C. Finished steps are kept; repeat the command with --resume to continue."
+    "Stopped by Ctrl-C. Finished steps are kept; repeat the command to continue, with --resume "
+    "where it has that option."
 )
 
 

@@ -1,23 +1,52 @@
-"""`cxresnet explain`."""
+"""`cxresnet explain`: the test images of a run, or any images."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
 from cxresnet.cli.commands import command
-from cxresnet.cli.options import ConfigOption, RunArgument, SetOption
-from cxresnet.cli.terminal import say, say_wrote
+from cxresnet.cli.options import AnyBodyPartOption, ConfigOption, FixOption, GateOption, SetOption
+from cxresnet.cli.predict import list_files, load_network
+from cxresnet.cli.terminal import say, say_wrote, warn
 from cxresnet.core.config import ExplainConfig, read_config
 from cxresnet.core.config.explain import MethodName
+from cxresnet.core.errors import ConfigError, EmptySourceError
 from cxresnet.core.run_folder import RunFolder, open_run_folder
 
 if TYPE_CHECKING:
+    from cxresnet.api.classifier import Model
     from cxresnet.explain.run import ExplainOutputs
     from cxresnet.explain.sanity.record import SanityCard
 
+_DEFAULT_OUT = Path("explanations")
 
+PathsArgument = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="RUN|IMAGE...",
+        help="A run folder, whose test images are explained; or images, or folders of images.",
+        show_default=False,
+    ),
+]
+RunOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--run", help="For images: the run whose network is used. Default: the bundled network."
+    ),
+]
+OutOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--out",
+        "-o",
+        help=f"For images: the folder for their cards. Default: {_DEFAULT_OUT}. Complete cards in "
+        "it are kept.",
+    ),
+]
 MethodsOption = Annotated[
     str | None,
     typer.Option(
@@ -34,44 +63,69 @@ ClassOption = Annotated[
         help="Explain the probability of this class, whatever the prediction.",
     ),
 ]
-ImageOption = Annotated[
+TestImageOption = Annotated[
     list[str] | None,
-    typer.Option("--image", metavar="IMAGE_ID", help="An image of the test set. May be repeated."),
+    typer.Option(
+        "--test-image",
+        metavar="IMAGE_ID",
+        help="For a run: an image of its test set. May be repeated.",
+    ),
+]
+SanityChecksOption = Annotated[
+    bool,
+    typer.Option(
+        "--sanity-checks/--no-sanity-checks",
+        help="For a run: also test whether the maps can be trusted for this network.",
+    ),
+]
+SanityChecksOnlyOption = Annotated[
+    bool,
+    typer.Option(
+        "--sanity-checks-only",
+        help="For a run: run only the sanity checks, and mark existing maps.",
+    ),
 ]
 
 
 @command(order=60)
 def explain(  # noqa: PLR0913  each is a flag of the command
-    run: RunArgument,
+    paths: PathsArgument,
     *,
+    run: RunOption = None,
+    out: OutOption = None,
     methods: MethodsOption = None,
     class_: ClassOption = None,
-    image: ImageOption = None,
+    test_image: TestImageOption = None,
     config: ConfigOption = None,
     set_: SetOption = None,
-    sanity_checks: Annotated[
-        bool,
-        typer.Option(
-            "--sanity-checks/--no-sanity-checks",
-            help="Also test whether the maps can be trusted for this network.",
-        ),
-    ] = True,
-    sanity_checks_only: Annotated[
-        bool,
-        typer.Option(
-            "--sanity-checks-only", help="Run only the sanity checks, and mark existing maps."
-        ),
-    ] = False,
+    any_body_part: AnyBodyPartOption = None,
+    gate: GateOption = True,
+    fix: FixOption = False,
+    sanity_checks: SanityChecksOption = True,
+    sanity_checks_only: SanityChecksOnlyOption = False,
 ) -> None:
     """Show which parts of an image a prediction depends on, and whether the maps can be trusted.
 
-    Without --class and --image, the images of the report are explained. With one of them, the maps
-    are written to RUN/explain/requested, and the report does not change.
+    Of a RUN, without --class and --test-image, the images of its report are explained. With one of
+    them, the maps are written to RUN/explain/requested, and the report does not change.
+
+    Of each IMAGE a card is written (HTML, PNG, JSON and .npz), and a page that links the cards.
     """
     chosen = [] if methods is None else [f"explain.methods={_list_names(methods)}"]
     settings = read_config(config, settings=[*(set_ or ()), *chosen]).explain
-    folder = open_run_folder(run)
-    if class_ is None and not image:
+    if not _is_run(paths):
+        _refuse_options_of_runs(test_image, sanity_checks_only=sanity_checks_only)
+        files = _list_images(paths, out=out or _DEFAULT_OUT)
+        model = load_network(run, any_body_part=bool(any_body_part), gate=gate, fix=fix)
+        write_cards(model, files, out=out or _DEFAULT_OUT, config=settings, class_name=class_)
+        return
+    if run is not None or out is not None:
+        raise ConfigError(
+            f"'{paths[0]}' is a run: its test images are explained, in its own folder. --run and "
+            "--out are for images; leave them out, or name an image."
+        )
+    folder = open_run_folder(paths[0])
+    if class_ is None and not test_image:
         outputs: ExplainOutputs = (
             "sanity" if sanity_checks_only else "all" if sanity_checks else "maps"
         )
@@ -80,9 +134,80 @@ def explain(  # noqa: PLR0913  each is a flag of the command
     from cxresnet.explain.run import run_explain_requested
 
     result = run_explain_requested(
-        folder, config=settings, image_ids=image or (), class_name=class_
+        folder, config=settings, image_ids=test_image or (), class_name=class_
     )
     say_wrote(result.path)
+
+
+def _is_run(paths: Sequence[Path]) -> bool:
+    """Say whether a run is to be explained.
+
+    Raises:
+        ConfigError: The only path is not there, or a run stands among other paths.
+    """
+    if len(paths) == 1 and not paths[0].exists():
+        raise ConfigError(
+            f"There is no '{paths[0]}'. Name a run folder, an image or a folder of images."
+        )
+    runs = [path for path in paths if path.is_dir() and RunFolder(path).mark.is_file()]
+    if runs and len(paths) > 1:
+        raise ConfigError(
+            f"'{runs[0]}' is a run. Explain one run at a time, or name its network for the images "
+            f"with --run '{runs[0]}'."
+        )
+    return bool(runs)
+
+
+def _refuse_options_of_runs(test_image: list[str] | None, *, sanity_checks_only: bool) -> None:
+    for name, is_set in (
+        ("--test-image", bool(test_image)),
+        ("--sanity-checks-only", sanity_checks_only),
+    ):
+        if is_set:
+            raise ConfigError(f"{name} is for a run: name its folder in the place of the images.")
+
+
+def _list_images(paths: Sequence[Path], *, out: Path) -> list[Path]:
+    """List the images to explain, without the pictures of cards that lie among them.
+
+    Raises:
+        ConfigError: The cards would lie in the very folder of the images.
+        EmptySourceError: A folder holds no image, and is no run.
+    """
+    if any(path.is_dir() and path.resolve() == out.resolve() for path in paths):
+        raise ConfigError(f"--out '{out}' is the folder of the images. Give another folder.")
+    files = [file for file in list_files(paths) if out.resolve() not in file.resolve().parents]
+    if not files:
+        raise EmptySourceError(f"'{paths[0]}' holds no image besides the cards in '{out}'.")
+    return files
+
+
+def write_cards(
+    model: Model,
+    files: Sequence[Path],
+    *,
+    out: Path,
+    config: ExplainConfig,
+    class_name: str | None = None,
+) -> None:
+    """Write the cards of images, and say where they are and which images were refused.
+
+    Raises:
+        EmptySourceError: All images were refused.
+    """
+    from cxresnet.api.image_cards import write_image_cards
+
+    result = write_image_cards(model, files, out=out, config=config, class_name=class_name)
+    for one in result.refused:
+        warn(f"Refused: '{one.file}'. {one.reason}")
+    if result.kept:
+        say(f"{result.kept} of {len(files)} cards were complete already.")
+    say_wrote(result.page)
+    if len(result.refused) == len(files):
+        raise EmptySourceError(
+            f"No image was explained: {len(files)} of {len(files)} were refused; the reasons stand "
+            "above."
+        )
 
 
 def _list_names(text: str) -> str:

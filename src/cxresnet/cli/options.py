@@ -160,7 +160,8 @@ RENAMED_OPTIONS = {
     "--outside": "--external-test",
     "--recipe": "--dataset-preset",
     "--copies": "--recheck-duplicates",
-    "--film": "--image",  # earlier name
+    "--film": "--test-image",  # earlier name
+    "--image": "--test-image",
     "--trust": "--sanity-checks",
     "--no-trust": "--no-sanity-checks",
     "--trust-only": "--sanity-checks-only",

@@ -18,12 +18,13 @@ from rich.text import Text
 from cxresnet.cli.commands import command
 from cxresnet.cli.options import AnyBodyPartOption, FixOption, GateOption
 from cxresnet.cli.terminal import console, say_unfolded, say_wrote, warn
+from cxresnet.core.config import ExplainConfig
 from cxresnet.core.errors import EmptySourceError
 from cxresnet.core.files import write_json
 from cxresnet.core.progress import track
 
 if TYPE_CHECKING:
-    from cxresnet.api.classifier import Prediction
+    from cxresnet.api.classifier import Model, Prediction
 
 
 class Format(StrEnum):
@@ -35,7 +36,7 @@ class Format(StrEnum):
 
 
 @command(order=80)
-def predict(
+def predict(  # noqa: PLR0913  each is a flag of the command
     paths: Annotated[
         list[Path], typer.Argument(metavar="PATH...", help="Images, or folders of images.")
     ],
@@ -57,11 +58,37 @@ def predict(
             "'--format json'.",
         ),
     ] = None,
+    explain: Annotated[
+        Path | None,
+        typer.Option(
+            "--explain", metavar="DIR", help="Also write a card with attribution maps of each."
+        ),
+    ] = None,
 ) -> None:
     """Classify images: one row per image, or the reason why it was refused."""
+    model = load_network(run, any_body_part=bool(any_body_part), gate=gate, fix=fix)
+    files = list(list_files(paths))
+    predictions = list(track(model.predict_each(files), "Classifying images", total=len(files)))
+    if out is None:
+        _show(predictions, model.class_names, format_=format_)
+    else:
+        say_wrote(_write(out, predictions, model.class_names, format_=format_))
+    if explain is not None:
+        from cxresnet.cli.explain import write_cards
+
+        write_cards(model, files, out=explain, config=ExplainConfig())
+    if all(prediction.refused for prediction in predictions):
+        raise EmptySourceError(
+            f"No image was classified: {len(predictions)} of {len(predictions)} were refused; the "
+            "reason stands beside each."
+        )
+
+
+def load_network(run: Path | None, *, any_body_part: bool, gate: bool, fix: bool) -> Model:
+    """Load the network of a run, or the bundled one, and say what must be known of it."""
     from cxresnet.api.classifier import load
 
-    model = load(run, any_body_part=bool(any_body_part), gate=gate, fix=fix)
+    model = load(run, any_body_part=any_body_part, gate=gate, fix=fix)
     if not gate:
         warn(
             "Nothing checks that these are frontal chest X-rays (--no-gate): for any other picture "
@@ -76,17 +103,7 @@ def predict(
         warn(f"Using the bundled network. {model.verdict}")
     elif model.verdict:
         warn(model.verdict)
-    files = list(list_files(paths))
-    predictions = list(track(model.predict_each(files), "Classifying images", total=len(files)))
-    if out is None:
-        _show(predictions, model.class_names, format_=format_)
-    else:
-        say_wrote(_write(out, predictions, model.class_names, format_=format_))
-    if all(prediction.refused for prediction in predictions):
-        raise EmptySourceError(
-            f"No image was classified: {len(predictions)} of {len(predictions)} were refused; the "
-            "reason stands beside each."
-        )
+    return model
 
 
 def _show(
@@ -149,6 +166,7 @@ def _describe(prediction: Prediction, class_names: Sequence[str]) -> dict[str, A
         },
         "gate": prediction.gate,
         "note": prediction.note,
+        "abstention_reason": prediction.abstention_reason,
         "refused": prediction.reason,
     }
 
@@ -179,6 +197,10 @@ def _build_table(predictions: Sequence[Prediction], class_names: Sequence[str]) 
         shares = [f"{share:.3f}" for share in one.probabilities.values()]
         cells = shares or ["–"] * len(class_names)
         table.add_row(
-            Text(_name(one)), one.decision or "–", *cells, one.gate, Text(one.reason or one.note)
+            Text(_name(one)),
+            one.decision or "–",
+            *cells,
+            one.gate,
+            Text(one.reason or " ".join(filter(None, (one.note, one.abstention_reason)))),
         )
     return table

@@ -36,6 +36,16 @@ def reporting_to(reporter: Reporter) -> Iterator[None]:
         _current.reset(token)
 
 
+@contextlib.contextmanager
+def reporting_nothing() -> Iterator[None]:
+    """Report no progress inside the block: the steps of one item, where the items have a bar."""
+    token = _current.set(None)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
 def track(items: Iterable[Item], description: str, *, total: int | None = None) -> Iterator[Item]:
     """Pass items through, and report how many are done.
 

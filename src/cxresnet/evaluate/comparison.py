@@ -215,6 +215,9 @@ def _join_groups(first: _EvaluatedRun, second: _EvaluatedRun) -> tuple[str, ...]
     """Join images that belong to one patient or duplicate cluster in either run's dataset."""
     _, numbers = np.unique(np.array(second.group_ids), return_inverse=True)
     joined = join_groups(first.group_ids, numbers.astype(np.int64))
+    if len(set(joined.tolist())) == len(set(first.group_ids)):
+        # Nothing was joined: the names of `evaluate`, and therefore its resamples and intervals.
+        return first.group_ids
     return tuple(str(group) for group in joined)
 
 

@@ -28,10 +28,16 @@ RedFlagRule = Literal[
     "worse_on_left_out_sources",
 ]
 
-_BASELINE_HEADINGS: dict[RedFlagRule, str] = {
+_HEADINGS: dict[RedFlagRule, str] = {
+    "near_duplicates_across_splits": "Too good to be true",
+    "source_predicts_class": "Too good to be true",
+    "perfect_score": "Too good to be true",
+    "test_above_validation": "Too good to be true",
+    "worse_on_left_out_sources": "Much worse on other sources",
     "baseline_as_good": "No better than a shortcut baseline",
     "baseline_nearly_as_good": "Hardly better than a shortcut baseline",
 }
+"""What each red flag says of the scores, in the order of the heading."""
 
 _HIGH_AUROC = 0.95
 _NEARLY_AS_GOOD = 0.05
@@ -55,16 +61,16 @@ class RedFlag(Record):
 
 
 def name_red_flags(red_flags: Sequence[RedFlag]) -> str:
-    """Summarise one or more red flags in a few words, for a heading.
+    """Summarise one or more red flags in a few words, for a heading: what they say, no more.
 
-    A network below a shortcut baseline is not too good to be true: it is no good.
+    A network below a shortcut baseline, or below itself on other sources, is not too good.
     """
-    rules = [red_flag.rule for red_flag in red_flags]
-    beside = [heading for rule, heading in _BASELINE_HEADINGS.items() if rule in rules]
-    if all(rule in _BASELINE_HEADINGS for rule in rules):
-        return beside[0]
-    rest = [f"and {heading[0].lower()}{heading[1:]}" for heading in beside]
-    return ", ".join(["Too good to be true", *rest])
+    rules = {red_flag.rule for red_flag in red_flags}
+    first, *rest = dict.fromkeys(heading for rule, heading in _HEADINGS.items() if rule in rules)
+    rest = [heading[0].lower() + heading[1:] for heading in rest]
+    if not rest:
+        return first
+    return f"{', '.join([first, *rest[:-1]])}, and {rest[-1]}"
 
 
 @dataclass(frozen=True, kw_only=True)

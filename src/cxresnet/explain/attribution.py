@@ -22,7 +22,7 @@ from cxresnet.explain.lungs import (
     compute_lung_share,
 )
 from cxresnet.explain.methods.method import AbstractMethod, compute_target_probabilities
-from cxresnet.explain.overlay import compute_drawn_map, compute_own_scale_limit, compute_scale_limit
+from cxresnet.explain.overlay import compute_own_scale_limit
 from cxresnet.explain.record import Attributions, ExplainedImage, ExplanationIndex, MethodRecord
 
 _SHARED_UNITS = {"change of probability", "probability per pixel"}
@@ -208,7 +208,12 @@ def explain_choices(context: ExplainContext, choices: Sequence[Choice]) -> Attri
         for row, choice in enumerate(choices)
     )
     return Attributions(
-        index=_build_index(context, described, methods, maps=found.maps),
+        index=build_index(
+            tuple(describe_method(method, found.maps[method.name]) for method in methods),
+            images=described,
+            class_names=context.evaluation.class_names,
+            data_verdict=context.evaluation.data_verdict,
+        ),
         images=images,
         lung_masks=lung_masks,
         maps=found.maps,
@@ -236,22 +241,24 @@ def _require_same_logits(
         )
 
 
-def _build_index(
-    context: ExplainContext,
-    images: tuple[ExplainedImage, ...],
-    methods: Sequence[AbstractMethod],
+def build_index(
+    records: tuple[MethodRecord, ...],
     *,
-    maps: Mapping[str, NDArray[np.float32]],
+    images: tuple[ExplainedImage, ...],
+    class_names: tuple[str, ...],
+    data_verdict: str = "",
 ) -> ExplanationIndex:
-    records = tuple(describe_method(method, maps[method.name]) for method in methods)
-    # The first method sets the scale: a few pixels where another one sums to much would pale all.
-    lead = next((record for record in records if record.own_scale_limit is None), None)
+    """Build the index of maps.
+
+    Args:
+        records: The methods, in order.
+        images: What was decided and measured, one per image.
+        class_names: In the order of the logits.
+        data_verdict: What the audit found in the training data; "" if it was not run.
+    """
     return ExplanationIndex(
-        scale_limit=1.0
-        if lead is None
-        else compute_scale_limit(compute_drawn_map(maps[lead.name], patch_px=lead.drawn_patch_px)),
-        class_names=context.evaluation.class_names,
-        data_verdict=context.evaluation.data_verdict,
+        class_names=class_names,
+        data_verdict=data_verdict,
         versions=list_versions(),
         methods=records,
         images=images,
@@ -265,7 +272,7 @@ def _describe(
     predictions, names = context.predictions, context.predictions.class_names
     probabilities = context.evaluated.probabilities[choice.row]
     maps = {name: values[row] for name, values in found.maps.items()}
-    area, shares = _measure_lungs(lungs.mask, maps)
+    area, shares = measure_lungs(lungs.mask, maps)
     return ExplainedImage(
         image_id=predictions.image_ids[choice.row],
         patient_id=predictions.patient_ids[choice.row],
@@ -289,7 +296,7 @@ def _take(values: Mapping[str, NDArray[np.float64]], row: int) -> dict[str, floa
     return {name: float(each[row]) for name, each in values.items()}
 
 
-def _measure_lungs(
+def measure_lungs(
     lung_mask: NDArray[np.uint8], maps: Mapping[str, NDArray[np.float32]]
 ) -> tuple[float | None, dict[str, float]]:
     """Measure the lungs' share of the image and of each map; nothing where there is no mask."""

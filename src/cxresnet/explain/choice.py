@@ -143,7 +143,7 @@ def _find_image(name: str, image_ids: Sequence[str]) -> int:
     if rows:
         raise RunFolderError(
             f"{len(rows)} images of the test set are called '{name}'; give the full ID, for "
-            f"example --image '{image_ids[rows[0]]}'."
+            f"example --test-image '{image_ids[rows[0]]}'."
         )
     close = difflib.get_close_matches(name, image_ids, n=1, cutoff=0.3)
     hint = f" Did you mean '{close[0]}'?" if close else ""

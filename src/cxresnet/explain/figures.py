@@ -10,16 +10,20 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from cxresnet import DISCLAIMER
 from cxresnet.core.files import write_bytes
 from cxresnet.explain.overlay import (
+    LEAST_CHANGE,
+    SCALE_LIMIT,
     draw_baseline_range,
     draw_colour_bar,
     draw_overlay,
     draw_watermark,
+    draw_words,
     find_outline,
+    load_font,
 )
 from cxresnet.explain.record import Attributions, MethodRecord
 
@@ -28,7 +32,7 @@ _MARGIN_PX = 24
 _HEAD_PX = 64
 _TITLE_PX = 46
 _MOST_COLUMNS = 4
-_FOOT_PX = 120
+_FOOT_PX = 140
 _PAPER = (14, 17, 22)
 _INK = (232, 236, 241)
 _FAINT = (158, 168, 181)
@@ -52,15 +56,19 @@ def write_figures(folder: Path, attributions: Attributions) -> tuple[Path, ...]:
     )
 
 
-def draw_explanation_figure(attributions: Attributions, row: int) -> Image.Image:
+def draw_explanation_figure(
+    attributions: Attributions, row: int, *, stretched: bool = False
+) -> Image.Image:
     """Draw one image beside its maps, with the colour bar that all images share.
 
     Args:
         attributions: The maps.
         row: Of the image.
+        stretched: Also draw weak maps, on a scale that each fills and that stands above it;
+            otherwise words stand in the place of such a map.
     """
     index = attributions.index
-    panels = _draw_panels(attributions, row)
+    panels = draw_panels(attributions, row, stretched=stretched)
     columns = min(len(panels), _MOST_COLUMNS)
     lines = -(-len(panels) // columns)
     line_px = _PANEL_PX + _TITLE_PX
@@ -72,39 +80,51 @@ def draw_explanation_figure(attributions: Attributions, row: int) -> Image.Image
     for number, panel in enumerate(panels):
         left = _MARGIN_PX + number % columns * (_PANEL_PX + _MARGIN_PX)
         down = _HEAD_PX + number // columns * line_px
-        pen.text((left, down), panel.title, fill=_INK, font=_font(13))
-        pen.text((left, down + 19), panel.caption, fill=_FAINT, font=_font(11))
+        pen.text((left, down), panel.title, fill=_INK, font=load_font(13))
+        pen.text((left, down + 19), panel.caption, fill=_FAINT, font=load_font(11))
         picture.paste(Image.fromarray(panel.pixels), (left, down + _TITLE_PX - 6))
-    _draw_foot(
-        picture, pen, top=top, scale_limit=index.scale_limit, data_verdict=index.data_verdict
-    )
+    _draw_foot(picture, pen, top=top, data_verdict=index.data_verdict)
     return picture
 
 
 @dataclass(frozen=True, eq=False)
-class _Panel:
-    """One picture of the figure, with what stands above it."""
+class Panel:
+    """One picture of the figure, with what stands above it.
+
+    Attributes:
+        title: What it shows.
+        caption: What a value is; "" for the image itself.
+        pixels: (row, column, 3).
+    """
 
     title: str
     caption: str
     pixels: NDArray[np.uint8]
 
 
-def _draw_panels(attributions: Attributions, row: int) -> list[_Panel]:
+def draw_panels(attributions: Attributions, row: int, *, stretched: bool = False) -> list[Panel]:
     """Draw the image, each map, then the range between baselines of methods that have several."""
     image, record = attributions.images[row], attributions.index.images[row]
     outline = find_outline(_enlarge_mask(attributions.lung_masks[row]))
-    panels = [_Panel("Image", "", _enlarge(np.repeat(image[..., None], 3, axis=2), outline))]
+    panels = [Panel("Image", "", _enlarge(np.repeat(image[..., None], 3, axis=2), outline))]
     for method in attributions.index.methods:
-        values, limit = (
-            attributions.compute_drawn(method, row),
-            attributions.get_scale_limit(method),
-        )
+        values = attributions.compute_drawn(method, row)
+        weakness = attributions.describe_weakness(method, row)
+        limit = attributions.get_scale_limit(method)
+        title, caption = _describe_scale(method), method.describe_value(record.explained_class)
+        if weakness and stretched:
+            limit = attributions.compute_stretched_limit(method, row)
+            title = f"{method.title}, stretched to ±{limit:g}: not comparable"
+        elif weakness:
+            values, caption = np.zeros_like(values), weakness
+        else:
+            caption = f"{caption}; {_describe_largest(values)}"
         drawn = _enlarge(draw_overlay(image, values, scale_limit=limit), outline)
+        if weakness and not stretched:
+            drawn = draw_words(drawn, weakness)
         if method.failed_sanity:
             drawn = draw_watermark(drawn)
-        caption = method.describe_value(record.explained_class)
-        panels.append(_Panel(_describe_scale(method), caption, drawn))
+        panels.append(Panel(title, caption, drawn))
     for method in attributions.index.methods:
         if method.name not in attributions.baseline_ranges:
             continue
@@ -114,8 +134,13 @@ def _draw_panels(attributions: Attributions, row: int) -> list[_Panel]:
         )
         drawn = _enlarge(draw_baseline_range(image, values, scale_limit=limit), outline)
         caption = "largest minus smallest value over the occlusion baselines"
-        panels.append(_Panel(f"{method.title}: range between baselines", caption, drawn))
+        panels.append(Panel(f"{method.title}: range between baselines", caption, drawn))
     return panels
+
+
+def _describe_largest(values: NDArray[np.float32]) -> str:
+    strongest = float(values.flat[np.abs(values).argmax()])
+    return f"largest {strongest:+.2f}".replace("-", "−")
 
 
 def _describe_scale(method: MethodRecord) -> str:
@@ -141,19 +166,19 @@ def _write_head(pen: ImageDraw.ImageDraw, attributions: Attributions, row: int) 
     head = f"Predicted: {image.predicted_class} (probability {image.probability:.3f})"
     if image.true_class:
         head += f"  ·  label: {image.true_class}"
-    pen.text((_MARGIN_PX, 14), head, fill=_INK, font=_font(19))
+    pen.text((_MARGIN_PX, 14), head, fill=_INK, font=load_font(19))
     label = f", label {image.true_class}" if image.true_class else ""
     words = "  ·  ".join(
         part
         for part in (
             f"explained: {image.explained_class} (probability {image.explained_probability:.3f})",
-            f"{image.selection_reason}{label}",
+            f"{image.caption}{label}",
             image.image_id,
             image.source,
         )
         if part
     )
-    pen.text((_MARGIN_PX, 40), words, fill=_FAINT, font=_font(13))
+    pen.text((_MARGIN_PX, 40), words, fill=_FAINT, font=load_font(13))
 
 
 def _draw_foot(
@@ -161,28 +186,26 @@ def _draw_foot(
     pen: ImageDraw.ImageDraw,
     *,
     top: int,
-    scale_limit: float,
     data_verdict: str,
 ) -> None:
     top += 16
     bar = Image.fromarray(draw_colour_bar(width_px=_PANEL_PX, height_px=14))
     picture.paste(bar, (_MARGIN_PX, top))
-    marks = ((0, f"-{scale_limit:g}", "la"), (1, "0", "ma"), (2, f"+{scale_limit:g}", "ra"))
+    marks = ((0, f"−{SCALE_LIMIT:g}", "la"), (1, "0", "ma"), (2, f"+{SCALE_LIMIT:g}", "ra"))
     for place, text, anchor in marks:
         left = _MARGIN_PX + place * _PANEL_PX // 2
-        pen.text((left, top + 20), text, fill=_INK, font=_font(13), anchor=anchor)
+        pen.text((left, top + 20), text, fill=_INK, font=load_font(13), anchor=anchor)
     words = (
         "Change of the probability of the explained class. Orange: evidence for it; blue:\n"
-        "evidence against it; violet: the value depends on the baseline; white line: lungs."
+        "evidence against it; violet: the value depends on the baseline; white line: lungs.\n"
+        f"One scale for all images. Maps below {LEAST_CHANGE:g} everywhere are put into words."
     )
     left = 2 * _MARGIN_PX + _PANEL_PX
-    pen.text((left, top - 4), words, fill=_FAINT, font=_font(13), spacing=4)
-    pen.text((left, top + 38), DISCLAIMER, fill=_INK, font=_font(13))
-    pen.text((_MARGIN_PX, top + 58), textwrap.fill(data_verdict, 150), fill=_INK, font=_font(12))
-
-
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    return ImageFont.load_default(size)
+    pen.text((left, top - 4), words, fill=_FAINT, font=load_font(13), spacing=4)
+    pen.text((left, top + 54), DISCLAIMER, fill=_INK, font=load_font(13))
+    pen.text(
+        (_MARGIN_PX, top + 78), textwrap.fill(data_verdict, 150), fill=_INK, font=load_font(12)
+    )
 
 
 def _build_name(attributions: Attributions, row: int) -> str:

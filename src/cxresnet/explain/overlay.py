@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import importlib.util
 import math
+import textwrap
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,14 +25,20 @@ BASELINE_RANGE_RGB = (190, 80, 230)
 _MAX_OPACITY = 0.8
 """At the ends of the scale a fifth of the image is still visible."""
 
+SCALE_LIMIT = 0.5
+"""Change of probability at both ends of the colour scale that all outputs share."""
+
+LEAST_CHANGE = 0.05
+"""A map whose largest change of probability is smaller is put into words: a tenth of the scale."""
+
 _ROUND_LIMITS = (0.01, 0.015, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.5, 0.7, 1.0)
 
 
 def compute_scale_limit(maps: NDArray[np.float32]) -> float:
-    """Choose the ends of the shared colour scale: the smallest round number that holds all values.
+    """Choose the ends of a stretched colour scale: the smallest round number that holds all values.
 
     Args:
-        maps: Signed changes of probability, any shape: all maps that share the scale.
+        maps: Signed changes of probability, any shape.
 
     Returns:
         0.01 to 1.
@@ -38,6 +48,23 @@ def compute_scale_limit(maps: NDArray[np.float32]) -> float:
     """
     largest = float(np.abs(maps).max(initial=0.0))
     return next((limit for limit in _ROUND_LIMITS if largest <= limit), 1.0)
+
+
+def describe_weak_map(drawn: NDArray[np.float32]) -> str:
+    """Say that no region matters, where that is so; "" for a map that is strong enough to be shown.
+
+    Args:
+        drawn: (row, column), signed change of probability, as drawn.
+
+    >>> describe_weak_map(np.array([[0.02, -0.01]], np.float32))
+    'no single region matters (largest change 0.02)'
+    >>> describe_weak_map(np.array([[0.3, -0.01]], np.float32))
+    ''
+    """
+    largest = float(np.abs(drawn).max(initial=0.0))
+    if largest >= LEAST_CHANGE:
+        return ""
+    return f"no single region matters (largest change {largest:.2f})"
 
 
 def compute_own_scale_limit(maps: NDArray[np.float32]) -> float:
@@ -166,19 +193,31 @@ def find_outline(mask: NDArray[np.uint8]) -> NDArray[np.bool_]:
 
 
 FAILED_LABEL = "not trustworthy for this model"
-"""Drawn across every map of a method that failed a sanity check."""
+"""Stands in a band on every map of a method that failed a sanity check."""
 
 _INK = (255, 255, 255)
-_SHADE = (0, 0, 0)
+_BAND = (150, 20, 20)
 _LEAST_PX = 8
-_LETTERS_ACROSS = 15
-_ROW_SHARE = 0.42
-_OPACITY = 235
-_LINE = "     ·     ".join([FAILED_LABEL] * 3)
+_BAND_SHARE = 0.1
+_DIMMED = 0.45
+
+
+@functools.cache
+def load_font(size_px: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """Load DejaVu Sans, which Matplotlib brings along: Pillow's own font has no dash and no minus.
+
+    Args:
+        size_px: Of the letters.
+    """
+    found = importlib.util.find_spec("matplotlib")
+    folders = (found.submodule_search_locations if found else None) or ()
+    paths = (Path(folder) / "mpl-data" / "fonts" / "ttf" / "DejaVuSans.ttf" for folder in folders)
+    path = next((path for path in paths if path.is_file()), None)
+    return ImageFont.load_default(size_px) if path is None else ImageFont.truetype(path, size_px)
 
 
 def draw_watermark(picture: NDArray[np.uint8], *, min_side_px: int = 1) -> NDArray[np.uint8]:
-    """Draw `FAILED_LABEL` across a picture, repeated so that no crop removes it.
+    """Draw `FAILED_LABEL` as a band along the upper and the lower edge: the map stays visible.
 
     Args:
         picture: (row, column, 3).
@@ -189,17 +228,49 @@ def draw_watermark(picture: NDArray[np.uint8], *, min_side_px: int = 1) -> NDArr
     """
     scale = max(1.0, min_side_px / max(picture.shape[:2]))
     height, width = (round(scale * length) for length in picture.shape[:2])
-    font = ImageFont.load_default(max(_LEAST_PX, round(width / _LETTERS_ACROSS)))
-    words, halo = (Image.new("L", (2 * width, 2 * height), 0) for _ in range(2))
-    for row in (-1, 0, 1):
-        # The middle row shows the words whole; the others begin elsewhere.
-        place = (width + row * width // 2, height + round(row * _ROW_SHARE * height))
-        for mask, stroke in ((words, 0), (halo, 2)):
-            pen = ImageDraw.Draw(mask)
-            pen.text(place, _LINE, fill=_OPACITY, font=font, anchor="mm", stroke_width=stroke)
-    box = (width // 2, height // 2, width // 2 + width, height // 2 + height)
     drawn = Image.fromarray(picture).resize((width, height), Image.Resampling.BICUBIC)
-    for mask, colour in ((halo, _SHADE), (words, _INK)):
-        turned = mask.rotate(30, resample=Image.Resampling.BICUBIC).crop(box)
-        drawn.paste(Image.new("RGB", drawn.size, colour), mask=turned)
+    band_px = max(_LEAST_PX + 2, round(_BAND_SHARE * width))
+    font = _fit_font(FAILED_LABEL, width_px=width - 6, height_px=band_px)
+    pen = ImageDraw.Draw(drawn)
+    for top in (0, height - band_px):
+        pen.rectangle((0, top, width, top + band_px), fill=_BAND)
+        pen.text((width / 2, top + band_px / 2), FAILED_LABEL, fill=_INK, font=font, anchor="mm")
     return np.asarray(drawn)
+
+
+def draw_words(picture: NDArray[np.uint8], text: str, *, min_side_px: int = 1) -> NDArray[np.uint8]:
+    """Write a few words on a dimmed picture, in the place of a map that shows nothing.
+
+    Args:
+        picture: (row, column, 3).
+        text: Is broken into lines.
+        min_side_px: A smaller picture is enlarged to this, so that the words can be read.
+
+    Returns:
+        (row, column, 3), of the same shape or enlarged; what was given stays as it is.
+    """
+    scale = max(1.0, min_side_px / max(picture.shape[:2]))
+    height, width = (round(scale * length) for length in picture.shape[:2])
+    dimmed = Image.fromarray((picture * _DIMMED).astype(np.uint8))
+    drawn = dimmed.resize((width, height), Image.Resampling.BICUBIC)
+    font = load_font(max(_LEAST_PX, width // 15))
+    ImageDraw.Draw(drawn).multiline_text(
+        (width / 2, height / 2),
+        textwrap.fill(text, 20),
+        fill=_INK,
+        font=font,
+        anchor="mm",
+        align="center",
+        spacing=width // 50,
+    )
+    return np.asarray(drawn)
+
+
+def _fit_font(
+    text: str, *, width_px: int, height_px: int
+) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """Load the largest font in which one line of text fits; never letters too small to read."""
+    for size in range(round(0.7 * height_px), _LEAST_PX, -1):
+        if load_font(size).getbbox(text)[2] <= width_px:
+            return load_font(size)
+    return load_font(_LEAST_PX)

@@ -17,7 +17,12 @@ from cxresnet.core.errors import RunFolderError
 from cxresnet.core.files import atomic_write
 from cxresnet.core.record import Record, read_record, write_record
 from cxresnet.explain.lungs import LungSource
-from cxresnet.explain.overlay import compute_drawn_map
+from cxresnet.explain.overlay import (
+    SCALE_LIMIT,
+    compute_drawn_map,
+    compute_scale_limit,
+    describe_weak_map,
+)
 
 SelectionReason = Literal[
     "most confident correct", "most confident incorrect", "least confident correct", "requested"
@@ -31,6 +36,13 @@ Unit = Literal[
 ]
 """Unit of a value of a map. The first two lie on the shared scale, the second after summing its
 pixels over a patch; the others each have a scale of their own."""
+
+_SELECTION_CAPTIONS: dict[SelectionReason, str] = {
+    "most confident correct": "test image, correct, high confidence",
+    "most confident incorrect": "test image, wrong, high confidence",
+    "least confident correct": "test image, correct, low confidence",
+    "requested": "requested image",
+}
 
 _ARRAYS = "attributions.npz"
 _INDEX = "index.json"
@@ -81,6 +93,11 @@ class ExplainedImage(Record):
     baseline_probabilities: dict[str, float] = Field(default_factory=dict)
     completeness_errors: dict[str, float] = Field(default_factory=dict)
 
+    @property
+    def caption(self) -> str:
+        """What kind of image it is, in words: for example "test image, correct, low confidence"."""
+        return _SELECTION_CAPTIONS[self.selection_reason]
+
 
 class MethodRecord(Record):
     """One method of the index.
@@ -113,6 +130,11 @@ class MethodRecord(Record):
     own_scale_limit: float | None = Field(default=None, gt=0)
     failed_sanity: bool = False
 
+    @property
+    def drawn_unit(self) -> str:
+        """Unit of what is drawn: values per pixel are summed over a patch before."""
+        return "change of probability" if self.drawn_patch_px else self.unit
+
     def describe_value(self, class_name: str) -> str:
         """Describe what a value of the map is, as a caption for one explained class."""
         return self.caption.replace("{class_name}", class_name)
@@ -126,8 +148,8 @@ class ExplanationIndex(Record):
         disclaimer: What the figures must not be used for.
         unit: Of the shared scale.
         data_verdict: What the audit found in the training data, one sentence; "" if it was not run.
-        scale_limit: Change of probability at both ends of the shared colour scale, above 0; holds
-            all values of the first method on it, and values beyond are drawn as the end.
+        scale_limit: Change of probability at both ends of the shared colour scale, the same in all
+            outputs; values beyond are drawn as the end.
         versions: Of the software that computed the maps.
         class_names: The classes in order.
         methods: In the order in which they are shown.
@@ -138,7 +160,7 @@ class ExplanationIndex(Record):
     disclaimer: str = DISCLAIMER
     unit: Literal["change of probability"] = "change of probability"
     data_verdict: str = ""
-    scale_limit: float = Field(gt=0, le=1)
+    scale_limit: float = Field(default=SCALE_LIMIT, gt=0, le=1)
     versions: dict[str, str] = Field(default_factory=dict)
     class_names: tuple[str, ...]
     methods: tuple[MethodRecord, ...]
@@ -170,7 +192,21 @@ class Attributions:
 
     def get_scale_limit(self, method: MethodRecord) -> float:
         """Get the value at both ends of the colour scale that a method is drawn on."""
-        return method.own_scale_limit or self.index.scale_limit
+        return method.own_scale_limit or SCALE_LIMIT
+
+    def describe_weakness(self, method: MethodRecord, row: int) -> str:
+        """Say that no region matters, where a map is that weak; "" for one on a scale of its own.
+
+        Returns:
+            As `describe_weak_map`.
+        """
+        if method.own_scale_limit is not None:
+            return ""
+        return describe_weak_map(self.compute_drawn(method, row))
+
+    def compute_stretched_limit(self, method: MethodRecord, row: int) -> float:
+        """Choose the ends of a scale that one map fills, for a view that is labelled as such."""
+        return compute_scale_limit(self.compute_drawn(method, row))
 
 
 def write_attributions(folder: Path, attributions: Attributions) -> None:
@@ -180,12 +216,22 @@ def write_attributions(folder: Path, attributions: Attributions) -> None:
         StorageError: The folder cannot be written.
     """
     (folder / _INDEX).unlink(missing_ok=True)
+    write_arrays(folder / _ARRAYS, attributions)
+    write_record(folder / _INDEX, attributions.index)
+
+
+def write_arrays(path: Path, attributions: Attributions) -> Path:
+    """Write images, lung masks, maps and ranges as one `.npz`, whole or not at all.
+
+    Raises:
+        StorageError: The file cannot be written.
+    """
     arrays = {_MAP_PREFIX + name: values for name, values in attributions.maps.items()}
     arrays |= {
         _BASELINE_RANGE_PREFIX + name: values
         for name, values in attributions.baseline_ranges.items()
     }
-    with atomic_write(folder / _ARRAYS) as stream:
+    with atomic_write(path) as stream:
         np.savez_compressed(
             stream,
             allow_pickle=False,
@@ -193,7 +239,7 @@ def write_attributions(folder: Path, attributions: Attributions) -> None:
             lung_masks=attributions.lung_masks,
             **arrays,
         )
-    write_record(folder / _INDEX, attributions.index)
+    return path
 
 
 def read_attributions(folder: Path) -> Attributions:

@@ -20,6 +20,7 @@ from cxresnet.explain.sanity.card import mark_failed_methods
 from cxresnet.explain.sanity.record import SanityCard
 from cxresnet.explain.sanity.run import ensure_card, find_card, remove_card
 from cxresnet.explain.summary import compute_explanation_summary, write_explanation_summary
+from cxresnet.explain.text_summary import choose_summary_method
 from cxresnet.predict.decision import apply_operating_point
 
 REQUESTED_FOLDER = "requested"
@@ -73,7 +74,7 @@ def run_explain(
     else:
         card = ensure_card(context, run.explain)
     if outputs == "sanity":
-        return _mark_existing_maps(run.explain, card)
+        return _mark_existing_maps(context, run.explain, card)
     figures = _write_maps(context, run.explain, card)
     _LOGGER.info("explained %d images in %s", len(figures), run.explain)
     return ExplainResult(path=run.explain, figures=figures, card=card)
@@ -126,13 +127,18 @@ def _write_maps(context: ExplainContext, folder: Path, card: SanityCard | None) 
     return figures
 
 
-def _mark_existing_maps(folder: Path, card: SanityCard | None) -> ExplainResult:
+def _mark_existing_maps(
+    context: ExplainContext, folder: Path, card: SanityCard | None
+) -> ExplainResult:
     """Mark existing maps by a new card; where there are none, there is nothing to mark."""
     try:
-        attributions = mark_failed_methods(read_attributions(folder), card)
+        found = read_attributions(folder)
     except RunFolderError:
         return ExplainResult(path=folder, figures=(), card=card)
+    attributions = mark_failed_methods(found, card)
     write_attributions(folder, attributions)
+    if choose_summary_method(attributions.index) != choose_summary_method(found.index):
+        write_explanation_summary(folder, compute_explanation_summary(context, attributions))
     return ExplainResult(path=folder, figures=write_figures(folder, attributions), card=card)
 
 

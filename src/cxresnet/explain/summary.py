@@ -21,7 +21,11 @@ from cxresnet.core.record import Record, read_record, write_record
 from cxresnet.explain.context import ExplainContext
 from cxresnet.explain.neighbours import ImageNeighbours, find_neighbours
 from cxresnet.explain.record import Attributions
-from cxresnet.explain.text_summary import ImageTextSummary, compute_text_summaries
+from cxresnet.explain.text_summary import (
+    ImageTextSummary,
+    choose_summary_method,
+    compute_text_summaries,
+)
 from cxresnet.explain.zone_means import ZoneMeans, compute_zone_means, write_zone_means_figure
 
 SUMMARY_NAME = "summary.json"
@@ -38,7 +42,8 @@ class ExplanationSummaryIndex(Record):
         disclaimer: What it must not be used for.
         text_summaries: One per image, in the order of the attributions.
         neighbours: Likewise; empty where none were requested.
-        zone_means: Mean attribution per lung zone; None where it was not requested.
+        zone_means: Mean attribution per lung zone; None where it was not requested, or where no
+            method passed its sanity checks.
     """
 
     format: Literal[2] = 2
@@ -71,14 +76,20 @@ def compute_explanation_summary(
         attributions: The maps of the chosen images; see `choose_summary_method` for the one that is
             put into words.
     """
-    text_summaries = compute_text_summaries(context, attributions)
-    neighbours, images = find_neighbours(context, attributions)
+    method = choose_summary_method(attributions.index)
+    images = context.predictor.to_tensor(attributions.images)
+    text_summaries = compute_text_summaries(context.network, images, attributions)
+    neighbours, neighbour_images = find_neighbours(context, attributions)
     index = ExplanationSummaryIndex(
         text_summaries=text_summaries,
         neighbours=neighbours,
-        zone_means=compute_zone_means(context) if context.config.zone_mean_images else None,
+        zone_means=(
+            compute_zone_means(context, method.name)
+            if method is not None and context.config.zone_mean_images
+            else None
+        ),
     )
-    return ExplanationSummary(index, images)
+    return ExplanationSummary(index, neighbour_images)
 
 
 def write_explanation_summary(folder: Path, summary: ExplanationSummary) -> None:

@@ -19,7 +19,6 @@ from torch import Tensor, nn
 
 from cxresnet.core.progress import track
 from cxresnet.core.record import Record
-from cxresnet.explain.context import ExplainContext
 from cxresnet.explain.lungs import (
     DEPTHS,
     HEIGHTS,
@@ -37,6 +36,11 @@ from cxresnet.explain.methods.method import GREY, require_evaluation_mode
 from cxresnet.explain.record import Attributions, ExplanationIndex, MethodRecord
 
 BOTH_LUNGS = "both lungs"
+
+NO_METHOD_PASSED = (
+    "There are no sentences and no zones: no attribution method passed its sanity checks for this "
+    "model, so no map can tell where it looks."
+)
 
 
 class RegionOcclusion(Record):
@@ -58,7 +62,8 @@ class ImageTextSummary(Record):
         image_id: As in the manifest.
         class_name: The class explained.
         probability: Of that class on the original image, 0 to 1.
-        method: Name of the map that the shares are computed from.
+        method: Name of the map that the shares are computed from; "" where no method passed its
+            sanity checks.
         lung_source: Where the lung mask comes from.
         lung_note: A caveat about the mask; "" if there is none.
         shares: For each zone its share of all evidence for the class, sum 1; empty without lungs,
@@ -82,12 +87,17 @@ class ImageTextSummary(Record):
 
 
 def compute_text_summaries(
-    context: ExplainContext, attributions: Attributions
+    network: nn.Module, images: Tensor, attributions: Attributions
 ) -> tuple[ImageTextSummary, ...]:
-    """Summarise every explained image; see `choose_summary_method` for the map that is used."""
+    """Summarise every explained image; see `choose_summary_method` for the map that is used.
+
+    Args:
+        network: From images to calibrated logits; in evaluation mode.
+        images: (image, 1, height, width), normalised: those of the maps.
+        attributions: The maps.
+    """
     index = attributions.index
-    images = context.predictor.to_tensor(attributions.images)
-    method = choose_summary_method(index).name
+    method = choose_summary_method(index)
     summaries = []
     for row, record in enumerate(track(index.images, "Summarising images")):
         lungs = ImageLungs(
@@ -97,14 +107,14 @@ def compute_text_summaries(
             image_id=record.image_id,
             class_name=record.explained_class,
             probability=record.explained_probability,
-            method=method,
+            method=method.name if method else "",
             lung_source=record.lung_source,
         )
         summary = compute_text_summary(
-            context.network,
+            network,
             images[row],
             lungs,
-            attribution=attributions.maps[method][row],
+            attribution=None if method is None else attributions.compute_drawn(method, row),
             target=index.class_names.index(record.explained_class),
             summary=start,
         )
@@ -112,13 +122,38 @@ def compute_text_summaries(
     return tuple(summaries)
 
 
-def choose_summary_method(index: ExplanationIndex) -> MethodRecord:
-    """Choose the map that is put into words: occlusion if it is there, else the first.
+def choose_summary_method(index: ExplanationIndex) -> MethodRecord | None:
+    """Choose the map that is put into words and shown first; None where every method failed.
 
-    Occlusion measures what the sentences about covering say: what is lost without a place.
+    Of the methods that did not fail their sanity checks it is occlusion, which measures what the
+    sentences about covering say: what is lost without a place; else the first.
     """
-    named = {method.name: method for method in index.methods}
-    return named.get("occlusion", index.methods[0])
+    passed = {method.name: method for method in index.methods if not method.failed_sanity}
+    return passed.get("occlusion", next(iter(passed.values()), None))
+
+
+def update_text_summary(
+    summary: ImageTextSummary, attributions: Attributions, row: int
+) -> ImageTextSummary:
+    """Put the map of another method into words, where the sanity checks were run since.
+
+    What was measured by covering parts of the image stays.
+
+    Args:
+        summary: Of image `row`.
+        attributions: Marked by the sanity card.
+        row: Of the image.
+    """
+    method = choose_summary_method(attributions.index)
+    name = method.name if method else ""
+    if name == summary.method:
+        return summary
+    shares: dict[str, float] = {}
+    if method is not None and summary.occlusions:
+        zones = compute_zones(*split_lungs(attributions.lung_masks[row]))
+        shares = compute_zone_shares(attributions.compute_drawn(method, row), zones)
+    updated = summary.model_copy(update={"method": name, "shares": shares})
+    return updated.model_copy(update={"sentences": write_sentences(updated)})
 
 
 def compute_zone_shares(
@@ -127,7 +162,7 @@ def compute_zone_shares(
     """Compute each zone's share of the evidence for the class; evidence against is ignored.
 
     Args:
-        attribution: (row, column), signed change of probability.
+        attribution: (row, column), signed, as drawn.
         zones: (row, column), as `compute_zones` gives them.
 
     Returns:
@@ -155,7 +190,7 @@ def compute_text_summary(
     image: Tensor,
     lungs: ImageLungs,
     *,
-    attribution: NDArray[np.float32],
+    attribution: NDArray[np.float32] | None,
     target: int,
     summary: ImageTextSummary,
 ) -> ImageTextSummary:
@@ -165,7 +200,7 @@ def compute_text_summary(
         model: From images to calibrated logits; in evaluation mode; is left as it was.
         image: (1, height, width), normalised.
         lungs: Of this image.
-        attribution: (height, width), the map that the shares are computed from.
+        attribution: (height, width), the map that the shares are computed from; None for none.
         target: Index of the class explained.
         summary: Filled in as far as is known without measuring.
 
@@ -182,7 +217,7 @@ def compute_text_summary(
         "lung_note": lungs.note,
     }
     if parts:
-        update["shares"] = compute_zone_shares(attribution, zones)
+        update["shares"] = {} if attribution is None else compute_zone_shares(attribution, zones)
         sizes = sum_zones(np.ones(zones.shape), zones) / zones.size
         update["areas"] = dict(zip(ZONE_NAMES, sizes.tolist(), strict=True))
         update["occlusions"] = tuple(
@@ -218,7 +253,10 @@ def write_sentences(summary: ImageTextSummary) -> tuple[str, ...]:
 
     Returns:
         Plain sentences. Shares are whole per cents, probabilities have two decimals.
+        `NO_METHOD_PASSED` alone where there is no map to be put into words.
     """
+    if not summary.method:
+        return (NO_METHOD_PASSED,)
     if not summary.occlusions:
         return (f"{summary.lung_note} No lung zone can be named.".strip(),)
     sentences = [

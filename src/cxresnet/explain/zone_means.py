@@ -12,16 +12,17 @@ import io
 import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 from pydantic import Field
 from scipy import ndimage
 
 from cxresnet import DISCLAIMER
+from cxresnet.core.config.explain import MethodName
 from cxresnet.core.files import write_bytes
 from cxresnet.core.progress import track
 from cxresnet.core.record import Record
@@ -37,7 +38,7 @@ from cxresnet.explain.lungs import (
     sum_zones,
 )
 from cxresnet.explain.methods.method import AbstractMethod
-from cxresnet.explain.overlay import AGAINST_RGB, FOR_RGB
+from cxresnet.explain.overlay import AGAINST_RGB, FOR_RGB, compute_drawn_map, load_font
 from cxresnet.explain.text_summary import compute_zone_shares
 from cxresnet.metrics.bootstrap import compute_estimates
 from cxresnet.metrics.classification import ClassifiedImages
@@ -98,9 +99,9 @@ class ZoneMeans(Record):
     classes: tuple[ClassZoneMeans, ...]
 
 
-def compute_zone_means(context: ExplainContext) -> ZoneMeans:
-    """Compute the mean attribution per lung zone, for each predicted class, by occlusion."""
-    (method,) = context.build_methods(["occlusion"])
+def compute_zone_means(context: ExplainContext, method_name: str) -> ZoneMeans:
+    """Compute the mean attribution per lung zone, for each predicted class, by one method."""
+    (method,) = context.build_methods([cast("MethodName", method_name)])
     names = context.predictions.class_names
     return ZoneMeans(
         method=method.title,
@@ -120,19 +121,24 @@ def _compute_class(context: ExplainContext, method: AbstractMethod, label: int) 
     )
     rows = context.find_test_rows(chosen)
     images = [np.asarray(context.test.images[row]) for row in rows]
-    target = torch.tensor([label])
+    lungs = [
+        choose_lungs(image, context.test.lung_mask(row))
+        for image, row in zip(images, rows, strict=True)
+    ]
 
     def attribute(number: int) -> NDArray[np.float32]:
         image = context.predictor.to_tensor(images[number][None])
-        found = method.attribute(context.network, image, targets=target.to(image.device))
-        return found[0].cpu().numpy()
+        found = method.attribute(
+            context.network,
+            image,
+            targets=torch.tensor([label], device=image.device),
+            lung_masks=torch.from_numpy(lungs[number].mask[None] > 0).to(image.device),
+        )
+        return compute_drawn_map(found[0].cpu().numpy(), patch_px=method.drawn_patch_px)
 
     return compute_class_zone_means(
         context.predictions.class_names[label],
-        lungs=[
-            choose_lungs(image, context.test.lung_mask(row))
-            for image, row in zip(images, rows, strict=True)
-        ],
+        lungs=lungs,
         group_ids=[context.predictions.group_ids[row] for row in chosen],
         attribute=attribute,
     )
@@ -257,19 +263,21 @@ def draw_class_panel(zone_means: ClassZoneMeans) -> Image.Image:
     """Draw one class: its zones, each with its share of the evidence and the interval."""
     panel = Image.new("RGB", (_SIDE_PX, _HEAD_PX + _SIDE_PX + _FOOT_PX), _PAPER)
     pen = ImageDraw.Draw(panel)
-    pen.text((20, 16), f"Predicted {zone_means.class_name}", fill=_INK, font=_font(36))
+    pen.text((20, 16), f"Predicted {zone_means.class_name}", fill=_INK, font=load_font(36))
     words = f"mean over {zone_means.images} images of {zone_means.patients} patients"
-    pen.text((20, 60), words, fill=_FAINT, font=_font(25))
+    pen.text((20, 60), words, fill=_FAINT, font=load_font(25))
     if zone_means.zones:
         panel.paste(_paint_zones(zone_means), (0, _HEAD_PX))
         _write_numbers(pen, zone_means)
     else:
-        pen.text((20, 300), "No image to measure.", fill=_INK, font=_font(24))
+        pen.text((20, 300), "No image to measure.", fill=_INK, font=load_font(24))
     top = _HEAD_PX + _SIDE_PX
-    pen.text((20, top - 8), "patient's right", fill=_FAINT, font=_font(24))
-    pen.text((_SIDE_PX - 20, top - 8), "patient's left", fill=_FAINT, font=_font(24), anchor="ra")
+    pen.text((20, top - 8), "patient's right", fill=_FAINT, font=load_font(24))
+    pen.text(
+        (_SIDE_PX - 20, top - 8), "patient's left", fill=_FAINT, font=load_font(24), anchor="ra"
+    )
     radiology = textwrap.fill(RADIOLOGY.get(zone_means.class_name, ""), 48)
-    pen.text((20, top + 76), radiology, fill=_FAINT, font=_font(24), spacing=5)
+    pen.text((20, top + 76), radiology, fill=_FAINT, font=load_font(24), spacing=5)
     return panel
 
 
@@ -289,8 +297,10 @@ def write_zone_means_figure(path: Path, zone_means: ZoneMeans) -> Path:
         f"Share of the evidence for the predicted class in each zone ({zone_means.method}), with "
         "95 % interval over patients. Orange: more than the zone's area; blue: less."
     )
-    pen.text((20, height - 76), textwrap.fill(words, 62 * len(panels)), fill=_INK, font=_font(20))
-    pen.text((20, height - 30), DISCLAIMER, fill=_FAINT, font=_font(20))
+    pen.text(
+        (20, height - 76), textwrap.fill(words, 62 * len(panels)), fill=_INK, font=load_font(20)
+    )
+    pen.text((20, height - 30), DISCLAIMER, fill=_FAINT, font=load_font(20))
     stream = io.BytesIO()
     picture.save(stream, format="PNG", optimize=True)
     return write_bytes(path, stream.getvalue())
@@ -323,15 +333,23 @@ def _write_numbers(pen: ImageDraw.ImageDraw, zone_means: ClassZoneMeans) -> None
             words = f"outside the lungs {_format_share(zone_mean)} ({_format_range(zone_mean)}), "
             words += f"area {zone_mean.area:.0%}"
             place = (_SIDE_PX / 2, _HEAD_PX + _SIDE_PX + 34)
-            pen.text(place, words, fill=_INK, font=_font(27), anchor="ma")
+            pen.text(place, words, fill=_INK, font=load_font(27), anchor="ma")
             continue
         rows, columns = np.nonzero(zones == number)
         across, down = float(columns.mean()), float(rows.mean()) + _HEAD_PX
         pen.text(
-            (across, down - 14), _format_share(zone_mean), fill=_INK, font=_font(32), anchor="mm"
+            (across, down - 14),
+            _format_share(zone_mean),
+            fill=_INK,
+            font=load_font(32),
+            anchor="mm",
         )
         pen.text(
-            (across, down + 16), _format_range(zone_mean), fill=_INK, font=_font(22), anchor="mm"
+            (across, down + 16),
+            _format_range(zone_mean),
+            fill=_INK,
+            font=load_font(22),
+            anchor="mm",
         )
 
 
@@ -342,8 +360,4 @@ def _format_share(zone_mean: ZoneMean) -> str:
 def _format_range(zone_mean: ZoneMean) -> str:
     if zone_mean.share.low is None or zone_mean.share.high is None:
         return "no interval"
-    return f"{100 * zone_mean.share.low:.0f}-{100 * zone_mean.share.high:.0f}"
-
-
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    return ImageFont.load_default(size)
+    return f"{100 * zone_mean.share.low:.0f}–{100 * zone_mean.share.high:.0f}"

@@ -1,7 +1,8 @@
 """The network that comes with the package, so that `cxresnet predict` works after installation.
 
-`bundled_network/` is a run folder with what is needed to predict and no more: the weights, the
-decision that belongs to them (`evaluate/decision.json`) and the model card. `scripts/ship-network`
+`bundled_network/` is a run folder with what is needed to predict and explain, and no more: the
+weights, the decision that belongs to them (`evaluate/decision.json`), the sanity card of their maps
+(`explain/sanity_card.json`) and the model card. `scripts/ship-network`
 makes it.
 """
 

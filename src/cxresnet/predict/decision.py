@@ -108,12 +108,14 @@ class ImageDecision:
         prediction_set: Classes of the image's prediction set, in order; may be none or several.
         decision: The class, or "abstain" where the prediction set is not that one class.
         probabilities: Calibrated, one a class, in order.
+        abstention_reason: Which classes remain possible, and why; "" where one was decided on.
     """
 
     class_name: str
     prediction_set: tuple[str, ...]
     decision: str
     probabilities: tuple[float, ...]
+    abstention_reason: str = ""
 
     @property
     def abstains(self) -> bool:
@@ -183,9 +185,25 @@ class Decision(Record):
                 ),
                 decision=decide_from_set(members, self.class_names),
                 probabilities=tuple(shares),
+                abstention_reason=self._explain_abstention(members, shares),
             )
             for decided, members, shares in rows
         )
+
+    def _explain_abstention(self, members: NDArray[np.bool_], shares: Sequence[float]) -> str:
+        """Say which classes remain possible and why; "" where exactly one does."""
+        if members.sum() == 1:
+            return ""
+        shown = [
+            f"{name} {share:.3f} {'≥' if held else '<'} {threshold:.3f}"
+            for name, share, held, threshold in zip(
+                self.class_names, shares, members, self.set_thresholds, strict=True
+            )
+            if held or not members.any()
+        ]
+        names = [name for name, held in zip(self.class_names, members, strict=True) if held]
+        remain = f"possible: {' or '.join(names)}" if names else "no class fits"
+        return f"{remain} (probability against the threshold of the class: {', '.join(shown)})"
 
 
 def decide_from_set(members: NDArray[np.bool_], class_names: Sequence[str]) -> str:

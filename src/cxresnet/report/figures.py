@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from cxresnet.explain.lungs import LEFT_LUNG, RIGHT_LUNG, Outline
-from cxresnet.explain.overlay import draw_overlay, draw_watermark
+from cxresnet.explain.overlay import draw_overlay, draw_watermark, draw_words
 from cxresnet.explain.record import Attributions, MethodRecord
 from cxresnet.report.page import build_data_uri, paint_outline
 
@@ -127,8 +127,9 @@ def build_map_uri(
     *,
     side_px: int,
     outline: NDArray[np.bool_] | None = None,
+    scale_limit: float | None = None,
 ) -> str:
-    """Draw a map, and mark it if its method failed the sanity checks.
+    """Draw a map, or words where it is weak, and mark it if its method failed the sanity checks.
 
     Args:
         attributions: The maps.
@@ -136,20 +137,42 @@ def build_map_uri(
         row: Which image.
         side_px: A larger picture is reduced to this side, a marked smaller one is enlarged to it.
         outline: (row, column), painted white.
+        scale_limit: Value at both ends of a stretched scale, on which weak maps are drawn too;
+            None for the scale of the method.
 
     Returns:
         A `data:` address.
     """
+    weakness = "" if scale_limit else attributions.describe_weakness(method, row)
     picture = draw_overlay(
         attributions.images[row],
         attributions.compute_drawn(method, row),
-        scale_limit=attributions.get_scale_limit(method),
+        scale_limit=scale_limit or attributions.get_scale_limit(method),
     )
     if outline is not None:
         picture = paint_outline(picture, outline)
+    if weakness:
+        picture = draw_words(picture, weakness, min_side_px=side_px)
     if method.failed_sanity:
         picture = draw_watermark(picture, min_side_px=side_px)
     return build_data_uri(picture, largest_side_px=side_px)
+
+
+def describe_map(attributions: Attributions, method: MethodRecord, row: int) -> str:
+    """Name the value farthest from 0 with its meaning; of an own scale, its ends and its unit.
+
+    A map that is nowhere strong is put into words instead.
+    """
+    if method.own_scale_limit is not None:
+        return f"own scale ±{method.own_scale_limit:g}, {method.unit}"
+    weakness = attributions.describe_weakness(method, row)
+    if weakness:
+        return weakness
+    drawn = attributions.compute_drawn(method, row)
+    strongest = float(drawn.flat[np.abs(drawn).argmax()])
+    effect = "argues for" if strongest > 0 else "argues against"
+    beyond = ", beyond the scale" if abs(strongest) > attributions.get_scale_limit(method) else ""
+    return f"largest change of probability {strongest:+.2f} ({effect}){beyond}".replace("-", "−")
 
 
 # A drawing of the lung zones, for readers: SVG in the page's own colours, and in the docs.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 from cxresnet.metrics.estimate import Estimate, format_estimate
@@ -64,6 +65,32 @@ def format_decimal(estimate: Estimate) -> str:
 def format_decimal_interval(estimate: Estimate) -> str:
     """Show the interval of a number with three places; says so where there is none."""
     return _take_interval(estimate, digits=3)
+
+
+def format_ratio(estimate: Estimate) -> str:
+    """Show the value of a ratio with two significant digits; a dash where it is not defined.
+
+    >>> format_ratio(Estimate(value=80.0, low=9.929, high=691.2, n=40, groups=31))
+    '80'
+    """
+    return _DASH if estimate.value is None else _round_ratio(estimate.value)
+
+
+def format_ratio_interval(estimate: Estimate) -> str:
+    """Show the interval of a ratio with two significant digits; says so where there is none.
+
+    >>> format_ratio_interval(Estimate(value=80.0, low=9.929, high=691.2, n=40, groups=31))
+    '9.9–690'
+    """
+    if estimate.low is None or estimate.high is None:
+        return _take_interval(estimate, digits=1)
+    return f"{_round_ratio(estimate.low)}–{_round_ratio(estimate.high)}"
+
+
+def _round_ratio(ratio: float) -> str:
+    rounded = float(f"{ratio:.1e}")
+    places = max(0, 1 - math.floor(math.log10(rounded))) if rounded > 0 else 1
+    return f"{rounded:.{places}f}"
 
 
 def format_difference(estimate: Estimate) -> str:

@@ -40,6 +40,8 @@ def _build_environment() -> Environment:
         "percent": formatting.format_percent,
         "percent_estimate": formatting.format_percent_estimate,
         "percent_interval": formatting.format_percent_interval,
+        "ratio": formatting.format_ratio,
+        "ratio_interval": formatting.format_ratio_interval,
         "share": formatting.format_share,
     }
     return environment

@@ -12,9 +12,10 @@ from cxresnet.evaluate.red_flags import RedFlag, RedFlagRule, check_source_gener
 from cxresnet.evaluate.results import GeneralisationGap
 from cxresnet.explain.overlay import draw_colour_bar, find_outline
 from cxresnet.explain.record import Attributions, ExplainedImage, MethodRecord
+from cxresnet.explain.text_summary import NO_METHOD_PASSED, choose_summary_method
 from cxresnet.metrics.estimate import Estimate
 from cxresnet.report.artifacts import RunArtifacts
-from cxresnet.report.figures import build_map_uri
+from cxresnet.report.figures import build_map_uri, describe_map
 from cxresnet.report.formatting import format_count, format_duration, format_percent
 from cxresnet.report.page import build_data_uri
 from cxresnet.report.section import (
@@ -76,6 +77,7 @@ class KeyPicture:
         map_uri: The image with the map over it.
         bar_uri: The colour scale.
         scale_limit: The value at both ends of the scale.
+        caption: The map's own largest value, or that no region matters.
     """
 
     record: ExplainedImage
@@ -84,6 +86,7 @@ class KeyPicture:
     map_uri: str
     bar_uri: str
     scale_limit: float
+    caption: str
 
 
 @dataclass(frozen=True)
@@ -98,7 +101,9 @@ class FirstScreen:
         evaluation: The numbers; None where nothing is evaluated.
         cards: The main numbers.
         best: The best shortcut baseline.
-        picture: One image and its map; None where nothing is explained.
+        picture: One image and its map; None where nothing is explained, or where no method passed
+            its sanity checks.
+        picture_missing: Why there is no picture; "" where there is one, or nothing is explained.
         class_names: In order.
     """
 
@@ -110,6 +115,7 @@ class FirstScreen:
     cards: tuple[HeadlineCard, ...]
     best: Baseline | None
     picture: KeyPicture | None
+    picture_missing: str
     class_names: tuple[str, ...]
 
 
@@ -117,7 +123,8 @@ def build_first_screen(artifacts: RunArtifacts) -> FirstScreen:
     """Build the first screen from what there is."""
     red_flags, expected = _split_red_flags(artifacts)
     verdict, sentence = describe_verdict(artifacts, red_flags=red_flags)
-    evaluation = artifacts.evaluation
+    evaluation, maps = artifacts.evaluation, artifacts.attributions
+    no_method = maps is not None and choose_summary_method(maps.index) is None
     return FirstScreen(
         verdict=verdict,
         sentence=sentence,
@@ -126,7 +133,8 @@ def build_first_screen(artifacts: RunArtifacts) -> FirstScreen:
         evaluation=evaluation,
         cards=build_headline_cards(evaluation, artifacts) if evaluation else (),
         best=evaluation.find_best_baseline() if evaluation else None,
-        picture=choose_picture(artifacts.attributions) if artifacts.attributions else None,
+        picture=choose_picture(maps) if maps else None,
+        picture_missing=NO_METHOD_PASSED if no_method else "",
         class_names=artifacts.record.class_names if artifacts.record else (),
     )
 
@@ -313,14 +321,19 @@ def _find_score(scores: tuple[GeneralisationGap, ...], name: str) -> tuple[Gener
 def choose_picture(attributions: Attributions) -> KeyPicture | None:
     """Choose one image and draw its map: a correct one with a disease, if there is one.
 
+    The map is that of the method that is put into words; None where no method passed.
+
     Among these the strongest map is taken: where no single place matters a map is pale, and a pale
     picture says nothing to a reader who does not know maps yet.
     """
     index = attributions.index
-    if not index.images or not index.methods:
+    method = choose_summary_method(index)
+    if not index.images or method is None:
         return None
-    method = index.methods[0]
-    strengths = [float(np.abs(one).max()) for one in attributions.maps[method.name]]
+    strengths = [
+        float(np.abs(attributions.compute_drawn(method, row)).max())
+        for row in range(len(index.images))
+    ]
     row = min(
         range(len(index.images)),
         key=lambda number: (*_rank_picture(index.images[number]), -strengths[number]),
@@ -333,6 +346,7 @@ def choose_picture(attributions: Attributions) -> KeyPicture | None:
         map_uri=build_map_uri(attributions, method, row, side_px=_PICTURE_SIDE_PX, outline=outline),
         bar_uri=build_data_uri(draw_colour_bar(width_px=256, height_px=1), largest_side_px=256),
         scale_limit=attributions.get_scale_limit(method),
+        caption=describe_map(attributions, method, row),
     )
 
 

@@ -26,7 +26,7 @@ def _open(uri: str) -> np.ndarray:
 
 def test_the_picture_is_the_image_tinted_on_the_shared_scale(attributions: Attributions) -> None:
     expected = draw_overlay(
-        attributions.images[1], attributions.maps["occlusion"][1], scale_limit=0.2
+        attributions.images[1], attributions.maps["occlusion"][1], scale_limit=0.5
     )
     np.testing.assert_array_equal(
         _open(build_explanation_view(attributions).images[1].maps[0].uri), expected
@@ -41,8 +41,38 @@ def test_the_rim_of_the_lungs_is_white_where_a_mask_is_there(attributions: Attri
 
 def test_the_strongest_value_keeps_its_sign(attributions: Attributions) -> None:
     assert build_explanation_view(attributions).images[0].maps[0].caption == (
-        "largest change of probability −0.200 (argues against)"
+        "largest change of probability −0.20 (argues against)"
     )
+
+
+def test_a_weak_map_is_put_into_words_and_its_stretched_view_is_labelled(
+    attributions: Attributions,
+) -> None:
+    weak = dataclasses.replace(
+        attributions, maps={"occlusion": attributions.maps["occlusion"] / 10}
+    )
+    view, strong = (build_explanation_view(maps).images[0].maps[0] for maps in (weak, attributions))
+    assert view.caption == "no single region matters (largest change 0.02)"
+    assert view.stretched is not None
+    assert view.stretched.scale_limit == 0.02
+    assert view.stretched.uri != view.uri
+    assert strong.stretched is None
+
+
+def test_without_a_method_that_passed_the_errors_stand_without_maps(
+    attributions: Attributions,
+) -> None:
+    methods = tuple(
+        method.model_copy(update={"failed_sanity": True}) for method in attributions.index.methods
+    )
+    index = attributions.index.model_copy(update={"methods": methods})
+    view = _choose(
+        dataclasses.replace(attributions, index=index),
+        "most confident incorrect",
+        "least confident correct",
+    )
+    assert view.method == ""
+    assert view.rows[0].confident_errors[0].map_uri == ""
 
 
 def test_a_scale_of_its_own_is_said_with_its_unit(attributions: Attributions) -> None:
@@ -70,7 +100,7 @@ def test_what_is_drawn_of_a_map_that_adds_up_is_its_sum_over_patches(
     )
     # Nine pixels of 0.01 in the middle of the image; at its edge fewer.
     assert build_explanation_view(changed).images[0].maps[0].caption == (
-        "largest change of probability +0.090 (argues for)"
+        "largest change of probability +0.09 (argues for)"
     )
 
 

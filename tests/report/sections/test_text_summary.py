@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import io
 from html.parser import HTMLParser
 from pathlib import Path
@@ -23,6 +24,7 @@ from cxresnet.report.figures import draw_zones_svg
 from cxresnet.report.page import render_page
 from cxresnet.report.registry import build_section
 from cxresnet.report.sections.text_summary import build_text_summary_view, build_zone_means_view
+from cxresnet.report.summary import choose_picture
 
 HOSTILE = "\"><script>alert(1)</script><img src=x onerror=alert(2)>'{{7*7}}$\\frac$"
 SENTENCE = "62% of what argues for covid-19 to the network lies in the lower outer zones."
@@ -150,6 +152,46 @@ def test_hostile_names_are_text(
     reader = Reader()
     reader.feed(page)
     assert reader.images == 2 * 2 + 3 + 1 + 2
+
+
+def _fail(attributions: Attributions, *names: str) -> Attributions:
+    """Add Grad-CAM behind occlusion, and let the named methods fail their sanity checks."""
+    (occlusion,) = attributions.index.methods
+    methods = tuple(
+        occlusion.model_copy(update={"name": name, "title": title, "failed_sanity": name in names})
+        for name, title in (("occlusion", "Occlusion"), ("grad_cam", "Grad-CAM"))
+    )
+    # All of its evidence lies in the image's lower half.
+    other = np.zeros_like(attributions.maps["occlusion"])
+    other[:, other.shape[1] // 2 :] = 0.3
+    return dataclasses.replace(
+        attributions,
+        index=attributions.index.model_copy(update={"methods": methods}),
+        maps={**attributions.maps, "grad_cam": other},
+    )
+
+
+def test_sentences_and_map_are_of_a_method_that_passed(
+    attributions: Attributions, explanation_summary: ExplanationSummary
+) -> None:
+    page = _render(_fail(attributions, "occlusion"), explanation_summary)
+    assert SENTENCE not in page, "they were built on Occlusion, which failed since"
+    assert "Map, sentences and zones are those of Grad-CAM." in page
+    assert "The zones were measured with Occlusion, which is" in page
+    assert "Mean share of the evidence" not in page
+
+
+def test_where_no_method_passed_there_is_a_reason_and_neither_sentence_nor_map(
+    attributions: Attributions, explanation_summary: ExplanationSummary
+) -> None:
+    failed = _fail(attributions, "occlusion", "grad_cam")
+    page = _render(failed, explanation_summary)
+    assert page.count("no attribution method passed its sanity checks") == 1
+    assert SENTENCE not in page
+    assert all(
+        image.map_uri == "" for image in build_text_summary_view(failed, explanation_summary).images
+    )
+    assert choose_picture(failed) is None
 
 
 def test_the_zones_are_told_in_words_too() -> None:

@@ -126,7 +126,11 @@ class SanityCard(Record):
 
     def has_failed(self, method: str) -> bool:
         """Say whether a method failed; one that was not tested did not fail."""
-        return any(card.name == method and not card.passed for card in self.methods)
+        return self.find_verdict(method) is False
+
+    def find_verdict(self, method: str) -> bool | None:
+        """Find whether a method passed; None where it was not tested."""
+        return next((card.passed for card in self.methods if card.name == method), None)
 
 
 def write_sanity_card(folder: Path, card: SanityCard) -> Path:

@@ -7,14 +7,29 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cxresnet.explain.overlay import draw_baseline_range, draw_colour_bar, find_outline
+from cxresnet.explain.overlay import (
+    LEAST_CHANGE,
+    SCALE_LIMIT,
+    draw_baseline_range,
+    draw_colour_bar,
+    find_outline,
+)
 from cxresnet.explain.record import Attributions, ExplainedImage, MethodRecord
-from cxresnet.report.figures import build_map_uri
+from cxresnet.explain.text_summary import choose_summary_method
+from cxresnet.report.figures import build_map_uri, describe_map
 from cxresnet.report.page import build_data_uri
 from cxresnet.report.registry import register_section
 
 _MAX_IMAGES = 30
 _SIDE_PX = 192
+
+
+@dataclass(frozen=True)
+class StretchedView:
+    """A weak map on a scale that it fills: the picture, and the value at both ends."""
+
+    uri: str
+    scale_limit: float
 
 
 @dataclass(frozen=True)
@@ -28,6 +43,7 @@ class MapView:
             not the shared one.
         lung_share: Share of the map's weight in the lungs, 0 to 1; None where not known.
         failed_sanity: The method failed a sanity check.
+        stretched: Shown on demand where words stand in the place of a weak map.
     """
 
     title: str
@@ -35,6 +51,7 @@ class MapView:
     caption: str
     lung_share: float | None
     failed_sanity: bool = False
+    stretched: StretchedView | None = None
 
 
 @dataclass(frozen=True)
@@ -78,6 +95,7 @@ class ExplanationView:
     Attributes:
         methods: What was computed.
         scale_limit: Change of probability at both ends of the scale.
+        least_change: A map whose largest change is smaller is put into words.
         bar_uri: The scale itself.
         images: In the order of the index.
         left_out: Images that lie in the run folder but not on the page.
@@ -86,6 +104,7 @@ class ExplanationView:
 
     methods: tuple[MethodRecord, ...]
     scale_limit: float
+    least_change: float
     bar_uri: str
     images: tuple[ImageView, ...]
     left_out: int
@@ -106,7 +125,8 @@ def build_explanation_view(attributions: Attributions) -> ExplanationView:
     count = min(len(index.images), _MAX_IMAGES)
     return ExplanationView(
         methods=index.methods,
-        scale_limit=index.scale_limit,
+        scale_limit=SCALE_LIMIT,
+        least_change=LEAST_CHANGE,
         bar_uri=build_data_uri(draw_colour_bar(width_px=256, height_px=1), largest_side_px=256),
         images=tuple(_build_image(attributions, row) for row in range(count)),
         left_out=len(index.images) - count,
@@ -117,20 +137,17 @@ def build_explanation_view(attributions: Attributions) -> ExplanationView:
 def _build_image(attributions: Attributions, row: int) -> ImageView:
     record, image = attributions.index.images[row], attributions.images[row]
     outline = find_outline(attributions.lung_masks[row])
-    maps = []
-    for method in attributions.index.methods:
-        values = attributions.compute_drawn(method, row)
-        maps.append(
-            MapView(
-                title=method.title,
-                uri=build_map_uri(attributions, method, row, side_px=_SIDE_PX, outline=outline),
-                caption=_describe_values(
-                    method, values, limit=attributions.get_scale_limit(method)
-                ),
-                failed_sanity=method.failed_sanity,
-                lung_share=record.lung_shares.get(method.name),
-            )
+    maps = [
+        MapView(
+            title=method.title,
+            uri=build_map_uri(attributions, method, row, side_px=_SIDE_PX, outline=outline),
+            caption=describe_map(attributions, method, row),
+            failed_sanity=method.failed_sanity,
+            lung_share=record.lung_shares.get(method.name),
+            stretched=_build_stretched(attributions, method, row, outline=outline),
         )
+        for method in attributions.index.methods
+    ]
     maps += [
         MapView(
             title=f"{method.title}: range between baselines",
@@ -158,16 +175,17 @@ def _build_image(attributions: Attributions, row: int) -> ImageView:
     )
 
 
-def _describe_values(method: MethodRecord, drawn: NDArray[np.float32], *, limit: float) -> str:
-    """Name the value farthest from 0 with its meaning; of an own scale, its ends and its unit."""
-    if method.own_scale_limit is not None:
-        return f"own scale ±{method.own_scale_limit:g}, {method.unit}"
-    strongest = float(drawn.flat[np.abs(drawn).argmax()])
-    if abs(strongest) < 0.0005:
-        return "no change of probability above 0.0005"
-    effect = "argues for" if strongest > 0 else "argues against"
-    beyond = ", beyond the scale" if abs(strongest) > 1.001 * limit else ""
-    return f"largest change of probability {strongest:+.3f} ({effect}){beyond}".replace("-", "−")
+def _build_stretched(
+    attributions: Attributions, method: MethodRecord, row: int, *, outline: NDArray[np.bool_]
+) -> StretchedView | None:
+    """Draw a weak map on a scale that it fills; None for a map that is not weak."""
+    if not attributions.describe_weakness(method, row):
+        return None
+    limit = attributions.compute_stretched_limit(method, row)
+    uri = build_map_uri(
+        attributions, method, row, side_px=_SIDE_PX, outline=outline, scale_limit=limit
+    )
+    return StretchedView(uri, limit)
 
 
 def _summarise_lungs(
@@ -200,12 +218,14 @@ class GalleryImage:
     Attributes:
         record: What is known of it.
         uri: The bare image.
-        map_uri: With the first method's map over it.
+        map_uri: With the map over it; "" where no method passed its sanity checks.
+        caption: Of the map.
     """
 
     record: ExplainedImage
     uri: str
     map_uri: str
+    caption: str
 
 
 @dataclass(frozen=True)
@@ -225,7 +245,7 @@ class GalleryRow:
 
 @dataclass(frozen=True)
 class GalleryView:
-    """What the template shows: a row a class, and the method of the maps."""
+    """What the template shows: a row a class, and the method of the maps, "" for none."""
 
     rows: tuple[GalleryRow, ...]
     method: str
@@ -247,7 +267,8 @@ def build_gallery_view(attributions: Attributions) -> GalleryView:
         )
         for name in attributions.index.class_names
     )
-    return GalleryView(rows=rows, method=attributions.index.methods[0].title)
+    method = choose_summary_method(attributions.index)
+    return GalleryView(rows=rows, method=method.title if method else "")
 
 
 def _choose(
@@ -262,9 +283,10 @@ def _choose(
 
 
 def _build_gallery_image(attributions: Attributions, row: int) -> GalleryImage:
-    index = attributions.index
-    return GalleryImage(
-        record=index.images[row],
-        uri=build_data_uri(attributions.images[row], largest_side_px=_GALLERY_SIDE_PX),
-        map_uri=build_map_uri(attributions, index.methods[0], row, side_px=_GALLERY_SIDE_PX),
-    )
+    record = attributions.index.images[row]
+    uri = build_data_uri(attributions.images[row], largest_side_px=_GALLERY_SIDE_PX)
+    method = choose_summary_method(attributions.index)
+    if method is None:
+        return GalleryImage(record, uri, map_uri="", caption="")
+    map_uri = build_map_uri(attributions, method, row, side_px=_GALLERY_SIDE_PX)
+    return GalleryImage(record, uri, map_uri, describe_map(attributions, method, row))

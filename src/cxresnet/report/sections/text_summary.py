@@ -9,12 +9,17 @@ from numpy.typing import NDArray
 
 from cxresnet.explain.lungs import OUTSIDE
 from cxresnet.explain.neighbours import ImageNeighbours, Neighbour
-from cxresnet.explain.overlay import draw_colour_bar, find_outline
-from cxresnet.explain.record import Attributions, ExplainedImage
+from cxresnet.explain.overlay import SCALE_LIMIT, draw_colour_bar, find_outline
+from cxresnet.explain.record import Attributions, ExplainedImage, ExplanationIndex, MethodRecord
 from cxresnet.explain.summary import ExplanationSummary
-from cxresnet.explain.text_summary import ImageTextSummary, choose_summary_method
+from cxresnet.explain.text_summary import (
+    NO_METHOD_PASSED,
+    ImageTextSummary,
+    choose_summary_method,
+    update_text_summary,
+)
 from cxresnet.explain.zone_means import RADIOLOGY, ClassZoneMeans, ZoneMeans, draw_class_panel
-from cxresnet.report.figures import build_map_uri, draw_zones_svg
+from cxresnet.report.figures import build_map_uri, describe_map, draw_zones_svg
 from cxresnet.report.page import build_data_uri, paint_outline
 from cxresnet.report.registry import register_section
 
@@ -45,7 +50,8 @@ class TextSummaryRow:
         correct: The predicted class is the label.
         summary: What was measured on it, and the sentences.
         image_uri: The image with the contour of its lungs.
-        map_uri: The same with the map over it.
+        map_uri: The same with the map over it; "" where no method passed its sanity checks.
+        map_caption: Of the map.
         closest: The nearest training images, nearest first.
         neighbours: Their similarities; None where they were not searched for.
     """
@@ -55,6 +61,7 @@ class TextSummaryRow:
     summary: ImageTextSummary
     image_uri: str
     map_uri: str
+    map_caption: str
     closest: tuple[NeighbourView, ...]
     neighbours: ImageNeighbours | None
 
@@ -66,8 +73,9 @@ class TextSummaryView:
     Attributes:
         images: In the order of the index.
         left_out: Images that lie in the run folder but not on the page.
-        method: Title of the map.
-        unit: Of the map.
+        method: The method that is put into words; None where none passed its sanity checks.
+        passed_over: Titles of the methods that stand before it but failed.
+        missing: Why there are no sentences; "" where there are.
         scale_limit: The value at both ends of the scale.
         bar_uri: The scale itself.
         zones_svg: The zones and their names.
@@ -75,8 +83,9 @@ class TextSummaryView:
 
     images: tuple[TextSummaryRow, ...]
     left_out: int
-    method: str
-    unit: str
+    method: MethodRecord | None
+    passed_over: tuple[str, ...]
+    missing: str
     scale_limit: float
     bar_uri: str
     zones_svg: str
@@ -99,12 +108,19 @@ def build_text_summary_view(
     return TextSummaryView(
         images=tuple(_build_image(attributions, explanation_summary, row) for row in range(rows)),
         left_out=len(index.images) - rows,
-        method=method.title,
-        unit=method.unit,
-        scale_limit=attributions.get_scale_limit(method),
+        method=method,
+        passed_over=_list_passed_over(index, method),
+        missing="" if method else NO_METHOD_PASSED,
+        scale_limit=SCALE_LIMIT if method is None else attributions.get_scale_limit(method),
         bar_uri=build_data_uri(draw_colour_bar(width_px=256, height_px=1), largest_side_px=256),
         zones_svg=draw_zones_svg(),
     )
+
+
+def _list_passed_over(index: ExplanationIndex, method: MethodRecord | None) -> tuple[str, ...]:
+    """List the methods that would have been put into words, had they passed."""
+    before = [one.title for one in index.methods if one.failed_sanity]
+    return tuple(before) if method else ()
 
 
 def _build_image(
@@ -119,9 +135,14 @@ def _build_image(
     return TextSummaryRow(
         record=index.images[row],
         correct=index.images[row].true_class == index.images[row].predicted_class,
-        summary=explanation_summary.index.text_summaries[row],
+        summary=update_text_summary(
+            explanation_summary.index.text_summaries[row], attributions, row
+        ),
         image_uri=build_data_uri(paint_outline(image, outline), largest_side_px=_SIDE_PX),
-        map_uri=build_map_uri(attributions, method, row, side_px=_SIDE_PX, outline=outline),
+        map_uri=""
+        if method is None
+        else build_map_uri(attributions, method, row, side_px=_SIDE_PX, outline=outline),
+        map_caption="" if method is None else describe_map(attributions, method, row),
         closest=_build_neighbours(neighbours, explanation_summary.neighbour_images[row]),
         neighbours=neighbours,
     )
@@ -167,7 +188,7 @@ class ZoneMeansView:
 
     Attributes:
         method: Title of the map.
-        panels: One a class.
+        panels: One a class; empty where the method failed its sanity checks since.
     """
 
     method: str
@@ -180,9 +201,15 @@ class ZoneMeansView:
     short_title="Lung zones",
     order=90,
     needs=("explanation_summary.index.zone_means",),
+    uses=("attributions",),
 )
-def build_zone_means_view(zone_means: ZoneMeans) -> ZoneMeansView:
-    """Show one panel a class."""
+def build_zone_means_view(
+    zone_means: ZoneMeans, attributions: Attributions | None = None
+) -> ZoneMeansView:
+    """Show one panel a class; none where the method failed its sanity checks."""
+    methods = attributions.index.methods if attributions else ()
+    if any(one.title == zone_means.method and one.failed_sanity for one in methods):
+        return ZoneMeansView(zone_means.method, ())
     panels = tuple(
         ClassPanel(
             zone_means=one,
