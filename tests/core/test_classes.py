@@ -231,6 +231,7 @@ def test_classes_that_differ_in_a_number_or_sign_are_two() -> None:
         ('x="A+B"+C', ["A+B", "C"]),
         ('x="Normal, healthy"', ["Normal, healthy"]),
         ("x=Lung Opacity", ["Lung Opacity"]),
+        ('x="+"', ["+"]),
     ],
 )
 def test_a_label_may_hold_a_plus_or_a_comma(text: str, labels: list[str]) -> None:
@@ -238,7 +239,7 @@ def test_a_label_may_hold_a_plus_or_a_comma(text: str, labels: list[str]) -> Non
 
 
 @pytest.mark.parametrize(
-    "label", ["A+B", "Normal, healthy", "COVID+", "Lung_Opacity", "a=b", "正常", "it's"]
+    "label", ["A+B", "Normal, healthy", "COVID+", "+", "-", "Lung_Opacity", "a=b", "正常", "it's"]
 )
 def test_the_way_out_that_a_message_names_is_one(label: str) -> None:
     (_, pair, *_) = shlex.split(

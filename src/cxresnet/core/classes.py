@@ -149,8 +149,8 @@ def parse_class_table(text: str) -> dict[str, list[str]]:
 
 def _parse_labels(text: str) -> list[str]:
     """Read labels with "+" between; a "+" with none behind it belongs to its label."""
-    found = (quoted or plain.strip() for quoted, plain in _LABEL.findall(text.strip()))
-    return [label for label in found if label.strip("+ ")]
+    found = _LABEL.findall(text.strip())
+    return [quoted or plain.strip() for quoted, plain in found if quoted or plain.strip("+ ")]
 
 
 def format_class_pair(name: str, label: str) -> str:

@@ -151,3 +151,68 @@ def test_a_table_that_names_files_labels_pictures_too(
     records = by_path(open_folder(images, labels))
     classes = {path: record.class_name for path, record in records.items()}
     assert classes == {"b/p.png": "normal", "a/CANARY_YELLOW/1.dcm": "covid-19"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "A/canary_yellow/1.DCM",
+        "./a/CANARY_YELLOW/1",
+        "a\\CANARY_YELLOW\\1.dcm",
+        "archive/a/CANARY_YELLOW/1.dcm",
+        "{root}/a/CANARY_YELLOW/1.dcm",
+    ],
+)
+def test_a_file_is_found_in_another_spelling_of_its_name(
+    images: Path, tmp_path: Path, name: str
+) -> None:
+    labels = tmp_path / "labels.csv"
+    labels.write_text(f"file,class\n{name.format(root=images)},covid\n")
+    assert set(by_path(open_folder(images, labels))) == {"a/CANARY_YELLOW/1.dcm"}
+
+
+def test_a_file_is_found_whether_its_letters_are_composed_or_not(
+    images: Path, tmp_path: Path, kit: Any
+) -> None:
+    (images / "b" / "a\u0308.dcm").write_bytes(kit.make_image(SOPInstanceUID="1.2.4"))
+    labels = tmp_path / "labels.csv"
+    labels.write_text("file,class\nb/\u00e4.dcm,covid\n", encoding="utf-8")
+    assert set(by_path(open_folder(images, labels))) == {"b/a\u0308.dcm"}
+
+
+def test_a_name_of_several_files_labels_none_of_them(
+    images: Path, tmp_path: Path, kit: Any
+) -> None:
+    (images / "b" / "1.dcm").write_bytes(kit.make_image(SOPInstanceUID="1.2.4"))
+    labels = tmp_path / "labels.csv"
+    labels.write_text("file,class\n1.dcm,normal\nb/1.dcm,covid\n")
+    source = open_folder(images, labels)
+    classes = {path: record.class_name for path, record in by_path(source).items()}
+    assert classes == {"b/1.dcm": "covid-19"}
+    rejected = {source.find_file(row.image_id): row.code for row in source.scan().rejections}
+    assert rejected["a/CANARY_YELLOW/1.dcm"] == "ambiguous-name"
+
+
+def test_a_bare_name_is_that_of_the_image_and_not_of_its_mask(
+    images: Path, tmp_path: Path, tiny_png: bytes
+) -> None:
+    (images / "masks").mkdir()
+    (images / "masks" / "x.png").write_bytes(tiny_png)
+    labels = tmp_path / "labels.csv"
+    labels.write_text("file,class\nx,normal\n")
+    assert set(by_path(open_folder(images, labels))) == {"train/b/x.dcm"}
+
+
+def test_a_label_of_an_image_that_is_not_there_claims_its_class(
+    images: Path, tmp_path: Path
+) -> None:
+    labels = tmp_path / "labels.csv"
+    labels.write_text("file,class\n1.dcm,covid\ngone.dcm,normal\n")
+    assert open_folder(images, labels).scan().classes == ("covid-19", "normal")
+
+
+def test_a_cell_that_means_no_label_is_none(images: Path, tmp_path: Path) -> None:
+    labels = tmp_path / "labels.csv"
+    labels.write_text("file,class\n1.dcm,covid\nx.dcm,nan\n")
+    found = open_folder(images, labels).scan()
+    assert [row.code for row in found.rejections].count("no-label") == 2

@@ -17,7 +17,7 @@ from PIL import Image
 from cxresnet.core.config import DataConfig
 from cxresnet.core.errors import ClassMapError, ConfigError, SourceError
 from cxresnet.data.manifest import read_manifest, read_safe_csv
-from cxresnet.data.prepare.prepare import run_prepare
+from cxresnet.data.prepare.prepare import run_prepare, scan_source
 from cxresnet.data.sources.archive import ZipStore
 from cxresnet.data.sources.class_folders import ClassFoldersSource
 from cxresnet.data.sources.dicom_identity import DicomIdentitySource
@@ -174,14 +174,34 @@ def test_links_are_followed_on_request_in_folders_and_beside_tables(build_tree, 
     (tmp_path / "cluster" / "b.png").write_bytes(tiny_png)
     (root / "COVID").symlink_to(tmp_path / "cluster")
     for source in (root, root / "t.csv"):
-        with pytest.raises(SourceError):
-            open_source(str(source)).scan()
+        with pytest.raises(SourceError, match="--follow-links"):
+            scan_source(open_source(str(source)), config=CONFIG)
         opened = open_source(str(source), SourceOptions(follow_links=True))
         assert [record.location for record in opened.scan().records] == [
             "COVID/b.png",
             "Normal/a.png",
         ]
         assert opened.read("COVID/b.png") == tiny_png
+
+
+def test_of_a_class_that_is_lost_for_its_links_the_option_is_named(build_tree, tmp_path, tiny_png):
+    root = build_tree({"Normal/a.png": tiny_png, "COVID/readme.txt": b"linked"})
+    (tmp_path / "b.png").write_bytes(tiny_png)
+    (root / "COVID" / "b.png").symlink_to(tmp_path / "b.png")
+    with pytest.raises(ClassMapError, match=r"'covid-19'.* 1 file was .*--follow-links"):
+        scan_source(open_source(str(root)), config=CONFIG)
+    with pytest.raises(ClassMapError, match="All 1 usable images are 'normal'"):
+        scan_source(
+            open_source(str(root)), config=CONFIG.model_copy(update={"allow_empty_classes": True})
+        )
+
+
+def test_a_table_of_labels_for_a_table_is_refused(build_tree):
+    root = build_tree({"Normal/a.png": b"", "t.csv": b"file,label\n"})
+    options = SourceOptions(labels=root / "t.csv")
+    with pytest.raises(SourceError, match=r"'t\.csv' is a table with labels of its own"):
+        open_source(str(root / "t.csv"), options)
+    assert isinstance(open_source([str(root / "t.csv"), str(root)], options), JoinedSource)
 
 
 # Mixed trees of DICOM and pictures, in every container.

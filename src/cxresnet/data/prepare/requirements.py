@@ -62,12 +62,11 @@ def _explain_lost(name: str, rejections: Sequence[Rejection]) -> str:
         rejection for rejection in rejections if not rejection.class_name
     ]
     reasons = Counter(rejection.reason for rejection in theirs).most_common(1)
-    why = (
-        f" {len(theirs)} files were left out, most often because: {reasons[0][0]}" if theirs else ""
-    )
+    count = "1 file was" if len(theirs) == 1 else f"{len(theirs)} files were"
+    why = f" {count} left out, most often because: {reasons[0][0]}" if theirs else ""
     return (
         f"No image is left of the class '{name}', which a folder, a label or --classes names.{why} "
-        f"Correct that, take the class out of the source, or continue without it with "
+        "Correct that, take the class out of the source, or continue without it with "
         "--allow-empty-classes."
     )
 

@@ -26,6 +26,7 @@ from cxresnet.data.decode.dicom.identity import load_key, pseudonymise
 from cxresnet.data.decode.formats import sniff_format
 from cxresnet.data.manifest import ImageRecord
 from cxresnet.data.sources.dicom_labels import DicomLabels, read_dicom_labels
+from cxresnet.data.sources.label_rule import is_no_label
 from cxresnet.data.sources.safe_path import make_printable
 from cxresnet.data.sources.source import (
     AbstractSource,
@@ -36,7 +37,7 @@ from cxresnet.data.sources.source import (
     explain_empty,
     forget_patients,
 )
-from cxresnet.data.sources.table import TableSource
+from cxresnet.data.sources.table import ImageFinder, TableSource
 
 _PATIENT_TAGS = ("PatientID", "StudyInstanceUID")
 """Who an image belongs to: without a patient id the study stands for the patient."""
@@ -116,7 +117,7 @@ class DicomIdentitySource(AbstractSource):
         collector = _Collector(
             source=self,
             dicom=dicom,
-            labels=read_dicom_labels(self._labels) if self._labels else None,
+            labels=self._read_labels(dicom),
             name_file=self._name_file,
         )
         for rejection in found.rejections:
@@ -175,6 +176,13 @@ class DicomIdentitySource(AbstractSource):
 
     def _name_file(self, path: str) -> str:
         return pseudonymise(f"image:{path}", key=self._real_key)
+
+    def _read_labels(self, dicom: frozenset[str]) -> DicomLabels | None:
+        if self._labels is None:
+            return None
+        store, class_map = self.inner.store, self.inner.class_map
+        finder = ImageFinder(store, class_map, base="", known_images=dicom)
+        return read_dicom_labels(self._labels, finder)
 
     def _scan_inner(self, dicom: frozenset[str]) -> ScanResult:
         """List the files; a folder that no class claims may have the name of a person.
@@ -310,9 +318,12 @@ class _Collector:
         """Find the class in the table of labels; "" where the image is left out."""
         label = labels.find(header, record.location)
         found = self.source.class_map.find(label) if label else None
-        if not label:
+        if record.location in labels.doubtful:
+            reason = "Several files have its name in the table of labels. Write path and ending."
+            self.leave_out(record, "ambiguous-name", reason)
+        elif not label or (found is None and is_no_label(label)):
             self.counts["no label"] += header is not None
-            self.leave_out(record, "no-label", "The table of labels has no row for this image.")
+            self.leave_out(record, "no-label", "The table of labels has no label for this image.")
         elif found is None:
             self.unknown_labels.add(label)
         elif not found:
@@ -347,7 +358,7 @@ class _Collector:
 
     def _list_classes(self) -> tuple[str, ...]:
         """List the classes that the table of labels claims."""
-        labels = self.labels.labels.values() if self.labels else ()
+        labels = self.labels.given if self.labels else ()
         return tuple(sorted(set(filter(None, map(self.source.class_map.find, labels)))))
 
     def _hide_names(self, found: ScanResult) -> Iterator[str]:

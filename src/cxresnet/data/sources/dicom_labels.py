@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import posixpath
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from cxresnet.core.classes import ClassMap
-from cxresnet.core.errors import SourceError
+from cxresnet.core.errors import SourceError, UnsafePathError
 from cxresnet.data.decode.dicom import DicomHeader
 from cxresnet.data.manifest import ImageRecord
 from cxresnet.data.sources.class_folders import is_image_name
@@ -18,6 +20,7 @@ from cxresnet.data.sources.source import (
     ScanResult,
     read_split,
 )
+from cxresnet.data.sources.table import ImageFinder
 from cxresnet.data.sources.table_file import Table, find_columns, read_table
 
 _FILE = "file"
@@ -36,35 +39,40 @@ class DicomLabels:
 
     Attributes:
         joined_on: The tag, or "file", that the table names images by.
-        labels: Identifying: from the table's names to labels, as written.
+        labels: Identifying: from the tag's value, or the member of the store, to the label as
+            written.
+        given: All labels of the table, also of images that are not there.
+        doubtful: Members that share their name in the table with others.
     """
 
     joined_on: str
     labels: Mapping[str, str] = field(repr=False)
+    given: frozenset[str] = frozenset()
+    doubtful: frozenset[str] = field(default=frozenset(), repr=False)
 
-    def find(self, header: DicomHeader | None, path: str) -> str:
+    def find(self, header: DicomHeader | None, member: str) -> str:
         """Find an image's label; "" if the table has none.
 
         Args:
             header: Of the image; None for a picture that is not DICOM, which has its file alone.
-            path: Of its file, relative to the source.
+            member: Of the store.
         """
-        if self.joined_on != _FILE:
-            identifiers = header.identifiers if header else {}
-            return self.labels.get(identifiers.get(self.joined_on, ""), "")
-        file = PurePosixPath(path)
-        names = (path, str(file.with_suffix("")), file.name, file.stem)
-        return next((self.labels[name] for name in names if self.labels.get(name)), "")
+        if self.joined_on == _FILE:
+            return self.labels.get(member, "")
+        identifiers = header.identifiers if header else {}
+        return self.labels.get(identifiers.get(self.joined_on, ""), "")
 
 
-def read_dicom_labels(path: Path) -> DicomLabels:
+def read_dicom_labels(path: Path, finder: ImageFinder) -> DicomLabels:
     """Read a table with a column of labels and one that names images.
 
     Images are named by SOPInstanceUID, file, AccessionNumber, StudyInstanceUID or PatientID; of
-    several such columns the first in this order counts.
+    several such columns the first in this order counts. Files are found as those of any table;
+    their paths begin at the folder of the images or at that of the table.
 
     Args:
         path: CSV, TSV, Parquet or xlsx.
+        finder: Of the images.
 
     Raises:
         SourceError: It cannot be read, lacks such a column, or gives one image two labels.
@@ -80,7 +88,33 @@ def read_dicom_labels(path: Path) -> DicomLabels:
             f"'{table.name}' needs a column of labels, for example 'class', and one that names "
             f"images: {', '.join(_ORDER)}. It has: {', '.join(filter(None, table.columns))}."
         )
-    return DicomLabels(joined_on, _index_labels(table, column, roles["class"]))
+    labels: dict[str, str] = {}
+    given: set[str] = set()
+    doubtful: set[str] = set()
+    for row, number in zip(table.rows, table.numbers, strict=True):
+        name, label = row[column], row[roles["class"]]
+        if not name or not label:
+            continue
+        given.add(label)
+        found = _find_files(finder, name, beside=path.parent) if joined_on == _FILE else (name,)
+        if len(found) > 1:
+            doubtful.update(found)
+        elif found and labels.setdefault(found[0], label) != label:
+            raise SourceError(
+                f"Row {number} of '{table.name}' gives an image a second label. "
+                "Keep one row an image, or take out the images in doubt."
+            )
+    return DicomLabels(joined_on, labels, frozenset(given), frozenset(doubtful.difference(labels)))
+
+
+def _find_files(finder: ImageFinder, name: str, *, beside: Path) -> tuple[str, ...]:
+    """Find the files that a name may mean, from the folder of the images, else of the table."""
+    for path in (name, posixpath.normpath(beside.absolute() / name.replace("\\", "/"))):
+        with contextlib.suppress(UnsafePathError):
+            found = finder.find_images(path)
+            if found:
+                return found
+    return ()
 
 
 def _find_join(table: Table, roles: Mapping[str, int]) -> tuple[str, int | None]:
@@ -92,20 +126,6 @@ def _find_join(table: Table, roles: Mapping[str, int]) -> tuple[str, int | None]
             if heading in _HEADINGS.get(kind, ()):
                 return kind, number
     return "", None
-
-
-def _index_labels(table: Table, name_column: int, class_column: int) -> dict[str, str]:
-    labels: dict[str, str] = {}
-    for row, number in zip(table.rows, table.numbers, strict=True):
-        name, label = row[name_column].replace("\\", "/"), row[class_column]
-        if not name or not label:
-            continue
-        if labels.setdefault(name, label) != label:
-            raise SourceError(
-                f"Row {number} of '{table.name}' gives an image a second label. "
-                "Keep one row an image, or take out the images in doubt."
-            )
-    return labels
 
 
 class UnlabelledSource(AbstractStoredSource):

@@ -24,6 +24,11 @@ _NO_LABELS = {"nan", "none", "n/a", "na", "null", "?"}
 _LIST_SEPARATORS = (";", ",", "/", "+", "&")
 
 
+def is_no_label(label: str) -> bool:
+    """Say whether a cell, which no class claims, is one that programs write for no label."""
+    return not label or label.casefold() in _NO_LABELS
+
+
 @dataclass(frozen=True)
 class LabelDecision:
     """What a label comes to.
@@ -68,7 +73,7 @@ class LabelRule:
         claimed = self.class_map.find(label)
         if claimed is not None:
             return self._take(claimed, label)
-        if not label or label.casefold() in _NO_LABELS:
+        if is_no_label(label):
             return LabelDecision("", "no-label", "The row has no label.")
         for class_name, pattern in self.patterns.items():
             if re.search(pattern, label, re.IGNORECASE):

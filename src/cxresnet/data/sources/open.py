@@ -92,6 +92,11 @@ def open_source(texts: str | Sequence[str], options: SourceOptions | None = None
     names = [name for text in given for name in _split_joined(text)]
     if not names:
         raise SourceError(f"No source was named. Give {_KINDS}.")
+    if options.labels is not None and all(map(is_table_name, names)):
+        raise SourceError(
+            f"--labels goes with a folder or an archive; '{Path(names[0]).name}' is a table with "
+            "labels of its own. Give the folder of the images in its place, or leave out --labels."
+        )
     require_two_classes = len(names) == 1 and not options.external_test
     parts = [_open_one(name, options, require_two_classes=require_two_classes) for name in names]
     return (

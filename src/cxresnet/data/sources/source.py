@@ -292,17 +292,17 @@ def check_classes(
     name: str,
     claimed: tuple[str, ...] = (),
 ) -> None:
-    """Refuse images of a single class.
+    """Refuse images of a single class, unless others are `claimed`.
+
+    What became of those is told by `require_classes`, which knows what was left out, and why.
 
     Raises:
         ClassMapError: Fewer than two classes.
     """
     classes = {record.class_name for record in records}
-    if len(classes) < 2:
-        lost = ", ".join(f"'{other}'" for other in claimed if other not in classes)
-        beside = f" None of what belongs to {lost} can be read." if lost else ""
+    if len(classes.union(claimed)) < 2:
         raise ClassMapError(
-            f"'{name}' has images of one class only: {', '.join(sorted(classes))}.{beside} "
+            f"'{name}' has images of one class only: {', '.join(sorted(classes))}. "
             "Add a source with other classes, name the class of each folder or label with "
             f"--classes ({', '.join(class_map.class_names)}), or use --external-test to test a "
             "network that was trained elsewhere."

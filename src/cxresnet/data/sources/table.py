@@ -359,18 +359,22 @@ class ImageFinder:
             ImageError: "missing", or "ambiguous-name" if several images have this name.
             UnsafePathError: The path leads out of the table's folder.
         """
-        joined = self._join(path)
-        member = self.store.find_member(joined)
-        if member:
-            return member
-        is_bare = "/" not in posixpath.relpath(joined or ".", self.base or ".")
-        found = self._images.find(joined, any_ending=True) or (
-            self._find_deeper(posixpath.basename(joined)) if is_bare else ()
-        )
+        found = self.find_images(path)
         if not found:
             shown = make_printable(path)
             raise ImageError("missing", f"There is no file '{shown}' in the folder of the table.")
         return _take_only(found, path)
+
+    def find_images(self, path: str) -> tuple[str, ...]:
+        """Find all images that a path or a bare name may mean; raises `UnsafePathError` alone."""
+        joined = self._join(path)
+        member = self.store.find_member(joined)
+        if member:
+            return (member,)
+        is_bare = "/" not in posixpath.relpath(joined or ".", self.base or ".")
+        return self._images.find(joined, any_ending=True) or (
+            self._find_deeper(posixpath.basename(joined)) if is_bare else ()
+        )
 
     def _join(self, path: str) -> str:
         """Bring a path to the form of members; it may begin with the place of the store itself."""
@@ -425,6 +429,6 @@ def _take_only(found: tuple[str, ...], path: str) -> str:
         raise ImageError(
             "ambiguous-name",
             f"{len(found)} files are called '{make_printable(path)}', for example '{found[0]}' and "
-            f"'{found[1]}'. Write the path in the table.",
+            f"'{found[1]}'. Write the path in the table, spelled as on the disk.",
         )
     return found[0] if found else ""
