@@ -319,7 +319,7 @@ class _Collector:
         label = labels.find(header, record.location)
         found = self.source.class_map.find(label) if label else None
         if record.location in labels.doubtful:
-            reason = "Its name in the table of labels is that of several files. Write the path."
+            reason = "Several files have its name in the table of labels. Write path and ending."
             self.leave_out(record, "ambiguous-name", reason)
         elif not label or (found is None and is_no_label(label)):
             self.counts["no label"] += header is not None

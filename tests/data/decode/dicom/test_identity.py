@@ -67,9 +67,9 @@ def test_chest_images_of_other_spellings_are_read(tags: dict[str, str], kit: Any
 @pytest.mark.parametrize(
     "word",
     [
-        "TORAX", "TÓRAX", "PECHO", "TORACE", "THORAX", "BRUST", "RX TORAX PA", "Thorax p.a.",
-        "POITRINE", "PULMON", "PULMÃO", "LUNGE", "KLATKA PIERSIOWA", "HRUDNIK", "GÖĞÜS", "TORAKS",
-        "ОРГАНЫ ГРУДНОЙ КЛЕТКИ", "ΘΩΡΑΚΑΣ", "胸部", "흉부", "الصدر",
+        "TORAX", "TÓRAX", "PECHO", "PEITO", "TORACE", "THORAX", "BRUST", "Thorax p.a.",
+        "RX TORAX PA", "POITRINE", "PULMON", "PULMÃO", "LUNGE", "KLATKA PIERSIOWA", "HRUDNIK",
+        "GÖĞÜS", "TORAKS", "ОРГАНЫ ГРУДНОЙ КЛЕТКИ", "ΘΩΡΑΚΑΣ", "胸部", "흉부", "الصدر",
     ],
 )  # fmt: skip
 def test_the_chest_is_known_in_other_languages(word: str, kit: Any) -> None:

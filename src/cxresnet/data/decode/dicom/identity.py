@@ -47,7 +47,7 @@ _RADIOGRAPH_CLASSES = (
 _GREY = {"", "MONOCHROME1", "MONOCHROME2"}
 _CHEST = re.compile(
     r"CHEST|THORA|TORA[XCKS]|LUNG|PECHO|BRUST|POITRINE|PULM|POUMON|POLMON|BORST|BROST|BRYST|KEUHKO"
-    r"|KLATKA|HRUDN|MELLKAS|GOGUS|ΘΩΡΑΚ|ГРУДН|ЛЕГК|胸|肺|흉부|صدر"
+    r"|PEITO|KLATKA|HRUDN|MELLKAS|GOGUS|ΘΩΡΑΚ|ГРУДН|ЛЕГК|胸|肺|흉부|صدر"
 )
 """The chest or the lungs in the languages of hospitals, without accents."""
 _SPINE = re.compile(r"SPINE|WIRBEL|COLUMN|COLUNA|COLONN|RACHIS|VERTEB|WERVEL|KREGOSLUP")
@@ -98,7 +98,7 @@ def check_chest_radiograph(
 def _check_modality(dataset: pydicom.Dataset, modality: str) -> None:
     """Refuse another modality; where none is stated, another class of images, and colour."""
     if modality and modality not in _RADIOGRAPHY | _SECONDARY_CAPTURE:
-        raise _refuse("Modality (0008,0060) is none of CR, DR, DX, RG")
+        raise _refuse("Modality (0008,0060) is none of CR, DR, DX, RG, XR")
     kind = _read_text(dataset, "SOPClassUID")
     is_radiograph = kind in _RADIOGRAPH_CLASSES or kind.startswith(f"{_RADIOGRAPH_CLASSES[-1]}.")
     if not modality and kind and not is_radiograph:
