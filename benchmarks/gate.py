@@ -33,6 +33,7 @@ from cxresnet.predict.image_gate import (
     GATE_WEIGHTS,
     Gate,
     check_picture,
+    is_wide,
     list_orientations,
     load_gate,
     prepare_for_gate,
@@ -43,7 +44,7 @@ from gate_pictures import ALTERATIONS, Picture, alter, draw_phantoms, list_junk,
 FRONTAL = "frontal: "
 _ORIENTATIONS = 8
 _PENALTY = 0.03
-_REFUSED_SHARE, _BORDERLINE_SHARE = 0.02, 0.05
+_REFUSED_SHARE, _BORDERLINE_SHARE = 0.005, 0.02
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,11 +55,13 @@ class Sample:
         picture: With its kind and half.
         refusal: Of the decoder or of a check of the picture; "" for neither.
         image: As the gate scores it; None where it was refused.
+        is_wide: Whether it is wider than most.
     """
 
     picture: Picture
     refusal: str
     image: NDArray[np.uint8] | None = None
+    is_wide: bool = False
 
     @property
     def is_frontal(self) -> bool:
@@ -103,7 +106,8 @@ def read(picture: Picture) -> Sample:
         decoded = decode_image(picture.content)
         if reason := check_picture(decoded.pixels, colour=decoded.colour):
             return Sample(picture, reason)
-        return Sample(picture, "", prepare_for_gate(decoded.pixels))
+        image = prepare_for_gate(decoded.pixels)
+        return Sample(picture, "", image, is_wide(decoded.pixels.shape))
     except ImageError as error:
         return Sample(picture, str(error))
 
@@ -251,7 +255,7 @@ def judge(sample: Sample, gate: Gate) -> str:
     """
     if sample.image is None:
         return "refused"
-    verdict = gate.judge(sample.image)
+    verdict = gate.judge(sample.image, is_wide=sample.is_wide)
     if verdict.can_be_mended:
         is_right = verdict.alteration == sample.picture.kind
         return "mended" if is_right else "let in by --fix only"

@@ -31,6 +31,9 @@ GATE_WEIGHTS = Path(__file__).parent / "gate_weights"
 MIN_SIDE_PX = 64
 """Shortest side at which a chest X-ray can be told from other pictures."""
 
+MAX_USUAL_ASPECT = 1.7
+"""Width over height; halves of an X-ray cut across have about 2."""
+
 MAX_COLOUR = 0.10
 """Mean of the largest less the smallest of red, green and blue; a tinted X-ray has less."""
 
@@ -126,12 +129,15 @@ class Gate:
         """
         if reason := check_picture(pixels, colour=colour):
             return GateVerdict(code="not-an-x-ray", reason=f"{reason} {_WAY_OUT}")
-        return self.judge(prepare_for_gate(pixels))
+        return self.judge(prepare_for_gate(pixels), is_wide=is_wide(pixels.shape))
 
-    def judge(self, image: NDArray[np.uint8]) -> GateVerdict:
-        """Decide on an image that `prepare_for_gate` prepared."""
+    def judge(self, image: NDArray[np.uint8], *, is_wide: bool = False) -> GateVerdict:
+        """Decide on an image that `prepare_for_gate` prepared.
+
+        A wide image may be the upper or lower half of an X-ray: nothing borderline is accepted.
+        """
         score = self.score_all(image[None])[0]
-        if score >= self.limit:
+        if score >= (self.usual if is_wide else self.limit):
             return GateVerdict(score=score, is_borderline=score < self.usual)
         return self._explain(image, score=score)
 
@@ -191,6 +197,11 @@ def admit(pixels: NDArray[np.float32], *, colour: float = 0.0, fix: bool = False
 def admit_unchecked(pixels: NDArray[np.float32]) -> AdmittedImage:
     """Admit an image without looking at it, and say so."""
     return AdmittedImage(pixels, NOT_CHECKED, "Nothing checked that this is a chest X-ray.")
+
+
+def is_wide(shape: tuple[int, ...]) -> bool:
+    """Tell whether an image, (height, width), is wider than whole chest X-rays mostly are."""
+    return shape[1] > MAX_USUAL_ASPECT * shape[0]
 
 
 def prepare_for_gate(pixels: NDArray[np.float32]) -> NDArray[np.uint8]:
