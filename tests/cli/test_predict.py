@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from cxresnet.cli.app import run_command_line
-from cxresnet.cli.predict import list_files
+from cxresnet.cli.images import list_files
 from cxresnet.core.errors import EmptySourceError
 from cxresnet.core.run_folder import RunFolder
 from cxresnet.data.sources.folder_store import FolderStore

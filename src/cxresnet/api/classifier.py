@@ -241,10 +241,11 @@ class Model:
         """
         from cxresnet.api.explanation import explain_image
 
+        methods = [method] if isinstance(method, str) else method
         config = change_config(
             Config(),
             {f"explain.{name}": value for name, value in settings.items()}
-            | {"explain.methods": _list_methods(method)},
+            | {"explain.methods": [name.replace("-", "_") for name in methods]},
         )
         prepared = self._prepare(image)
         (decided,) = self._decide([prepared])
@@ -399,11 +400,6 @@ def _is_one_image(images: object) -> bool:
     if not one and not isinstance(images, Iterable):
         raise _refuse_kind(images)
     return one
-
-
-def _list_methods(method: str | Sequence[str]) -> list[str]:
-    names = [method] if isinstance(method, str) else method
-    return [name.replace("-", "_") for name in names]
 
 
 def _get_path(image: object) -> Path | None:

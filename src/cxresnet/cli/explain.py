@@ -9,16 +9,15 @@ from typing import TYPE_CHECKING, Annotated, get_args
 import typer
 
 from cxresnet.cli.commands import command
+from cxresnet.cli.images import list_files, load_network, write_cards
 from cxresnet.cli.options import AnyBodyPartOption, ConfigOption, FixOption, GateOption, SetOption
-from cxresnet.cli.predict import list_files, load_network
-from cxresnet.cli.terminal import say, say_wrote, warn
+from cxresnet.cli.terminal import say, say_wrote
 from cxresnet.core.config import ExplainConfig, read_config
 from cxresnet.core.config.explain import MethodName
 from cxresnet.core.errors import ConfigError, EmptySourceError
 from cxresnet.core.run_folder import RunFolder, open_run_folder
 
 if TYPE_CHECKING:
-    from cxresnet.api.classifier import Model
     from cxresnet.explain.run import ExplainOutputs
     from cxresnet.explain.sanity.record import SanityCard
 
@@ -180,34 +179,6 @@ def _list_images(paths: Sequence[Path], *, out: Path) -> list[Path]:
     if not files:
         raise EmptySourceError(f"'{paths[0]}' holds no image besides the cards in '{out}'.")
     return files
-
-
-def write_cards(
-    model: Model,
-    files: Sequence[Path],
-    *,
-    out: Path,
-    config: ExplainConfig,
-    class_name: str | None = None,
-) -> None:
-    """Write the cards of images, and say where they are and which images were refused.
-
-    Raises:
-        EmptySourceError: All images were refused.
-    """
-    from cxresnet.api.image_cards import write_image_cards
-
-    result = write_image_cards(model, files, out=out, config=config, class_name=class_name)
-    for one in result.refused:
-        warn(f"Refused: '{one.file}'. {one.reason}")
-    if result.kept:
-        say(f"{result.kept} of {len(files)} cards were complete already.")
-    say_wrote(result.page)
-    if len(result.refused) == len(files):
-        raise EmptySourceError(
-            f"No image was explained: {len(files)} of {len(files)} were refused; the reasons stand "
-            "above."
-        )
 
 
 def _list_names(text: str) -> str:

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from cxresnet.cli.commands import command
+from cxresnet.cli.images import list_files
 from cxresnet.cli.options import AnyBodyPartOption
-from cxresnet.cli.predict import list_files
 from cxresnet.cli.terminal import say, say_wrote
 from cxresnet.core.progress import track
 

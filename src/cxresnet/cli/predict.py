@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,15 +16,16 @@ from rich.table import Table
 from rich.text import Text
 
 from cxresnet.cli.commands import command
+from cxresnet.cli.images import list_files, load_network, write_cards
 from cxresnet.cli.options import AnyBodyPartOption, FixOption, GateOption
-from cxresnet.cli.terminal import console, say_unfolded, say_wrote, warn
+from cxresnet.cli.terminal import console, say_unfolded, say_wrote
 from cxresnet.core.config import ExplainConfig
 from cxresnet.core.errors import EmptySourceError
 from cxresnet.core.files import write_json
 from cxresnet.core.progress import track
 
 if TYPE_CHECKING:
-    from cxresnet.api.classifier import Model, Prediction
+    from cxresnet.api.classifier import Prediction
 
 
 class Format(StrEnum):
@@ -74,36 +75,12 @@ def predict(  # noqa: PLR0913  each is a flag of the command
     else:
         say_wrote(_write(out, predictions, model.class_names, format_=format_))
     if explain is not None:
-        from cxresnet.cli.explain import write_cards
-
         write_cards(model, files, out=explain, config=ExplainConfig())
     if all(prediction.refused for prediction in predictions):
         raise EmptySourceError(
             f"No image was classified: {len(predictions)} of {len(predictions)} were refused; the "
             "reason stands beside each."
         )
-
-
-def load_network(run: Path | None, *, any_body_part: bool, gate: bool, fix: bool) -> Model:
-    """Load the network of a run, or the bundled one, and say what must be known of it."""
-    from cxresnet.api.classifier import load
-
-    model = load(run, any_body_part=any_body_part, gate=gate, fix=fix)
-    if not gate:
-        warn(
-            "Nothing checks that these are frontal chest X-rays (--no-gate): for any other picture "
-            "the probabilities mean nothing."
-        )
-    if not model.is_evaluated:
-        warn(
-            "This network was not evaluated yet: its probabilities are not calibrated, and it "
-            "never abstains. 'cxresnet evaluate RUN' adds both."
-        )
-    if run is None:
-        warn(f"Using the bundled network. {model.verdict}")
-    elif model.verdict:
-        warn(model.verdict)
-    return model
 
 
 def _show(
@@ -125,32 +102,6 @@ def _write(
     if format_ is Format.JSON:
         return write_json(out, rows)
     return write_safe_csv(out, rows[0], [row.values() for row in rows])
-
-
-def list_files(paths: Sequence[Path]) -> Iterator[Path]:
-    """List the files to classify; in a folder, all that `prepare` would not pass over as hidden.
-
-    Only names below a named folder count: whoever names a hidden folder means it.
-
-    Raises:
-        EmptySourceError: A folder holds no file.
-    """
-    from cxresnet.data.sources.source import is_hidden
-
-    for path in paths:
-        if not path.is_dir():
-            yield path
-            continue
-        inside = sorted(
-            file
-            for file in path.rglob("*")
-            if file.is_file() and not any(map(is_hidden, file.relative_to(path).parts))
-        )
-        if not inside:
-            raise EmptySourceError(
-                f"'{path}' holds no file, or only hidden ones. Name an image or a folder of images."
-            )
-        yield from inside
 
 
 def _describe(prediction: Prediction, class_names: Sequence[str]) -> dict[str, Any]:
