@@ -184,12 +184,13 @@ def test_only_an_image_with_a_lung_mask_has_a_share_in_the_lungs(
             assert not found.lung_masks[row].any()
 
 
-def test_the_scale_holds_every_value_of_the_first_method(
+def test_the_scale_is_the_same_whatever_the_maps_hold(
     predictor: Predictor, predictions: Predictions, sealed_images: ImageSet
 ) -> None:
     found = _explain(predictor, predictions, sealed_images)
-    largest = np.abs(found.maps[CONFIG.methods[0]]).max()
-    assert 0 < largest <= found.index.scale_limit
+    louder = dataclasses.replace(found, maps={name: 9 * maps for name, maps in found.maps.items()})
+    for one in (found, louder):
+        assert {one.get_scale_limit(method) for method in one.index.methods} == {0.5}
 
 
 def test_predictions_of_another_network_are_refused(

@@ -32,7 +32,7 @@ _MARGIN_PX = 24
 _HEAD_PX = 64
 _TITLE_PX = 46
 _MOST_COLUMNS = 4
-_FOOT_PX = 120
+_FOOT_PX = 136
 _PAPER = (14, 17, 22)
 _INK = (232, 236, 241)
 _FAINT = (158, 168, 181)
@@ -112,7 +112,7 @@ def _draw_panels(attributions: Attributions, row: int, *, stretched: bool) -> li
         elif weakness:
             values, caption = np.zeros_like(values), weakness
         else:
-            caption = f"{caption}; {_describe_largest(values)}"
+            title = f"{title}, {_describe_largest(values)}"
         drawn = _enlarge(draw_overlay(image, values, scale_limit=limit), outline)
         if weakness and not stretched:
             drawn = draw_words(drawn, weakness)
@@ -196,9 +196,9 @@ def _draw_foot(
     )
     left = 2 * _MARGIN_PX + _PANEL_PX
     pen.text((left, top - 4), words, fill=_FAINT, font=load_font(13), spacing=4)
-    pen.text((left, top + 38), DISCLAIMER, fill=_INK, font=load_font(13))
+    pen.text((left, top + 54), DISCLAIMER, fill=_INK, font=load_font(13))
     pen.text(
-        (_MARGIN_PX, top + 58), textwrap.fill(data_verdict, 150), fill=_INK, font=load_font(12)
+        (_MARGIN_PX, top + 74), textwrap.fill(data_verdict, 150), fill=_INK, font=load_font(12)
     )
 
 
