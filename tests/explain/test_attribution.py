@@ -187,9 +187,12 @@ def test_only_an_image_with_a_lung_mask_has_a_share_in_the_lungs(explained: Attr
             assert not explained.lung_masks[row].any()
 
 
-def test_the_scale_holds_every_value_of_the_first_method(explained: Attributions) -> None:
-    largest = np.abs(explained.maps[CONFIG.methods[0]]).max()
-    assert 0 < largest <= explained.index.scale_limit
+def test_the_scale_is_the_same_whatever_the_maps_hold(explained: Attributions) -> None:
+    louder = dataclasses.replace(
+        explained, maps={name: 9 * maps for name, maps in explained.maps.items()}
+    )
+    for one in (explained, louder):
+        assert {one.get_scale_limit(method) for method in one.index.methods} == {0.5}
 
 
 def test_predictions_of_another_network_are_refused(

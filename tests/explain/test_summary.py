@@ -311,10 +311,17 @@ def test_zone_means_are_of_the_chosen_images_and_of_each_class_in_turn(
 
     class Notes:
         title = "Notes"
+        drawn_patch_px = None
 
         def attribute(
-            self, _network: object, image: torch.Tensor, *, targets: torch.Tensor
+            self,
+            _network: object,
+            image: torch.Tensor,
+            *,
+            targets: torch.Tensor,
+            lung_masks: torch.Tensor,
         ) -> torch.Tensor:
+            assert lung_masks.shape == image[:, 0].shape
             (row,) = [row for row in range(len(images)) if torch.equal(images[row], image[0])]
             explained.append((row, int(targets[0])))
             return torch.zeros_like(image[:, 0])

@@ -221,7 +221,7 @@ class Model:
                 "integrated_gradients", or several.
             class_name: The class whose probability is explained; None for the predicted class.
             **settings: Keys of the config section `explain`, for example
-                `occlusion_baselines=("mean",)`, which is four times as quick as the default.
+                `occlusion_baselines=("mean",)`, which is twice as quick as the default.
 
         Returns:
             The map, equal to that of `cxresnet explain` with the same settings. Where predictions

@@ -198,7 +198,7 @@ FAILED_LABEL = "not trustworthy for this model"
 _INK = (255, 255, 255)
 _BAND = (150, 20, 20)
 _LEAST_PX = 8
-_BAND_SHARE = 0.1
+_BAND_SHARE = 0.08
 _DIMMED = 0.45
 
 

@@ -52,6 +52,7 @@ def test_every_rule_has_its_reason_and_source() -> None:
         "repeatability",
         "lungs",
         "pointing",
+        "baselines",
     ]
 
 

@@ -37,6 +37,7 @@ _MODULES = (
     "deletion_insertion",
     "repeatability",
     "localization",
+    "baseline_agreement",
 )
 """Where checks are defined, in the order of the card."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cxresnet.explain.sanity.check import SanityCheck, list_checks
+from cxresnet.explain.sanity.check import SanityCheck, list_checks, report_untested
 from cxresnet.explain.sanity.record import MethodCard, SanityCard, SanityMeasure, TestResult
 from cxresnet.metrics.estimate import format_estimate
 from cxresnet.report.registry import register_section
@@ -79,8 +79,16 @@ def build_sanity_view(card: SanityCard) -> SanityView:
 
 
 def _build_method(method: MethodCard) -> MethodView:
-    titles = {rule.test: rule.title for rule in list_checks()}
-    cells = tuple(_build_cell(test, titles[test.test]) for test in method.tests)
+    tests = {test.test: test for test in method.tests}
+    # A card of an earlier version lacks a check that was added since.
+    cells = tuple(
+        _build_cell(
+            tests.get(check.test)
+            or report_untested(check.test, "This card is older than the check: run explain again."),
+            check.title,
+        )
+        for check in list_checks()
+    )
     return MethodView(method.title, method.passed, cells)
 
 
