@@ -255,7 +255,7 @@ def judge(sample: Sample, gate: Gate) -> str:
     """
     if sample.image is None:
         return "refused"
-    verdict = gate.judge(sample.image, is_wide=sample.is_wide)
+    verdict = gate.check_prepared(sample.image, is_wide=sample.is_wide)
     if verdict.can_be_mended:
         is_right = verdict.alteration == sample.picture.kind
         return "mended" if is_right else "let in by --fix only"

@@ -60,7 +60,7 @@ def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]
         (["prepare", "phantoms:images=3", "--out", "x"], "images"),
         (["train", "nowhere", "--out", "{tmp}/run"], "nowhere"),
         (["evaluate", "nowhere"], "'nowhere' is not a run"),
-        (["explain", "nowhere"], "'nowhere' is not a run"),
+        (["explain", "nowhere"], "There is no 'nowhere'"),
         (["report", "nowhere"], "'nowhere' is not a run"),
         (["verify", "nowhere"], "nowhere"),
         (["model", "nanoo"], "Did you mean 'nano'?"),

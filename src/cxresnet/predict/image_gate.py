@@ -129,9 +129,9 @@ class Gate:
         """
         if reason := check_picture(pixels, colour=colour):
             return GateVerdict(code="not-an-x-ray", reason=f"{reason} {_WAY_OUT}")
-        return self.judge(prepare_for_gate(pixels), is_wide=is_wide(pixels.shape))
+        return self.check_prepared(prepare_for_gate(pixels), is_wide=is_wide(pixels.shape))
 
-    def judge(self, image: NDArray[np.uint8], *, is_wide: bool = False) -> GateVerdict:
+    def check_prepared(self, image: NDArray[np.uint8], *, is_wide: bool = False) -> GateVerdict:
         """Decide on an image that `prepare_for_gate` prepared.
 
         A wide image may be the upper or lower half of an X-ray: nothing borderline is accepted.
