@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -163,25 +163,17 @@ def list_statistics(found: Sequence[SetPredictions], material: Material) -> Iter
         value = {name: float(m.compute(np.ones((1, total)))[0]) for name, m in means.items()}
         best = max(value, key=lambda name: value[name])
         together = average("", [ensemble[key] for key in keys])
-        yield _name(single, f"{task}: mean of single networks")
-        yield _name(together, f"{task}: ensemble")
-        yield _name(means[best], f"{task}: best baseline ({best})")
+        yield replace(single, name=f"{task}: mean of single networks")
+        yield replace(together, name=f"{task}: ensemble")
+        yield replace(means[best], name=f"{task}: best baseline ({best})")
         yield subtract(f"{task}: single networks - best baseline", single, means[best])
         yield subtract(f"{task}: ensemble - best baseline", together, means[best])
         for key in keys:
-            yield _name(average("", [one[key] for one in singles]), f"  {key}: single networks")
-            yield _name(ensemble[key], f"  {key}: ensemble")
-            yield _name(baselines[best][key], f"  {key}: {best}")
-
-
-def _name(statistic: Statistic, name: str) -> Statistic:
-    return Statistic(
-        name=name,
-        compute=statistic.compute,
-        parts=statistic.parts,
-        undefined=statistic.undefined,
-        scale=statistic.scale,
-    )
+            yield replace(
+                average("", [one[key] for one in singles]), name=f"  {key}: single networks"
+            )
+            yield replace(ensemble[key], name=f"  {key}: ensemble")
+            yield replace(baselines[best][key], name=f"  {key}: {best}")
 
 
 @dataclass(frozen=True)
@@ -271,7 +263,7 @@ def collect_cells(work: Path, material: Material) -> list[tuple[str, str, str, E
         others = [build_scores(found, material, predictor=name) for name in found[0].baselines]
         rows = np.concatenate([one.rows for one in found])
         estimates = compute_estimates(
-            [_name(statistic, key) for key, statistic in ensemble.items()],
+            [replace(statistic, name=key) for key, statistic in ensemble.items()],
             groups=material.groups[rows],
             strata=material.labels[rows],
             resamples=_RESAMPLES,
