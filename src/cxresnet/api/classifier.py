@@ -247,7 +247,7 @@ class Model:
             {f"explain.{name}": value for name, value in settings.items()}
             | {"explain.methods": [name.replace("-", "_") for name in methods]},
         )
-        prepared = self._prepare(image)
+        prepared = self._check_and_prepare(image).image
         (decided,) = self._decide([prepared])
         path = _get_path(image)
         return explain_image(
@@ -261,15 +261,12 @@ class Model:
             image_id="" if path is None else path.name,
         )
 
-    def _prepare(self, image: ImageInput) -> NDArray[np.uint8]:
+    def _check_and_prepare(self, image: ImageInput) -> _Prepared:
         """Check an image, and bring it to the network's size and grey levels.
 
         Raises:
             ImageError: It cannot be used, or the gate refuses it.
         """
-        return self._check_and_prepare(image).image
-
-    def _check_and_prepare(self, image: ImageInput) -> _Prepared:
         pixels, colour = self._decode(image)
         admitted = (
             admit(pixels, colour=colour, fix=self.fix) if self.gate else admit_unchecked(pixels)
