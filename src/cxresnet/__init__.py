@@ -45,7 +45,7 @@ DISCLAIMER = "Research and teaching only, not a medical device."
 _HOMES = {
     "Explanation": "cxresnet.api.explanation",
     "Model": "cxresnet.api.classifier",
-    "Prediction": "cxresnet.api.classifier",
+    "Prediction": "cxresnet.api.prediction",
     "TrainedRun": "cxresnet.api.stages",
     "evaluate": "cxresnet.api.stages",
     "list_presets": "cxresnet.api.stages",

@@ -1,7 +1,7 @@
 from cxresnet.api.classifier import Model as Model
-from cxresnet.api.classifier import Prediction as Prediction
 from cxresnet.api.classifier import load as load
 from cxresnet.api.explanation import Explanation as Explanation
+from cxresnet.api.prediction import Prediction as Prediction
 from cxresnet.api.stages import TrainedRun as TrainedRun
 from cxresnet.api.stages import evaluate as evaluate
 from cxresnet.api.stages import list_presets as list_presets

@@ -6,7 +6,7 @@ import html
 import itertools
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard, overload
 
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from cxresnet import DISCLAIMER
+from cxresnet.api.prediction import Prediction
 from cxresnet.core.config import Config, change_config
 from cxresnet.core.errors import ImageError
 from cxresnet.core.run_folder import RunFolder, open_run_folder
@@ -45,73 +46,6 @@ ImageInput: TypeAlias = str | os.PathLike[str] | bytes | Image.Image | NDArray[A
 """One image: a path, the bytes of a file, a Pillow image, or grey levels (height, width)."""
 
 _BATCH_SIZE = 64
-
-
-@dataclass(frozen=True, kw_only=True)
-class Prediction:
-    """The prediction for one image, or the reason why the image was refused.
-
-    Attributes:
-        path: The file; None where the image was not given as a file.
-        probabilities: Calibrated probability of each class, in the network's order; empty where the
-            image was refused.
-        class_name: The predicted class; "" where the image was refused.
-        decision: The predicted class, "abstain" where the prediction set does not hold exactly one
-            class, or "" where the image was refused.
-        prediction_set: The classes that cannot be ruled out at the nominal coverage.
-        reason: Why the image was refused, one sentence; "" where it was not.
-        code: The reason in one word, as in `rejected.csv`; "" where it was not refused.
-        gate: What the check for a frontal chest X-ray found: "passed", "refused", "mended" (turned
-            or inverted back), "borderline" (then no class is decided on), or "not checked".
-        note: What has to be known beside the prediction, one sentence; mostly "".
-        abstention_reason: Which classes remain possible, and why; "" where one was decided on.
-    """
-
-    path: Path | None = None
-    probabilities: dict[str, float] = field(default_factory=dict)
-    class_name: str = ""
-    decision: str = ""
-    prediction_set: tuple[str, ...] = ()
-    reason: str = ""
-    code: str = ""
-    gate: str = ""
-    note: str = ""
-    abstention_reason: str = ""
-
-    @property
-    def abstained(self) -> bool:
-        """Whether the image was classified, but no class was decided on."""
-        return self.decision == ABSTAIN
-
-    @property
-    def refused(self) -> bool:
-        """Whether the image could not be used; `reason` says why."""
-        return bool(self.reason)
-
-    def __str__(self) -> str:
-        if self.refused:
-            return f"refused: {self.reason}"
-        shares = ", ".join(f"{name} {share:.3f}" for name, share in self.probabilities.items())
-        note = f" {self.note}" if self.note else ""
-        return f"{self.decision} ({shares}).{note} {DISCLAIMER}"
-
-    def _repr_html_(self) -> str:
-        """Show the prediction in a notebook."""
-        title = html.escape("" if self.path is None else self.path.name)
-        if self.refused:
-            return f"<p><b>{title}</b> refused: {html.escape(self.reason)}</p>"
-        rows = "".join(
-            f"<tr><td>{html.escape(name)}</td><td>{share:.3f}</td>"
-            f'<td><div style="width:{120 * share:.0f}px;height:1em;background:#2680ff"></div></td>'
-            f"<td>{'in the prediction set' if name in self.prediction_set else ''}</td></tr>"
-            for name, share in self.probabilities.items()
-        )
-        return (
-            f"<table><caption>{title} decision: <b>{html.escape(self.decision)}</b></caption>"
-            f"<tr><th>class</th><th>probability</th><th></th><th></th></tr>{rows}</table>"
-            f"{f'<p>{html.escape(self.note)}</p>' if self.note else ''}"
-            f"<p><small>{html.escape(DISCLAIMER)}</small></p>"
-        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -247,14 +181,14 @@ class Model:
             {f"explain.{name}": value for name, value in settings.items()}
             | {"explain.methods": [name.replace("-", "_") for name in methods]},
         )
-        prepared = self._check_and_prepare(image).image
-        (decided,) = self._decide([prepared])
+        prepared = self._check_and_prepare(image)
+        (decided,) = self._decide([prepared.image])
         path = _get_path(image)
         return explain_image(
             self.predictor,
-            prepared,
+            prepared.image,
             decision=self.decision,
-            decided=decided,
+            prediction=self._describe(decided, prepared, path=path),
             class_name=class_name,
             config=config.explain,
             run=self.run,

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from cxresnet.api.prediction import Prediction
 from cxresnet.core.config import ExplainConfig
 from cxresnet.core.errors import ConfigError
 from cxresnet.core.files import write_bytes
@@ -30,7 +31,7 @@ from cxresnet.explain.record import Attributions, ExplainedImage, MethodRecord
 from cxresnet.explain.sanity.card import mark_failed_methods
 from cxresnet.explain.sanity.record import SanityCard
 from cxresnet.explain.sanity.run import find_card
-from cxresnet.predict.decision import CalibratedNetwork, Decision, ImageDecision
+from cxresnet.predict.decision import CalibratedNetwork, Decision
 from cxresnet.predict.predictor import Predictor
 
 
@@ -42,10 +43,12 @@ class Explanation:
         attributions: One image and its methods, with everything that is known about them.
         card: Results of the sanity checks on this network; None where they did not run, which
             `cxresnet explain RUN` does.
+        prediction: What the network predicts for the image, as `predict` gives it.
     """
 
     attributions: Attributions
     card: SanityCard | None
+    prediction: Prediction
 
     @property
     def passed_sanity(self) -> bool | None:
@@ -179,7 +182,7 @@ def explain_image(  # noqa: PLR0913  the network, the image, and what is to be e
     image: NDArray[np.uint8],
     *,
     decision: Decision,
-    decided: ImageDecision,
+    prediction: Prediction,
     class_name: str | None,
     config: ExplainConfig,
     run: RunFolder,
@@ -191,7 +194,7 @@ def explain_image(  # noqa: PLR0913  the network, the image, and what is to be e
         predictor: The network.
         image: (side, side), as prepared for it.
         decision: Calibrates the network.
-        decided: The decision about the image.
+        prediction: For the image.
         class_name: The class to explain, also by a short name ("covid"); None for the predicted.
         config: Methods and their parameters.
         run: Where the sanity checks of the network are looked for.
@@ -201,7 +204,7 @@ def explain_image(  # noqa: PLR0913  the network, the image, and what is to be e
         ConfigError: There is no such class.
     """
     names = predictor.class_names
-    target = find_class(class_name or decided.class_name, names)
+    target = find_class(class_name or prediction.class_name, names)
     methods = build_methods(config.methods, config, side_px=image.shape[-1])
     lungs = choose_lungs(image, None)
     maps = explain_images(
@@ -212,7 +215,9 @@ def explain_image(  # noqa: PLR0913  the network, the image, and what is to be e
         lung_masks=lungs.mask[None],
     )
     area, shares = measure_lungs(lungs.mask, {name: each[0] for name, each in maps.maps.items()})
-    explained = _describe_image(decided, names, target=target, image_id=image_id).model_copy(
+    explained = _describe_image(
+        prediction, explained_class=names[target], image_id=image_id
+    ).model_copy(
         update={
             "lung_source": lungs.source,
             "lung_note": lungs.note,
@@ -229,7 +234,7 @@ def explain_image(  # noqa: PLR0913  the network, the image, and what is to be e
         baseline_ranges=maps.baseline_ranges,
     )
     card = find_card(run.explain, predictor)
-    return Explanation(mark_failed_methods(attributions, card), card)
+    return Explanation(mark_failed_methods(attributions, card), card, prediction)
 
 
 def calibrate(predictor: Predictor, decision: Decision) -> CalibratedNetwork:
@@ -239,17 +244,18 @@ def calibrate(predictor: Predictor, decision: Decision) -> CalibratedNetwork:
 
 
 def _describe_image(
-    decided: ImageDecision, class_names: tuple[str, ...], *, target: int, image_id: str
+    prediction: Prediction, *, explained_class: str, image_id: str
 ) -> ExplainedImage:
+    shares = prediction.probabilities
     return ExplainedImage(
         image_id=image_id or "image",
         patient_id="",
         source="",
         true_class="",
-        predicted_class=decided.class_name,
-        probability=decided.probabilities[class_names.index(decided.class_name)],
-        explained_class=class_names[target],
-        explained_probability=decided.probabilities[target],
+        predicted_class=prediction.class_name,
+        probability=shares[prediction.class_name],
+        explained_class=explained_class,
+        explained_probability=shares[explained_class],
         selection_reason="requested",
     )
 

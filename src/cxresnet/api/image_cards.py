@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from cxresnet.api.classifier import Model, Prediction
+from cxresnet.api.classifier import Model
 from cxresnet.api.explanation import Explanation, calibrate
+from cxresnet.api.prediction import Prediction
 from cxresnet.core.config import ExplainConfig
 from cxresnet.core.errors import CXResnetError, ImageError, RunFolderError
 from cxresnet.core.files import write_text
@@ -166,11 +167,11 @@ class _Writer:
     def write(self, card: _Card) -> str:
         """Write the card of an image; returns why it was refused, "" if it was not."""
         card.get_path(".json").unlink(missing_ok=True)
-        prediction = self.model.predict(card.image)
-        if prediction.refused:
-            return prediction.reason
-        explanation = self._explain(card.image)
-        record = self._describe(card, prediction, explanation)
+        try:
+            explanation = self._explain(card.image)
+        except ImageError as error:
+            return str(error)
+        record = self._describe(card, explanation)
         write_arrays(card.get_path(".npz"), explanation.attributions)
         explanation.save(card.get_path(".png"))
         write_text(card.get_path(".html"), render_image_card(record, explanation.attributions))
@@ -185,8 +186,9 @@ class _Writer:
         index = found.attributions.index.model_copy(update={"data_verdict": self.model.verdict})
         return replace(found, attributions=replace(found.attributions, index=index))
 
-    def _describe(self, card: _Card, prediction: Prediction, explanation: Explanation) -> ImageCard:
+    def _describe(self, card: _Card, explanation: Explanation) -> ImageCard:
         model, attributions = self.model, explanation.attributions
+        prediction = explanation.prediction
         network = calibrate(model.predictor, model.decision)
         images = model.predictor.to_tensor(attributions.images)
         (summary,) = compute_text_summaries(network, images, attributions)

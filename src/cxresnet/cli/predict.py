@@ -25,7 +25,7 @@ from cxresnet.core.files import write_json
 from cxresnet.core.progress import track
 
 if TYPE_CHECKING:
-    from cxresnet.api.classifier import Prediction
+    from cxresnet.api.prediction import Prediction
 
 
 class Format(StrEnum):
