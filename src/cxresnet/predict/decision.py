@@ -26,6 +26,7 @@ from cxresnet.metrics.classification import ClassifiedImages
 from cxresnet.metrics.conformal import build_prediction_sets
 from cxresnet.model.checkpoint import find_valid_checkpoint
 from cxresnet.model.ensemble import Network
+from cxresnet.model.folding import Step, fold_network
 from cxresnet.predict.predictions import Predictions
 
 ABSTAIN = "abstain"
@@ -300,6 +301,23 @@ class CalibratedNetwork(nn.Module):
         """Compute calibrated logits, (batch, class), of normalised images."""
         logits: Tensor = self.network(images)
         return calibrate_logits(logits, temperature=self.temperature, shifts=self.shifts)
+
+
+def fold_for_inference(network: nn.Module) -> Step:
+    """Fold a network, calibrated or not, for calls without gradients; see `fold_network`.
+
+    Args:
+        network: In evaluation mode. Its weights must not change afterwards.
+
+    Returns:
+        From images (batch, 1, height, width) to logits (batch, class), up to rounding the same.
+    """
+    if not isinstance(network, CalibratedNetwork):
+        return fold_network(network) if isinstance(network, Network) else network
+    folded = fold_network(network.network)
+    return lambda images: calibrate_logits(
+        folded(images), temperature=network.temperature, shifts=network.shifts
+    )
 
 
 def calibrate_logits(logits: Tensor, *, temperature: float, shifts: Sequence[float]) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ from cxresnet.data.decode.decoder import DecodedImage, decode_image
 from cxresnet.data.prepare.preprocessing import Preprocessing, normalise, prepare_image
 from cxresnet.model.checkpoint import CheckpointRecord, read_model
 from cxresnet.model.ensemble import Network
+from cxresnet.model.folding import Step, fold_network
 from cxresnet.predict.predictions import Predictions
 from cxresnet.predict.test_time_augmentation import build_test_time_views
 
@@ -46,6 +48,11 @@ class Predictor:
     def class_names(self) -> tuple[str, ...]:
         """Order of the logits."""
         return self.record.class_names
+
+    @functools.cached_property
+    def folded(self) -> Step:
+        """The network folded for inference, once: change no weights afterwards."""
+        return fold_network(self.model)
 
     def prepare(self, content: bytes | NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Run one image through the preprocessing pipeline.
@@ -118,7 +125,9 @@ class Predictor:
             for start in track(starts, "Running inference"):
                 inputs = self.to_tensor(np.asarray(images[start : start + batch_size]))
                 batch_logits = (
-                    self._predict_views(inputs) if test_time_augmentation else self.model(inputs)
+                    _predict_views(self.folded, inputs)
+                    if test_time_augmentation
+                    else self.folded(inputs)
                 )
                 logits[start : start + batch_size] = batch_logits.cpu().numpy()
         return logits
@@ -142,16 +151,6 @@ class Predictor:
         )
         return self._describe(image_set, logits)
 
-    def _predict_views(self, inputs: Tensor) -> Tensor:
-        """Average the logits over several views of each image, (images, classes)."""
-        outputs = []
-        for geometry in build_test_time_views():
-            geometries = geometry.to(inputs.device).expand(len(inputs), 2, 3)
-            grid = functional.affine_grid(geometries, list(inputs.shape), align_corners=False)
-            view = functional.grid_sample(inputs, grid, padding_mode="border", align_corners=False)
-            outputs.append(self.model(view))
-        return torch.stack(outputs).mean(dim=0)
-
     def _describe(self, image_set: ImageSet, logits: NDArray[np.float32]) -> Predictions:
         """Combine logits, (images, classes), with what the manifest records of the images."""
         labels = {name: index for index, name in enumerate(self.class_names)}
@@ -166,6 +165,17 @@ class Predictor:
             logits=logits,
             class_names=self.class_names,
         )
+
+
+def _predict_views(network: Step, inputs: Tensor) -> Tensor:
+    """Average the logits over several views of each image, (images, classes)."""
+    outputs = []
+    for geometry in build_test_time_views():
+        geometries = geometry.to(inputs.device).expand(len(inputs), 2, 3)
+        grid = functional.affine_grid(geometries, list(inputs.shape), align_corners=False)
+        view = functional.grid_sample(inputs, grid, padding_mode="border", align_corners=False)
+        outputs.append(network(view))
+    return torch.stack(outputs).mean(dim=0)
 
 
 def load_predictor(checkpoint_folder: Path) -> Predictor:

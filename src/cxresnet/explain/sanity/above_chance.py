@@ -15,6 +15,7 @@ from cxresnet.metrics.bootstrap import compute_estimates
 from cxresnet.metrics.classification import ClassifiedImages, build_headline_statistics
 from cxresnet.metrics.estimate import Estimate, format_estimate
 from cxresnet.metrics.statistic import Statistic, compute_value
+from cxresnet.predict.decision import fold_for_inference
 
 _RANDOMIZED_MODELS = 19
 """A model that has learned nothing is the best of 20 such models by chance in one case of 20."""
@@ -92,8 +93,9 @@ def _grade(estimate: Estimate, best: float | None) -> AboveChance:
 def _build_auroc(
     network: nn.Module, images: Tensor, *, truth: NDArray[np.int64], class_names: tuple[str, ...]
 ) -> Statistic:
+    folded = fold_for_inference(network)
     with torch.no_grad():
-        logits = torch.cat([network(batch) for batch in torch.split(images, _BATCH)])
+        logits = torch.cat([folded(batch) for batch in torch.split(images, _BATCH)])
     probabilities = logits.double().softmax(dim=1).cpu().numpy()
     evaluated = ClassifiedImages(
         class_names=class_names,

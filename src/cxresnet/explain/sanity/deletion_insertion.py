@@ -26,6 +26,8 @@ from cxresnet.explain.sanity.check import (
 )
 from cxresnet.explain.sanity.record import SanityMeasure, TestResult
 from cxresnet.metrics.bootstrap import estimate_mean
+from cxresnet.model.folding import Step
+from cxresnet.predict.decision import fold_for_inference
 
 CELLS_ALONG_SIDE = 8
 """A cell is an eighth of the side: about 4 cm of an image of 35 cm."""
@@ -115,13 +117,14 @@ def measure_deletion_insertion(
 ) -> dict[str, DeletionInsertion]:
     """Measure how much better each map's order is than random order and the image's edges."""
     advantages: dict[str, list[dict[str, Areas]]] = {name: [] for name in maps}
+    folded = fold_for_inference(network)
     for row in track(range(len(sample)), "Deletion and insertion"):
         random = build_generator(seed, "trust covering", row)
         orders = [random.permutation(CELLS_ALONG_SIDE**2) for _ in range(_RANDOM_ORDERS)]
         edges = order_cells(compute_edges(sample.pixels[row]), random)
         ours = [order_cells(values[row], random) for values in maps.values()]
         found = compute_areas(
-            network,
+            folded,
             sample.images[row : row + 1],
             sample.targets[row],
             orders=[edges, *orders, *ours],
@@ -197,7 +200,7 @@ def compute_edges(image: NDArray[np.uint8]) -> NDArray[np.float64]:
 
 
 def compute_areas(
-    network: nn.Module, image: Tensor, target: int, *, orders: Sequence[NDArray[np.intp]]
+    network: Step, image: Tensor, target: int, *, orders: Sequence[NDArray[np.intp]]
 ) -> list[Areas]:
     """Compute the areas of several orders on one image.
 
@@ -227,7 +230,7 @@ def compute_areas(
 
 
 def _measure_mean_probability(
-    network: nn.Module, start: Tensor, end: Tensor, ranks: Tensor, target: int
+    network: Step, start: Tensor, end: Tensor, ranks: Tensor, target: int
 ) -> float:
     """Replace one image by another, cell by cell; returns the mean probability along the way."""
     steps = range(0, CELLS_ALONG_SIDE**2 + 1, _CELLS_A_STEP)

@@ -10,13 +10,13 @@ from captum.attr import Occlusion
 from torch import Tensor, nn
 
 from cxresnet.core.config import ModelConfig
-from cxresnet.explain.methods.incremental.folding import fold_conv
 from cxresnet.explain.methods.incremental.occlusion import build_fast_network
 from cxresnet.explain.methods.occlusion import compute_occlusion
 from cxresnet.explain.methods.patches import Patch, build_grid, build_occlusion_baseline
 from cxresnet.model.architecture import Architecture
 from cxresnet.model.blocks import BasicBlock, ConvNorm
 from cxresnet.model.ensemble import CXResNetEnsemble
+from cxresnet.model.folding import fold_conv
 from cxresnet.model.presets import build_model
 from cxresnet.model.resnet import CXResNet
 from cxresnet.predict.decision import CalibratedNetwork
@@ -138,9 +138,7 @@ def test_the_shifts_count() -> None:
 
 
 def test_without_the_operations_of_onednn_it_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        "cxresnet.explain.methods.incremental.folding._pack", lambda _weight, _stride: None
-    )
+    monkeypatch.setattr("cxresnet.model.folding._pack", lambda _weight, _stride: None)
     check(build_awake(preset="nano"), height=32, width=40)
 
 

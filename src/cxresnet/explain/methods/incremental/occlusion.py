@@ -4,7 +4,7 @@ The unoccluded image goes through stem and first block once. Of an occluded imag
 that the patch can reach are computed there (`local.py`), up to the gate of the first block: squeeze
 and excitation weighs channels by their mean over the whole map, so that from there on every place
 changes a little. The gate's means are updated exactly, from the window alone. The rest runs whole,
-folded (`folding.py`).
+folded (`model/folding.py`).
 """
 
 from __future__ import annotations
@@ -17,15 +17,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from cxresnet.explain.methods.incremental.folding import (
-    FoldedBlock,
-    FoldedGate,
-    NotFoldableError,
-    describe_fold,
-    fold_block,
-    fold_conv,
-    pair_with_relu,
-)
 from cxresnet.explain.methods.incremental.local import (
     LocalStep,
     PrecomputedLayer,
@@ -37,6 +28,15 @@ from cxresnet.explain.methods.incremental.local import (
 from cxresnet.explain.methods.patches import Patch
 from cxresnet.model.blocks import ConvNorm
 from cxresnet.model.ensemble import CXResNetEnsemble
+from cxresnet.model.folding import (
+    FoldedBlock,
+    FoldedGate,
+    NotFoldableError,
+    describe_fold,
+    fold_block,
+    fold_conv,
+    pair_with_relu,
+)
 from cxresnet.model.layers import BlurPool
 from cxresnet.model.resnet import CXResNet, Stem
 from cxresnet.predict.decision import CalibratedNetwork, calibrate_logits

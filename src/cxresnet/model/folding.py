@@ -9,6 +9,7 @@ of the network up to rounding. Each block says itself how it folds (`Block.descr
 from __future__ import annotations
 
 import itertools
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -17,9 +18,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from cxresnet.model.blocks import Block, ConvNorm, FoldableBlock, Shortcut
+from cxresnet.model.ensemble import CXResNetEnsemble, Network
 from cxresnet.model.layers import BlurPool, HarmonicConv, SqueezeExcite
+from cxresnet.model.resnet import CXResNet
 
 Step = Callable[[Tensor], Tensor]
+
+_logger = logging.getLogger(__name__)
 
 
 class NotFoldableError(Exception):
@@ -178,6 +183,65 @@ class FoldedBlock:
             return branch.add_(shortcut).relu_()
         weights = self.gate.compute_weights(branch.mean(dim=(2, 3)))
         return torch.addcmul(shortcut, branch, weights).relu_()
+
+
+@dataclass(frozen=True, eq=False)
+class FoldedNetwork:
+    """A whole network, to be asked without gradients.
+
+    Attributes:
+        stem: Its steps.
+        blocks: Of all stages.
+        head: From means of the last map to logits.
+    """
+
+    stem: tuple[Step, ...]
+    blocks: tuple[FoldedBlock, ...]
+    head: nn.Linear
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Compute logits, (batch, class), of images (batch, 1, height, width)."""
+        features = images.contiguous(memory_format=torch.channels_last)
+        return self.finish(run_steps(self.stem, features))
+
+    def finish(self, features: Tensor) -> Tensor:
+        """Compute logits, (batch, class), from what comes into the first of `blocks`."""
+        for block in self.blocks:
+            features = block(features)
+        logits: Tensor = self.head(features.mean(dim=(2, 3)))
+        return logits
+
+
+def fold_network(network: Network) -> Step:
+    """Fold a network for inference; one that cannot be folded is given back as it is.
+
+    Args:
+        network: In evaluation mode. Its weights must not change afterwards.
+
+    Returns:
+        From images (batch, 1, height, width) to logits (batch, class), equal to the network's own
+        up to rounding, in about half the time. To be called where no gradient is wanted.
+    """
+    try:
+        if isinstance(network, CXResNetEnsemble):
+            return _average([_fold_single(one) for one in network.networks])
+        return _fold_single(network)
+    except NotFoldableError as error:
+        _logger.debug("The network is used as it is: %s.", error)
+        return network
+
+
+def _fold_single(network: CXResNet) -> FoldedNetwork:
+    blocks = [block for stage in network.stages for block in stage.children()]
+    return FoldedNetwork(
+        stem=fold_layers(list(network.stem.children())),
+        blocks=tuple(fold_block(block) for block in blocks),
+        head=network.head,
+    )
+
+
+def _average(members: Sequence[Step]) -> Step:
+    return lambda images: torch.stack([member(images) for member in members]).mean(dim=0)
 
 
 def run_steps(steps: tuple[Step, ...], features: Tensor) -> Tensor:
