@@ -53,7 +53,10 @@ def test_its_decision_belongs_to_its_weights_and_needs_no_metrics() -> None:
     assert decision.class_names == load_predictor(BUNDLED_RUN.checkpoint).class_names
     assert len(decision.set_thresholds) == len(decision.class_names)
     assert decision.operating_point.chosen_on.endswith("images of sources left out of training")
-    assert {path.name for path in BUNDLED_RUN.evaluate.iterdir()} == {"decision.json"}
+    assert {path.name for path in BUNDLED_RUN.evaluate.iterdir()} == {
+        "decision.json",
+        "training_images",
+    }
 
 
 def test_the_sanity_card_of_its_maps_belongs_to_its_weights() -> None:

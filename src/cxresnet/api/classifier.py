@@ -38,6 +38,12 @@ from cxresnet.predict.image_gate import (
     admit_unchecked,
 )
 from cxresnet.predict.predictor import Predictor, load_predictor
+from cxresnet.predict.training_images import (
+    FAR_NOTE,
+    KNOWN_NOTE,
+    TrainingImages,
+    read_training_images,
+)
 
 if TYPE_CHECKING:
     from cxresnet.api.explanation import Explanation
@@ -50,11 +56,12 @@ _BATCH_SIZE = 64
 
 @dataclass(frozen=True, eq=False)
 class _Prepared:
-    """An image ready for the network, (side, side); what the gate found, and the note on it."""
+    """An image ready for the network, (side, side); what was found first, and the notes on it."""
 
     image: NDArray[np.uint8]
     gate: str
     note: str
+    may_only_abstain: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +77,8 @@ class Model:
         verdict: What the audit found in the training data, one sentence; "" where it did not run.
         gate: Whether each image is checked first to be an upright frontal chest X-ray.
         fix: Whether the rotation and inversion that the gate finds are undone, not refused.
+        training_images: What is known of the images that the network was trained on; None where
+            nothing is, so that nothing is said of them.
     """
 
     run: RunFolder
@@ -79,6 +88,7 @@ class Model:
     verdict: str
     gate: bool = True
     fix: bool = False
+    training_images: TrainingImages | None = None
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -205,10 +215,16 @@ class Model:
         admitted = (
             admit(pixels, colour=colour, fix=self.fix) if self.gate else admit_unchecked(pixels)
         )
+        prepared = prepare_image(admitted.pixels, self.predictor.preprocessing)
+        known = self.training_images
+        is_far = known is not None and known.is_far(self.predictor, prepared)
+        is_known = known is not None and known.holds(prepared)
+        notes = (admitted.note, FAR_NOTE * is_far, KNOWN_NOTE * is_known)
         return _Prepared(
-            prepare_image(admitted.pixels, self.predictor.preprocessing),
+            prepared,
             gate=admitted.status,
-            note=admitted.note,
+            note=" ".join(filter(None, notes)),
+            may_only_abstain=is_far or admitted.status == BORDERLINE,
         )
 
     def _decode(self, image: ImageInput) -> tuple[NDArray[np.float32], float]:
@@ -253,7 +269,7 @@ class Model:
             path=path,
             probabilities=dict(zip(self.class_names, decided.probabilities, strict=True)),
             class_name=decided.class_name,
-            decision=ABSTAIN if prepared.gate == BORDERLINE else decided.decision,
+            decision=ABSTAIN if prepared.may_only_abstain else decided.decision,
             prediction_set=decided.prediction_set,
             gate=prepared.gate,
             note=prepared.note,
@@ -323,6 +339,7 @@ def load(
         else str(predictor.record.notes.get("data_verdict", "")),
         gate=gate,
         fix=fix,
+        training_images=read_training_images(folder),
     )
 
 

@@ -55,6 +55,7 @@ from cxresnet.predict.decision import (
 from cxresnet.predict.predictions import Predictions, concatenate_predictions, write_predictions
 from cxresnet.predict.predictor import Predictor, load_predictor
 from cxresnet.predict.test_time_augmentation import build_test_time_views
+from cxresnet.predict.training_images import describe_training_images, write_training_images
 from cxresnet.shortcuts.baseline import BaselinePredictions, predict_baselines
 
 _LOGGER = logging.getLogger(__name__)
@@ -67,9 +68,9 @@ def run_evaluate(
 
     First the operating point, thresholds and prediction sets are chosen, on validation images or on
     those of sources left out; then the test set is opened. Writes `predictions_val.csv`,
-    `predictions.csv`, `decision.json`, `selective.json` and, last, `metrics.json` into
-    `run.evaluate`; for another dataset into `evaluate-NAME` beside it, with `external.json`. For an
-    ensemble, `members.json` has the scores of each member.
+    `predictions.csv`, `training_images/`, `decision.json`, `selective.json` and, last,
+    `metrics.json` into `run.evaluate`; for another dataset into `evaluate-NAME` beside it, with
+    `external.json`. For an ensemble, `members.json` has the scores of each member.
 
     Args:
         run: Trained.
@@ -106,6 +107,8 @@ def run_evaluate(
         ),
     )
     folder = run.evaluate if dataset is None else run.path / f"evaluate-{evaluated.name}"
+    if dataset is None:
+        _write_training_images(run, predictor, training_dataset)
     _write_tables(folder, validation.ensemble, test.ensemble, choices, training_dataset.verdict)
     selective = _evaluate_selectively(
         calibration, test.ensemble, choices.decision, config=config, name=evaluation.name
@@ -183,6 +186,13 @@ def _write_tables(
         calibrated = choices.decision.calibrate(table.logits)
         write_predictions(folder / name, table, verdict=verdict, calibrated=calibrated)
     write_decision(folder / DECISION_NAME, choices.decision)
+
+
+def _write_training_images(
+    run: RunFolder, predictor: Predictor, training_dataset: PreparedDataset
+) -> None:
+    images, validation = (training_dataset.select(split).images for split in ("train", "val"))
+    write_training_images(run, describe_training_images(predictor, images, validation=validation))
 
 
 def _read_recorded_accesses(

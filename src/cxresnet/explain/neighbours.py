@@ -16,7 +16,6 @@ import torch
 from numpy.typing import NDArray
 from pydantic import Field
 
-from cxresnet.core.progress import track
 from cxresnet.core.record import Record
 from cxresnet.core.seeding import build_generator
 from cxresnet.data.dataset.dataset import ImageSet
@@ -104,13 +103,8 @@ def compute_features(predictor: Predictor, images: NDArray[np.uint8]) -> NDArray
     Returns:
         (image, channel).
     """
-    rows = []
-    with torch.inference_mode():
-        for start in track(range(0, len(images), 64), "Comparing images"):
-            batch = predictor.to_tensor(np.asarray(images[start : start + 64]))
-            means = predictor.model.forward_features(batch).mean(dim=(2, 3))
-            rows.append(torch.nn.functional.normalize(means, dim=1).cpu().numpy())
-    return np.concatenate(rows).astype(np.float32)
+    means = torch.from_numpy(predictor.compute_features(images))
+    return torch.nn.functional.normalize(means, dim=1).numpy()
 
 
 @dataclass(frozen=True, eq=False)

@@ -132,6 +132,19 @@ class Predictor:
                 logits[start : start + batch_size] = batch_logits.cpu().numpy()
         return logits
 
+    def compute_features(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Compute the pooled features of prepared images, (images, channel).
+
+        Args:
+            images: (images, side, side), 0 to 255; may lie on the disk.
+        """
+        rows = []
+        with torch.inference_mode():
+            for start in track(range(0, len(images), 64), "Comparing images"):
+                batch = self.to_tensor(np.asarray(images[start : start + 64]))
+                rows.append(self.model.forward_features(batch).mean(dim=(2, 3)).cpu().numpy())
+        return np.concatenate(rows).astype(np.float32)
+
     def predict_image_set(
         self, image_set: ImageSet, *, batch_size: int = 64, test_time_augmentation: bool = False
     ) -> Predictions:
