@@ -121,7 +121,8 @@ GateOption = Annotated[
     typer.Option(
         "--gate/--no-gate",
         help="Refuse what is not an upright frontal chest X-ray of usual tone. Without the check "
-        "the output is marked 'not checked'.",
+        "the output is marked 'not checked'. Whether an image is mirrored cannot be decided "
+        "without a marker in it: it is not checked.",
     ),
 ]
 FixOption = Annotated[

@@ -1,9 +1,9 @@
 """The network that comes with the package, so that `cxresnet predict` works after installation.
 
 `bundled_network/` is a run folder with what is needed to predict and explain, and no more: the
-weights, the decision that belongs to them (`evaluate/decision.json`), the sanity card of their maps
-(`explain/sanity_card.json`) and the model card. `scripts/ship-network`
-makes it.
+weights, the decision that belongs to them (`evaluate/decision.json`), fingerprints and statistics
+of the training images (`evaluate/training_images/`), the sanity card of their maps
+(`explain/sanity_card.json`) and the model card. `scripts/ship-network` makes it.
 """
 
 from __future__ import annotations
