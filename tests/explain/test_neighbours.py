@@ -90,8 +90,9 @@ def _compute_features(images: Tensor) -> Tensor:
 
 
 PREDICTOR = SimpleNamespace(
-    to_tensor=lambda images: torch.from_numpy(images)[:, None],
-    model=SimpleNamespace(forward_features=_compute_features),
+    compute_features=lambda images: (
+        _compute_features(torch.from_numpy(images)[:, None]).mean(dim=(2, 3)).numpy()
+    )
 )
 
 
