@@ -16,12 +16,12 @@ from cxresnet.api.classifier import Model
 from cxresnet.api.explanation import Explanation, calibrate
 from cxresnet.api.prediction import Prediction
 from cxresnet.core.config import ExplainConfig
-from cxresnet.core.errors import CXResnetError, ImageError, RunFolderError
+from cxresnet.core.errors import CXResnetError, ImageError, RunFolderError, explain_image_fault
 from cxresnet.core.files import write_text
+from cxresnet.core.printable import make_printable
 from cxresnet.core.progress import reporting_nothing, track
 from cxresnet.core.record import read_record, write_record
 from cxresnet.data.dataset.dataset import open_dataset
-from cxresnet.data.sources.safe_path import make_printable
 from cxresnet.explain.choice import find_class
 from cxresnet.explain.context import list_versions
 from cxresnet.explain.neighbours import (
@@ -112,7 +112,7 @@ def write_image_cards(
         )
         for card in track(waiting, "Explaining images"):
             with reporting_nothing():
-                reason = writer.write(card)
+                reason = _try_to_write(writer, card)
             if reason:
                 refused.append(_refuse(card.image, reason))
             written += not reason
@@ -222,6 +222,13 @@ class _Writer:
             feature, image_id=image_id, group_id="", count=self.config.neighbours
         )
         return found
+
+
+def _try_to_write(writer: _Writer, card: _Card) -> str:
+    try:
+        return writer.write(card)
+    except Exception as error:  # noqa: BLE001  one image must not end the work on all others
+        return str(explain_image_fault(error))
 
 
 def _list_classes(model: Model, prediction: Prediction) -> tuple[ClassShare, ...]:

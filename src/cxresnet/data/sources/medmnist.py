@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from cxresnet.core.classes import ClassMap, build_class_map
 from cxresnet.core.errors import ClassMapError, ImageError, SourceError
+from cxresnet.core.printable import make_printable
 from cxresnet.data.manifest import ImageRecord
-from cxresnet.data.sources.safe_path import make_printable
 from cxresnet.data.sources.source import AbstractSource, ScanResult, check_classes
 
 # Arrays in a NumPy .npz are checked before they are unpacked; nothing pickled is ever loaded.
