@@ -112,7 +112,7 @@ def write_image_cards(
         )
         for card in track(waiting, "Explaining images"):
             with reporting_nothing():
-                reason = _try_to_write(writer, card)
+                reason = writer.write(card)
             if reason:
                 refused.append(_refuse(card.image, reason))
             written += not reason
@@ -166,17 +166,20 @@ class _Writer:
 
     def write(self, card: _Card) -> str:
         """Write the card of an image; returns why it was refused, "" if it was not."""
-        card.get_path(".json").unlink(missing_ok=True)
         try:
-            explanation = self._explain(card.image)
-        except ImageError as error:
-            return str(error)
+            self._write(card)
+        except Exception as error:  # noqa: BLE001  one image must not end the work on all others
+            return str(explain_image_fault(error))
+        return ""
+
+    def _write(self, card: _Card) -> None:
+        card.get_path(".json").unlink(missing_ok=True)
+        explanation = self._explain(card.image)
         record = self._describe(card, explanation)
         write_arrays(card.get_path(".npz"), explanation.attributions)
         explanation.save(card.get_path(".png"))
         write_text(card.get_path(".html"), render_image_card(record, explanation.attributions))
         write_record(card.get_path(".json"), record)
-        return ""
 
     def _explain(self, image: Path) -> Explanation:
         settings = self.config.model_dump(exclude={"methods"})
@@ -222,13 +225,6 @@ class _Writer:
             feature, image_id=image_id, group_id="", count=self.config.neighbours
         )
         return found
-
-
-def _try_to_write(writer: _Writer, card: _Card) -> str:
-    try:
-        return writer.write(card)
-    except Exception as error:  # noqa: BLE001  one image must not end the work on all others
-        return str(explain_image_fault(error))
 
 
 def _list_classes(model: Model, prediction: Prediction) -> tuple[ClassShare, ...]:

@@ -45,6 +45,10 @@ class SafeConsole(Console):
 
     outlives_output = False
 
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Turn a text into one that can be laid out; see `rich`."""
+        return super().render_str(make_printable(text, keep="\n"), **options)
+
     def render(
         self, renderable: RenderableType, options: ConsoleOptions | None = None
     ) -> Iterator[Segment]:

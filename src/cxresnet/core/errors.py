@@ -12,6 +12,7 @@ CXResnetError                 one clear sentence that says what to do
 ├── HeldOutTestError          the test set was accessed without permission
 ├── RunFolderError            the output folder cannot be used
 ├── StorageError              disk full, read-only, not permitted
+├── OutputClosedError         whoever read the standard output, such as `head`, has stopped
 ├── CheckpointError           weights are missing, torn, altered or of another kind
 ├── TrainingError             training cannot continue (not a number, out of memory)
 ├── ModelModeError            a network is in the wrong mode
@@ -124,9 +125,10 @@ def explain_image_fault(error: Exception) -> ImageError:
     The text of an unexpected error is not shown: it may quote what names a person.
 
     Raises:
-        StorageError: It is one, which no image is to blame for.
+        ConfigError: It is one, which no image is to blame for.
+        StorageError: The same.
     """
-    if isinstance(error, StorageError):
+    if isinstance(error, ConfigError | StorageError):
         raise error
     if isinstance(error, ImageError):
         return error

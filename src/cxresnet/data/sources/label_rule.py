@@ -48,7 +48,7 @@ def explain_unclaimed(class_map: ClassMap, unknown: Collection[str], labels: Ite
     ):
         return class_map.explain_unknown(unknown)
     return (
-        f"no class claims any of the {len(counts):,} different values in {rows:,} rows of the "
+        f"No class claims any of the {len(counts):,} different values in {rows:,} rows of the "
         "column of labels. They are not shown, because they may name patients. If another column "
         "holds the labels, name it with --columns class=HEADING; else say what each value means "
         "with --classes CLASS=VALUE."
