@@ -89,7 +89,9 @@ def read_safe_csv(path: Path) -> tuple[list[str], list[Sequence[str]]]:
     columns = list(zip(*rows, strict=True)) or [() for _ in names]
     if len(columns) != len(names):
         raise ValueError(f"{len(names)} names of columns, but {len(columns)} columns")
-    unshielded = [[value.removeprefix("'") for value in column] for column in columns]
+    unshielded: list[Sequence[str]] = [
+        [value.removeprefix("'") for value in column] for column in columns
+    ]
     return [name.removeprefix("'") for name in names], unshielded
 
 
