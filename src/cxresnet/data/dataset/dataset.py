@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import mmap
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -234,13 +235,15 @@ class _WatchedMap(np.memmap[Any, np.dtype[np.uint8]]):
     Python cannot say why. Asking the system for the size takes about two microseconds.
     """
 
+    _mmap: mmap.mmap | None  # of NumPy: None for a copy in memory
+
     def __getitem__(self, index: Any) -> Any:
         """Read some images.
 
         Raises:
             DatasetError: The file was cut off or removed since it was opened.
         """
-        if self._mmap is None:  # a copy in memory
+        if self._mmap is None:
             return super().__getitem__(index)
         try:
             size = Path(str(self.filename)).stat().st_size
