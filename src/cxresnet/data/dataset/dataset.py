@@ -232,7 +232,7 @@ class _WatchedMap(np.memmap[Any, np.dtype[np.uint8]]):
     """Images on the disk, whose file is looked at before each reading.
 
     Reading a memory map beyond the end of a file that was cut off meanwhile ends the process, and
-    Python cannot say why. Asking the system for the size takes about two microseconds.
+    Python cannot say why. Asking for the size costs little beside reading a batch.
     """
 
     _mmap: mmap.mmap | None  # of NumPy: None for a copy in memory
