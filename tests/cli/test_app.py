@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -145,3 +147,69 @@ def test_every_command_says_what_it_is_not_unless_quiet(
     assert DISCLAIMER in capfd.readouterr().err
     assert run_command_line(["--quiet", "model"]) == 0
     assert DISCLAIMER not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (FileNotFoundError(errno.ENOENT, "No such file or directory", "run/x"), "'run/x': No such"),
+        (MemoryError(), "memory is full"),
+    ],
+)
+def test_what_the_system_refuses_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    error: Exception,
+    message: str,
+) -> None:
+    def fail(**_options: object) -> int:
+        raise error
+
+    monkeypatch.setattr(app_module, "app", fail)
+    assert run_command_line(["run"]) == 3
+    shown = capfd.readouterr().err
+    assert message in shown
+    assert "bug" not in shown
+    assert "Traceback" not in shown
+
+
+def test_a_training_that_was_asked_to_stop_ends_with_its_own_code(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def stop(**_options: object) -> int:
+        raise SystemExit(143)
+
+    monkeypatch.setattr(app_module, "app", stop)
+    with pytest.raises(SystemExit, match="143"):
+        run_command_line(["train"])
+
+
+def test_only_commands_that_train_outlive_their_output() -> None:
+    assert {one.name for one in find_commands() if one.outlives_output} == {"run", "train"}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs the device /dev/full")
+@pytest.mark.parametrize(
+    ("words", "redirection", "code", "message"),
+    [
+        ("model", ">/dev/full", 3, "could not be written (No space left on device)"),
+        ("model", ">&-", 3, "could not be written"),
+        ("--help", ">/dev/full", 3, "No space left on device"),
+        ("model", "| true", 141, ""),
+        ("--help", "| true", 141, ""),
+        ("model", "2>&-", 0, ""),
+    ],
+)
+def test_a_lost_output_is_told(words: str, redirection: str, code: int, message: str) -> None:
+    wait = "sleep 0.1; " if "|" in redirection else ""
+    line = f"{wait}exec 3>&2; {sys.executable} -m cxresnet -q {words} {redirection}"
+    if "|" in redirection:
+        line = f"set -o pipefail; {line}"
+    result = subprocess.run(
+        ["bash", "-c", line], capture_output=True, text=True, check=False, env=os.environ
+    )
+    assert result.returncode == code, result.stderr
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+    assert "Exception ignored" not in result.stderr

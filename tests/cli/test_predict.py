@@ -16,6 +16,7 @@ from cxresnet.cli.images import list_files
 from cxresnet.core.errors import EmptySourceError
 from cxresnet.core.run_folder import RunFolder
 from cxresnet.data.sources.folder_store import FolderStore
+from cxresnet.predict import predictor as predictor_module
 from cxresnet.predict.decision import (
     DECISION_NAME,
     build_plain_decision,
@@ -200,3 +201,68 @@ def test_a_written_file_keeps_utf_8_whatever_the_console_lacks(
     assert rows[1]["decision"] == rows[1]["predicted_class"]
     assert run_command_line([*words, "--format", "json"]) == 0
     assert [one["file"] for one in json.loads(out.read_text("utf-8"))] == [r["file"] for r in rows]
+
+
+def test_a_name_is_neither_a_formula_nor_a_command(
+    run: RunFolder, images: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    formula = "=cmd|' C'!A0.png"
+    (images / "image.png").rename(images / formula)
+    (images / "letter.txt").rename(images / "b\x1b[2J.png")
+    monkeypatch.chdir(images)
+    words = ["predict", formula, "b\x1b[2J.png", "--no-gate", "--run", str(run.path)]
+    assert run_command_line([*words, "--format", "csv"]) == 0
+    shown = capfd.readouterr().out
+    first, second = csv.DictReader(io.StringIO(shown))
+    assert (first["file"], second["file"]) == (f"'{formula}", r"b\x1b[2J.png")
+    assert f'\n"{formula}' not in shown
+    assert float(first["probability_normal"]) > 0
+    assert run_command_line(words) == 0
+    assert "\x1b" not in capfd.readouterr().out
+
+
+def test_whatever_an_image_does_costs_that_image_alone(
+    run: RunFolder, images: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    decode = predictor_module.decode_image
+    faults = [ValueError("Jane Miller"), MemoryError(), OSError(5, "Input/output error")]
+    for number in range(len(faults)):
+        (images / f"bad-{number}.png").write_bytes(b"bad" * (number + 1))
+
+    def decode_or_fail(content: bytes, **options: object) -> object:
+        if content.startswith(b"bad"):
+            raise faults[len(content) // 3 - 1]
+        return decode(content, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(predictor_module, "decode_image", decode_or_fail)
+    long = str(images / ("x" * 300))
+    words = ["predict", long, str(images), "--no-gate", "--run", str(run.path), "--format", "csv"]
+    assert run_command_line(words) == 0
+    output = capfd.readouterr()
+    rows = {Path(row["file"]).name: row for row in csv.DictReader(io.StringIO(output.out))}
+    assert len(rows) == 6
+    assert rows["image.png"]["decision"]
+    assert "ValueError" in rows["bad-0.png"]["refused"]
+    assert "memory" in rows["bad-1.png"]["refused"]
+    assert "Input/output error" in rows["bad-2.png"]["refused"]
+    assert "too long" in rows["x" * 300]["refused"]
+    assert "Traceback" not in output.err
+    assert "Jane" not in output.out + output.err
+
+
+def test_a_folder_that_cannot_be_read_is_named(
+    images: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    locked = images / "locked"
+    locked.mkdir()
+    look = os.scandir
+
+    def look_or_fail(path: str) -> object:
+        if os.fspath(path) == str(locked):
+            raise PermissionError(13, "Permission denied", os.fspath(path))
+        return look(path)
+
+    monkeypatch.setattr(os, "scandir", look_or_fail)
+    found = list(list_files([images]))
+    assert [file.name for file in found] == ["image.png", "letter.txt"]
+    assert f"'{locked}' cannot be read: Permission denied" in capfd.readouterr().err

@@ -1,19 +1,24 @@
 from __future__ import annotations
 
+import errno
 import io
+import logging
+import os
 
 import pytest
 from rich.console import Console
+from rich.table import Table
 
 from cxresnet.cli import terminal
-from cxresnet.cli.terminal import TerminalReporter
+from cxresnet.cli.terminal import SafeConsole, TerminalReporter
+from cxresnet.core.errors import OutputClosedError, StorageError
 from cxresnet.core.progress import reporting_to, track
 
 
 @pytest.fixture
 def screen(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
     stream = io.StringIO()
-    console = Console(file=stream, force_terminal=True, width=100, highlight=False)
+    console = SafeConsole(file=stream, force_terminal=True, width=100, highlight=False)
     monkeypatch.setattr(terminal, "error_console", console)
     return stream
 
@@ -62,3 +67,68 @@ def test_steps_can_be_nested_and_the_display_is_taken_down(screen: io.StringIO) 
             list(track(range(2), "Batches"))
     assert "Batches" in screen.getvalue()
     assert screen.getvalue().endswith("\x1b[?25h")  # the cursor is shown again
+
+
+HOSTILE = "a\x1b[2J\u202eb"
+SHOWN = r"a\x1b[2J\u202eb"
+
+
+def test_nothing_printed_commands_the_terminal() -> None:
+    stream = io.StringIO()
+    console = SafeConsole(file=stream, force_terminal=True, width=60, highlight=False)
+    table = Table()
+    table.add_column(HOSTILE)
+    table.add_row(HOSTILE)
+    console.print(table)
+    console.print(f"{HOSTILE}\nsecond line", markup=False, style="red")
+    written = stream.getvalue()
+    assert written.count(SHOWN) == 3
+    assert HOSTILE not in written
+    assert "\x1b[31m" in written, "our own colours stay"
+    assert "\n" in written.partition("second line")[0][-8:]
+
+
+def test_a_log_message_stays_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, screen: io.StringIO
+) -> None:
+    logger = logging.getLogger("cxresnet")
+    monkeypatch.setattr(logger, "handlers", [])
+    monkeypatch.setattr(logger, "propagate", False)
+    monkeypatch.setattr(logger, "level", logging.INFO)
+    stream = io.StringIO()
+    monkeypatch.setattr(terminal, "error_console", SafeConsole(file=stream))
+    monkeypatch.setattr("sys.stderr", stream)
+    terminal.show_log_lines(logging.INFO)
+    logger.info("read '%s'", f"{HOSTILE}\nERROR forged")
+    assert stream.getvalue() == rf"read '{SHOWN}\nERROR forged'" + "\n"
+
+
+class _Refusing(io.StringIO):
+    """An output that refuses every text."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
+
+    def write(self, _text: str) -> int:
+        raise OSError(self.number, os.strerror(self.number))
+
+
+@pytest.mark.parametrize(
+    ("number", "kind"), [(errno.EPIPE, OutputClosedError), (errno.ENOSPC, StorageError)]
+)
+def test_a_lost_output_ends_a_command_unless_it_outlives_it(
+    number: int, kind: type[Exception]
+) -> None:
+    console = SafeConsole(file=_Refusing(number))
+    with pytest.raises(kind):
+        console.print("a result")
+    trainer = SafeConsole(file=_Refusing(number))
+    trainer.outlives_output = True
+    trainer.print("a result")
+    trainer.print("and another")
+
+
+def test_lost_messages_end_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stderr", _Refusing(errno.ENOSPC))
+    SafeConsole(stderr=True).print("a message")

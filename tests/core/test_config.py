@@ -97,3 +97,22 @@ def test_a_wrong_value_of_the_file_blames_the_file(tmp_path: Path) -> None:
     path.write_text("[train]\nbatch_size = 1\n")
     with pytest.raises(ConfigError, match=r"train\.batch_size in '.*own\.toml' is wrong"):
         read_config(path, settings=["train.epochs=4"])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a = " + "[" * 20_000, "nested too deeply"),
+        (f"[train]\nepochs = {'9' * 5000}\n", "is not valid TOML"),
+    ],
+)
+def test_a_file_that_is_too_much_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "a.toml").write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        read_config(tmp_path / "a.toml")
+
+
+def test_a_value_that_is_too_long_is_not_repeated() -> None:
+    with pytest.raises(ConfigError, match=r"train\.epochs") as caught:
+        read_config(settings=["train.seed=1", f"train.epochs={'9' * 5000}"])
+    assert len(str(caught.value)) < 6000

@@ -8,7 +8,8 @@ from typing import Literal
 import pytest
 
 from cxresnet.core.errors import RunFolderError
-from cxresnet.core.record import Record, read_record, write_record
+from cxresnet.core.files import read_json
+from cxresnet.core.record import Record, compare_format, read_record, write_record
 
 
 class Example(Record):
@@ -39,3 +40,13 @@ def test_what_is_wrong_is_said_with_the_way_out(
         path.write_text(content)
     with pytest.raises(RunFolderError, match=rf"{said}.*Make it with 'cxresnet example'"):
         read_record(path, Example, command="cxresnet example")
+
+
+@pytest.mark.parametrize("content", ["[" * 100_000, '{"format": ' + "9" * 5000 + "}"])
+def test_json_that_is_too_much_is_damaged(tmp_path: Path, content: str) -> None:
+    (tmp_path / "a.json").write_text(content)
+    with pytest.raises(RunFolderError, match="is not valid JSON"):
+        read_record(tmp_path / "a.json", Example, command="x")
+    assert compare_format(content.encode(), Example) == 0
+    with pytest.raises(ValueError, match=r"nested|digits"):
+        read_json(tmp_path / "a.json")

@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cxresnet.core.errors import DatasetError
+from cxresnet.core.printable import make_printable
 from cxresnet.data.manifest import (
     MANIFEST_COLUMNS,
     build_manifest,
@@ -45,14 +46,26 @@ def test_any_text_comes_back(name: str, source: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("start", ["=1+1", "+a", "-a", "@a", "\ta", "\ra", "'a"])
 def test_no_cell_is_a_formula(start: str, tmp_path: Path) -> None:
+    path = write_safe_csv(tmp_path / "t.csv", (start, "b"), [(start, "b")])
+    assert path.read_bytes().decode().count(f"'{start}") == 2
+    assert read_safe_csv(path) == ([start, "b"], [[start], ["b"]])
     path = write_manifest(tmp_path / "m.csv", build_manifest(make_columns(source=[start, ""])))
-    assert f"'{start}" in path.read_bytes().decode()
-    assert read_manifest(path)["source"].iloc[0] == start
+    assert read_manifest(path)["source"].iloc[0] == make_printable(start)
+    assert f'"{start}"' not in path.read_bytes().decode()
+
+
+def test_no_cell_of_the_manifest_commands_a_terminal(tmp_path: Path) -> None:
+    hostile = "\x1b]0;title\x07\u202e"
+    frame = build_manifest(make_columns(source=[hostile, ""], patient_id=[hostile, ""]))
+    path = write_manifest(tmp_path / "m.csv", frame)
+    assert path.read_text(encoding="utf-8").isascii()
+    assert "\x1b" not in path.read_text(encoding="utf-8")
+    pd.testing.assert_frame_equal(read_manifest(path), frame)
 
 
 def test_a_file_name_of_other_bytes_is_escaped(tmp_path: Path) -> None:
     frame = build_manifest(make_columns(image_id=["\udcff.png", "b"]))
-    assert frame["image_id"].iloc[0] == r"\udcff.png"
+    assert frame["image_id"].iloc[0] == r"\xff.png"
     write_manifest(tmp_path / "m.csv", frame)
 
 
@@ -66,6 +79,8 @@ def test_a_file_name_of_other_bytes_is_escaped(tmp_path: Path) -> None:
             "'b.png' is in the split 'tset'; known are train, val, test",
         ),
         ({"fold": ["1", "x"]}, "column fold holds something else than whole numbers"),
+        ({"fold": ["1", "9" * 30]}, "column fold holds something else than whole numbers"),
+        ({"fold": ["1", "9" * 5000]}, "column fold holds something else than whole numbers"),
         ({"border_grey": ["1", ""]}, "column border_grey holds something else than numbers"),
     ],
 )

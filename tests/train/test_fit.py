@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
 import signal
 import threading
 from collections.abc import Callable
@@ -16,7 +17,7 @@ import pytest
 import torch
 
 from cxresnet.core.config import Config
-from cxresnet.core.errors import ConfigError, TrainingError
+from cxresnet.core.errors import ConfigError, RunFolderError, TrainingError
 from cxresnet.core.progress import reporting_to
 from cxresnet.core.run_folder import RunFolder
 from cxresnet.predict.predictor import load_predictor
@@ -245,3 +246,24 @@ def test_a_round_that_takes_the_last_epoch_learns_from_all_other_folds_and_says_
     assert record.notes["val_images"] == result.val_images == is_held_out.sum()
     assert record.notes["data_verdict"] == uneven.verdict
     assert record.notes["train"]["seed"] == 3  # type: ignore[index, call-overload]
+
+
+def test_more_processes_than_cores_are_refused(
+    squares: Any, tiny_config: BuildConfig, run: RunFolder
+) -> None:
+    with pytest.raises(ConfigError, match=r"devices=99 asks for 99 processes.*cores"):
+        run_train(squares, config=tiny_config(devices=99), run=run)
+
+
+def test_a_run_folder_that_is_removed_while_training_is_told(
+    squares: Any, tiny_config: BuildConfig, run: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = TrainingModule.training_step
+
+    def remove_and_step(*arguments: Any) -> Any:
+        shutil.rmtree(run.path, ignore_errors=True)
+        return step(*arguments)
+
+    monkeypatch.setattr(TrainingModule, "training_step", remove_and_step)
+    with pytest.raises(RunFolderError, match="was removed while the network was trained"):
+        run_train(squares, config=tiny_config(), run=run)

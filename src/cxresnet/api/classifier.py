@@ -17,7 +17,7 @@ from PIL import Image
 from cxresnet import DISCLAIMER
 from cxresnet.api.prediction import Prediction
 from cxresnet.core.config import Config, change_config
-from cxresnet.core.errors import ImageError
+from cxresnet.core.errors import ImageError, explain_image_fault
 from cxresnet.core.run_folder import RunFolder, open_run_folder
 from cxresnet.data.decode.formats import measure_colour, to_grey
 from cxresnet.data.prepare.preprocessing import prepare_image
@@ -249,8 +249,8 @@ class Model:
     def _try_to_prepare(self, image: ImageInput) -> _Prepared | ImageError:
         try:
             return self._check_and_prepare(image)
-        except ImageError as error:
-            return error
+        except Exception as error:  # noqa: BLE001  one image must not end the work on all others
+            return explain_image_fault(error)
 
     def _decide(self, images: Sequence[NDArray[np.uint8]]) -> tuple[ImageDecision, ...]:
         if not images:

@@ -16,12 +16,12 @@ from cxresnet.api.classifier import Model
 from cxresnet.api.explanation import Explanation, calibrate
 from cxresnet.api.prediction import Prediction
 from cxresnet.core.config import ExplainConfig
-from cxresnet.core.errors import CXResnetError, ImageError, RunFolderError
+from cxresnet.core.errors import CXResnetError, ImageError, RunFolderError, explain_image_fault
 from cxresnet.core.files import write_text
+from cxresnet.core.printable import make_printable
 from cxresnet.core.progress import reporting_nothing, track
 from cxresnet.core.record import read_record, write_record
 from cxresnet.data.dataset.dataset import open_dataset
-from cxresnet.data.sources.safe_path import make_printable
 from cxresnet.explain.choice import find_class
 from cxresnet.explain.context import list_versions
 from cxresnet.explain.neighbours import (
@@ -166,17 +166,20 @@ class _Writer:
 
     def write(self, card: _Card) -> str:
         """Write the card of an image; returns why it was refused, "" if it was not."""
-        card.get_path(".json").unlink(missing_ok=True)
         try:
-            explanation = self._explain(card.image)
-        except ImageError as error:
-            return str(error)
+            self._write(card)
+        except Exception as error:  # noqa: BLE001  one image must not end the work on all others
+            return str(explain_image_fault(error))
+        return ""
+
+    def _write(self, card: _Card) -> None:
+        card.get_path(".json").unlink(missing_ok=True)
+        explanation = self._explain(card.image)
         record = self._describe(card, explanation)
         write_arrays(card.get_path(".npz"), explanation.attributions)
         explanation.save(card.get_path(".png"))
         write_text(card.get_path(".html"), render_image_card(record, explanation.attributions))
         write_record(card.get_path(".json"), record)
-        return ""
 
     def _explain(self, image: Path) -> Explanation:
         settings = self.config.model_dump(exclude={"methods"})

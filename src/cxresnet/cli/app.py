@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import faulthandler
 import logging
 import os
 import re
@@ -17,12 +19,16 @@ from cxresnet import DISCLAIMER, __version__
 from cxresnet.cli import terminal
 from cxresnet.cli.commands import find_commands
 from cxresnet.cli.options import RENAMED_OPTIONS
-from cxresnet.core.errors import CXResnetError
+from cxresnet.core.errors import CXResnetError, OutputClosedError
 from cxresnet.core.progress import reporting_to
 
 _EXIT_USAGE = 2
+_EXIT_SYSTEM = 3
 _EXIT_FAULT = 70
 _EXIT_INTERRUPTED = 130
+_OUT_OF_MEMORY = (
+    "The memory is full. Close other programs, or use smaller batches (--set train.batch_size=32)."
+)
 _STOPPED = (
     "Stopped by Ctrl-C. Finished steps are kept; repeat the command to continue, with --resume "
     "where it has that option."
@@ -44,6 +50,7 @@ app = typer.Typer(
 )
 for _command in find_commands():
     app.command(_command.name)(_command.function)
+_OUTLIVING = {one.name for one in find_commands() if one.outlives_output}
 
 
 def _show_version(requested: bool) -> None:  # noqa: FBT001  Typer passes the flag by position
@@ -54,6 +61,7 @@ def _show_version(requested: bool) -> None:  # noqa: FBT001  Typer passes the fl
 
 @app.callback()
 def start(
+    context: typer.Context,
     *,
     version: Annotated[
         bool,
@@ -74,6 +82,7 @@ def start(
     Research and teaching only, not a medical device.
     """
     del version
+    terminal.console.outlives_output = context.invoked_subcommand in _OUTLIVING
     level = logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO
     terminal.show_log_lines(level)
     terminal.reporter.quiet = quiet
@@ -86,9 +95,11 @@ def run_command_line(arguments: Sequence[str]) -> int:
         arguments: The words after `cxresnet`.
 
     Returns:
-        0; 2 for a mistake that the user can correct; 3 for a storage error; 130 after Ctrl-C; 70
-        for a bug.
+        0; 2 for a mistake that the user can correct; 3 where the system refuses something, for
+        example to write; 130 after Ctrl-C; 141 where nobody reads the output any more; 70 for a
+        bug.
     """
+    terminal.reopen_closed_streams()
     terminal.escape_unencodable_output()
     try:
         with reporting_to(terminal.reporter):
@@ -99,25 +110,53 @@ def run_command_line(arguments: Sequence[str]) -> int:
         return _fail_at_usage(error.format_message())
     except (KeyboardInterrupt, typer.Abort):
         return _fail(_STOPPED, _EXIT_INTERRUPTED)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    except (MemoryError, OSError) as error:
+        return _fail_at_system(error)
     except Exception as error:  # noqa: BLE001  last resort: users see no traceback
         return _fail_unexpectedly(error)
 
 
 def _run_app(arguments: Sequence[str]) -> int:
-    code = app(args=list(arguments), prog_name="cxresnet", standalone_mode=False)
+    try:
+        code = app(args=list(arguments), prog_name="cxresnet", standalone_mode=False)
+    except SystemExit as error:
+        if error.code != 1:
+            raise
+        # The console of the help ends the process where nobody reads it.
+        raise OutputClosedError("Nobody reads the help any more.") from error
     if code == _EXIT_INTERRUPTED:
         # Typer turns Ctrl-C inside a command into this code without any message.
         raise KeyboardInterrupt
+    terminal.flush_output()
     return code if isinstance(code, int) else 0
 
 
 def _fail(message: str, code: int) -> int:
     terminal.reporter.close()
+    if code == OutputClosedError.exit_code:  # as usual in a pipe, not a word
+        return code
     terminal.error_console.print(f"cxresnet: {message}", markup=False, style="bold red")
     return code
+
+
+def _fail_at_system(error: MemoryError | OSError) -> int:
+    """Name what the system refused, and the file."""
+    with contextlib.suppress(CXResnetError):
+        terminal.flush_output()
+    _show_traceback(error)
+    if isinstance(error, MemoryError):
+        return _fail(_OUT_OF_MEMORY, _EXIT_SYSTEM)
+    what = f"'{error.filename}': " if error.filename else ""
+    return _fail(
+        f"The system refused something: {what}{error.strerror or error}. Check that the file or "
+        "folder is still there and that the disk has space; then repeat the command.",
+        _EXIT_SYSTEM,
+    )
+
+
+def _show_traceback(error: Exception) -> None:
+    if logging.getLogger("cxresnet").isEnabledFor(logging.DEBUG):
+        terminal.error_console.print("".join(traceback.format_exception(error)), markup=False)
 
 
 def _fail_at_usage(message: str) -> int:
@@ -132,8 +171,7 @@ def _fail_at_usage(message: str) -> int:
 
 
 def _fail_unexpectedly(error: Exception) -> int:
-    if logging.getLogger("cxresnet").isEnabledFor(logging.DEBUG):
-        traceback.print_exception(error)
+    _show_traceback(error)
     reason = f"{type(error).__name__}: {error}".rstrip(": ")
     return _fail(
         f"Unexpected error ({reason}). This is a bug; please report it with the output of the same "
@@ -150,4 +188,6 @@ def main() -> None:
     imported.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    with contextlib.suppress(RuntimeError, ValueError, OSError):  # standard error may be closed
+        faulthandler.enable()  # no crash of a library ends without a word
     sys.exit(run_command_line(sys.argv[1:]))

@@ -28,21 +28,25 @@ class Command:
         name: What the user types; the function's name.
         order: Where it stands in the help: lower numbers first.
         function: What it does; its parameters are the arguments and options.
+        outlives_output: Whether it goes on when nobody reads its output any more, because its
+            results are files.
     """
 
     name: str
     order: int
     function: Callable[..., Any]
+    outlives_output: bool = False
 
 
 _COMMANDS: dict[str, Command] = {}
 
 
-def command(*, order: int) -> Callable[[_Function], _Function]:
+def command(*, order: int, outlives_output: bool = False) -> Callable[[_Function], _Function]:
     """Register a function as a command; its name, docstring and parameters are the interface.
 
     Args:
         order: Where it stands in `cxresnet --help`: lower numbers first, then by name.
+        outlives_output: See `Command`.
 
     Raises:
         ValueError: There is another command of the same name.
@@ -55,7 +59,7 @@ def command(*, order: int) -> Callable[[_Function], _Function]:
                 f"two commands are called '{function.__name__}': in {known.function.__module__} "
                 f"and in {function.__module__}"
             )
-        _COMMANDS[function.__name__] = Command(function.__name__, order, function)
+        _COMMANDS[function.__name__] = Command(function.__name__, order, function, outlives_output)
         return function
 
     return register

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, get_args
 import typer
 
 from cxresnet.cli.commands import command
-from cxresnet.cli.images import list_files, load_network, write_cards
+from cxresnet.cli.images import holds, list_files, load_network, write_cards
 from cxresnet.cli.options import AnyBodyPartOption, ConfigOption, FixOption, GateOption, SetOption
 from cxresnet.cli.terminal import say, say_wrote
 from cxresnet.core.config import ExplainConfig, read_config
@@ -144,11 +144,11 @@ def _is_run(paths: Sequence[Path]) -> bool:
     Raises:
         ConfigError: The only path is not there, or a run stands among other paths.
     """
-    if len(paths) == 1 and not paths[0].exists():
+    if len(paths) == 1 and not holds(paths[0].exists):
         raise ConfigError(
             f"There is no '{paths[0]}'. Name a run folder, an image or a folder of images."
         )
-    runs = [path for path in paths if path.is_dir() and RunFolder(path).mark.is_file()]
+    runs = [path for path in paths if holds(RunFolder(path).mark.is_file)]
     if runs and len(paths) > 1:
         raise ConfigError(
             f"'{runs[0]}' is a run. Explain one run at a time, or name its network for the images "
@@ -173,7 +173,7 @@ def _list_images(paths: Sequence[Path], *, out: Path) -> list[Path]:
         ConfigError: The cards would lie in the very folder of the images.
         EmptySourceError: A folder holds no image, and is no run.
     """
-    if any(path.is_dir() and path.resolve() == out.resolve() for path in paths):
+    if any(holds(path.is_dir) and path.resolve() == out.resolve() for path in paths):
         raise ConfigError(f"--out '{out}' is the folder of the images. Give another folder.")
     files = [file for file in list_files(paths) if out.resolve() not in file.resolve().parents]
     if not files:

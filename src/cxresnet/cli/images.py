@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,19 +26,37 @@ def list_files(paths: Sequence[Path]) -> Iterator[Path]:
     from cxresnet.data.sources.source import is_hidden
 
     for path in paths:
-        if not path.is_dir():
+        if not holds(path.is_dir):
             yield path
             continue
         inside = sorted(
             file
-            for file in path.rglob("*")
-            if file.is_file() and not any(map(is_hidden, file.relative_to(path).parts))
+            for file in _walk(path)
+            if holds(file.is_file) and not any(map(is_hidden, file.relative_to(path).parts))
         )
         if not inside:
             raise EmptySourceError(
                 f"'{path}' holds no file, or only hidden ones. Name an image or a folder of images."
             )
         yield from inside
+
+
+def holds(question: Callable[[], bool]) -> bool:
+    """Ask something of a path; "no" where the system cannot say, as of a name that is too long."""
+    try:
+        return question()
+    except OSError:
+        return False
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    """Yield what lies in a folder and below; name each folder that cannot be read."""
+
+    def name(error: OSError) -> None:
+        warn(f"The folder '{error.filename}' cannot be read: {error.strerror}. It is left out.")
+
+    for place, _, files in os.walk(folder, onerror=name):
+        yield from (Path(place, file) for file in files)
 
 
 def load_network(run: Path | None, *, any_body_part: bool, gate: bool, fix: bool) -> Model:

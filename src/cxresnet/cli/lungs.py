@@ -11,6 +11,7 @@ from cxresnet.cli.commands import command
 from cxresnet.cli.images import list_files
 from cxresnet.cli.options import AnyBodyPartOption
 from cxresnet.cli.terminal import say, say_wrote
+from cxresnet.core.printable import make_printable
 from cxresnet.core.progress import track
 
 
@@ -24,7 +25,6 @@ def lungs(
     any_body_part: AnyBodyPartOption = None,
 ) -> None:
     """Segment the lungs on images: a mask and a contour for each, or why it was refused."""
-    from cxresnet.data.sources.safe_path import make_printable
     from cxresnet.predict.lungs import find_lungs_in_files, write_lung_pictures
 
     files = list(list_files(paths))

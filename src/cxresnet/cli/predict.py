@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Sequence
 from enum import StrEnum
@@ -22,6 +20,7 @@ from cxresnet.cli.terminal import console, say_unfolded, say_wrote
 from cxresnet.core.config import ExplainConfig
 from cxresnet.core.errors import EmptySourceError
 from cxresnet.core.files import write_json
+from cxresnet.core.printable import make_printable
 from cxresnet.core.progress import track
 
 if TYPE_CHECKING:
@@ -89,8 +88,13 @@ def _show(
     if format_ is Format.TABLE:
         console.print(_build_table(predictions, class_names))
         return
+    from cxresnet.data.manifest import format_safe_csv
+
     rows = [_describe(prediction, class_names) for prediction in predictions]
-    say_unfolded(_format_csv(rows) if format_ is Format.CSV else json.dumps(rows, indent=2))
+    if format_ is Format.JSON:
+        say_unfolded(json.dumps(rows, indent=2))
+    else:
+        say_unfolded(format_safe_csv(rows[0], [row.values() for row in rows]).rstrip("\n"))
 
 
 def _write(
@@ -123,17 +127,7 @@ def _describe(prediction: Prediction, class_names: Sequence[str]) -> dict[str, A
 
 
 def _name(prediction: Prediction) -> str:
-    from cxresnet.data.sources.safe_path import make_printable
-
     return make_printable(str(prediction.path))
-
-
-def _format_csv(rows: Sequence[dict[str, Any]]) -> str:
-    stream = io.StringIO()
-    writer = csv.DictWriter(stream, fieldnames=list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return stream.getvalue().rstrip("\n")
 
 
 def _build_table(predictions: Sequence[Prediction], class_names: Sequence[str]) -> Table:

@@ -20,7 +20,7 @@ from cxresnet.core.config import change_config, read_config
 from cxresnet.core.run_folder import claim_run_folder
 
 
-@command(order=10)
+@command(order=10, outlives_output=True)
 @take_source_flags
 def run(
     source: SourceArgument,

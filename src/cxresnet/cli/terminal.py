@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import io
 import logging
+import os
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO, Any
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.logging import RichHandler
 from rich.progress import (
     BarColumn,
@@ -20,14 +25,108 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.segment import Segment
 from rich.text import Text
 
+from cxresnet.core.errors import CXResnetError, OutputClosedError, StorageError
 from cxresnet.core.finding import Finding
+from cxresnet.core.printable import make_printable
 
-console = Console(highlight=False, soft_wrap=True)
+
+class SafeConsole(Console):
+    r"""Shows every text as characters, and never fails because nobody reads its messages.
+
+    A file name or a cell of a table may hold what moves the cursor or hides text; it is shown as an
+    escape, as in "\x1b[2J".
+
+    Attributes:
+        outlives_output: Whether the command goes on when standard output cannot be written.
+    """
+
+    outlives_output = False
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Turn a text into one that can be laid out; see `rich`."""
+        return super().render_str(make_printable(text, keep="\n"), **options)
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterator[Segment]:
+        """Render something; see `rich`."""
+        for segment in super().render(renderable, options):
+            safe = segment.control or segment.text.isprintable()
+            yield (
+                segment if safe else Segment(make_printable(segment.text, keep="\n"), segment.style)
+            )
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Print something; see `rich`.
+
+        Raises:
+            OutputClosedError: It goes to a pipe that nobody reads any more.
+            StorageError: It goes to a file on a full disk, or nowhere.
+        """
+        try:
+            super().print(*objects, **options)
+        except OSError as error:
+            self.quiet = True
+            discard_output(self.file)
+            if not self.stderr and not self.outlives_output:
+                raise explain_lost_output(error) from error
+
+    def on_broken_pipe(self) -> None:
+        """Leave the decision to `print`; the base class ends the process without a word."""
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+
+
+def explain_lost_output(error: OSError) -> CXResnetError:
+    """Explain why standard output cannot be written."""
+    if error.errno == errno.EPIPE:
+        return OutputClosedError("Nobody reads the output any more.")
+    return StorageError(
+        f"The output could not be written ({error.strerror}). Write it to a file on a disk with "
+        "free space, or show it on the terminal."
+    )
+
+
+def discard_output(stream: IO[str]) -> None:
+    """Send what is still to be written to nowhere, so that the end of the process is silent."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def reopen_closed_streams() -> None:
+    """Give numbers 0 to 2 to streams that were closed at the start, as by `cxresnet model >&-`.
+
+    Else the next file that is opened would get one of these numbers, and messages would be written
+    into it. Writing to standard output fails, because the results are lost; messages may be lost.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            writable = name == "stderr"
+            os.open(os.devnull, os.O_WRONLY if writable else os.O_RDONLY)
+            setattr(sys, name, os.fdopen(number, "w" if number else "r", encoding="utf-8"))
+
+
+def flush_output() -> None:
+    """Write what waits, before Python does it where nobody can tell the user of an error.
+
+    Raises:
+        OutputClosedError: It goes to a pipe that nobody reads any more.
+        StorageError: It goes to a file on a full disk, or nowhere.
+    """
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        discard_output(sys.stdout)
+        if not console.outlives_output:
+            raise explain_lost_output(error) from error
+
+
+console = SafeConsole(highlight=False, soft_wrap=True)
 """For results, which a script may want to read."""
 
-error_console = Console(stderr=True, highlight=False, soft_wrap=True)
+error_console = SafeConsole(stderr=True, highlight=False, soft_wrap=True)
 """For everything else: progress, warnings and errors."""
 
 _SHORT_SECONDS = 2.0
@@ -96,10 +195,18 @@ def show_log_lines(level: int) -> None:
         )
     else:
         handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_OneLineFormatter())
     logger = logging.getLogger("cxresnet")
     logger.handlers = [handler]
     logger.setLevel(level)
     logger.propagate = False
+
+
+class _OneLineFormatter(logging.Formatter):
+    """One message, one line, whatever a file is called."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  named by the base
+        return make_printable(super().formatMessage(record))
 
 
 @dataclass

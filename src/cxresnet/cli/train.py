@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from cxresnet.data.dataset.dataset import PreparedDataset
 
 
-@command(order=40)
+@command(order=40, outlives_output=True)
 def train(  # noqa: PLR0913  each is a flag of the command
     dataset: DatasetArgument,
     *,

@@ -12,6 +12,7 @@ CXResnetError                 one clear sentence that says what to do
 ├── HeldOutTestError          the test set was accessed without permission
 ├── RunFolderError            the output folder cannot be used
 ├── StorageError              disk full, read-only, not permitted
+├── OutputClosedError         whoever read the standard output, such as `head`, has stopped
 ├── CheckpointError           weights are missing, torn, altered or of another kind
 ├── TrainingError             training cannot continue (not a number, out of memory)
 ├── ModelModeError            a network is in the wrong mode
@@ -19,6 +20,10 @@ CXResnetError                 one clear sentence that says what to do
 """
 
 from __future__ import annotations
+
+import logging
+
+_logger = logging.getLogger(__name__)
 
 
 class CXResnetError(Exception):
@@ -88,6 +93,12 @@ class StorageError(CXResnetError):
     exit_code = 3
 
 
+class OutputClosedError(CXResnetError):
+    """Whoever read the standard output, such as `head`, has stopped; no message is shown."""
+
+    exit_code = 141  # 128 + SIGPIPE, as a shell reports it
+
+
 class CheckpointError(CXResnetError):
     """Weights are missing, torn, altered, or of another kind."""
 
@@ -106,3 +117,31 @@ class MissingExtraError(CXResnetError):
     def __init__(self, extra: str, *, needed_for: str) -> None:
         super().__init__(f'{needed_for} needs an extra: pip install "cxresnet[{extra}]"')
         self.extra = extra
+
+
+def explain_image_fault(error: Exception) -> ImageError:
+    """Turn whatever an image did into its `ImageError`, so that it costs no other image.
+
+    The text of an unexpected error is not shown: it may quote what names a person.
+
+    Raises:
+        ConfigError: It is one, which no image is to blame for.
+        StorageError: The same.
+    """
+    if isinstance(error, ConfigError | StorageError):
+        raise error
+    if isinstance(error, ImageError):
+        return error
+    if isinstance(error, CXResnetError):
+        code = "missing-extra" if isinstance(error, MissingExtraError) else "unexpected"
+        return ImageError(code, str(error))
+    if isinstance(error, MemoryError):
+        return ImageError("too-large", "The image needs more memory than there is. Reduce it.")
+    if isinstance(error, OSError):
+        return ImageError("unreadable", f"The file cannot be read: {error.strerror}.")
+    _logger.debug("An image failed unexpectedly.", exc_info=error)
+    return ImageError(
+        "unexpected",
+        f"It failed with {type(error).__name__}. Open and save it in another program, or leave it "
+        "out.",
+    )

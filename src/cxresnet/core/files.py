@@ -95,8 +95,20 @@ def write_json(path: Path, content: Any) -> Path:
 
 
 def read_json(path: Path) -> Any:
-    """Read a JSON file in UTF-8."""
-    return json.loads(path.read_text(encoding="utf-8"))
+    """Read a JSON file in UTF-8; raises `OSError` or as `parse_json`."""
+    return parse_json(path.read_bytes())
+
+
+def parse_json(content: bytes) -> Any:
+    """Parse JSON.
+
+    Raises:
+        ValueError: It is none, is nested too deeply, or has a number of thousands of digits.
+    """
+    try:
+        return json.loads(content.decode("utf-8"))
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
 
 
 def compute_sha256(path: Path) -> str:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from cxresnet.core.errors import RunFolderError
-from cxresnet.core.files import write_json
+from cxresnet.core.files import parse_json, write_json
 
 
 class Record(BaseModel):
@@ -64,7 +63,7 @@ def compare_format(content: bytes, kind: type[Record], *, unnumbered: int | None
         Below 0 for an older format, above 0 for a newer one; 0 for ours and for other content.
     """
     try:
-        document = json.loads(content)
+        document = parse_json(content)
     except ValueError:
         return 0
     found = document.get("format", unnumbered) if isinstance(document, dict) else None
@@ -74,7 +73,7 @@ def compare_format(content: bytes, kind: type[Record], *, unnumbered: int | None
 def _explain(content: bytes, kind: type[Record]) -> str:
     """Explain why a file is not a record of its kind: another version, or damaged."""
     try:
-        document = json.loads(content)
+        document = parse_json(content)
     except ValueError:
         return "is damaged: it is not valid JSON"
     field = kind.model_fields.get("format")

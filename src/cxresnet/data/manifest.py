@@ -15,6 +15,7 @@ import pandas as pd
 
 from cxresnet.core.errors import DatasetError
 from cxresnet.core.files import write_text
+from cxresnet.core.printable import make_printable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,11 +62,16 @@ def write_safe_csv(path: Path, names: Iterable[str], rows: Iterable[Iterable[Any
     Raises:
         StorageError: The file cannot be written.
     """
+    return write_text(path, format_safe_csv(names, rows))
+
+
+def format_safe_csv(names: Iterable[str], rows: Iterable[Iterable[Any]]) -> str:
+    """Format a table as `write_safe_csv` writes it."""
     stream = io.StringIO(newline="")
     writer = csv.writer(stream, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
-    writer.writerow(names)
+    writer.writerow(map(_shield, names))
     writer.writerows([_shield(value) for value in row] for row in rows)
-    return write_text(path, stream.getvalue())
+    return stream.getvalue()
 
 
 def read_safe_csv(path: Path) -> tuple[list[str], list[Sequence[str]]]:
@@ -83,18 +89,16 @@ def read_safe_csv(path: Path) -> tuple[list[str], list[Sequence[str]]]:
     columns = list(zip(*rows, strict=True)) or [() for _ in names]
     if len(columns) != len(names):
         raise ValueError(f"{len(names)} names of columns, but {len(columns)} columns")
-    return names, [[value.removeprefix("'") for value in column] for column in columns]
-
-
-def make_printable(value: object) -> str:
-    """Escape what is not valid Unicode: a file name of other bytes must not break a file."""
-    return str(value).encode("utf-8", errors="backslashreplace").decode("utf-8")
+    unshielded: list[Sequence[str]] = [
+        [value.removeprefix("'") for value in column] for column in columns
+    ]
+    return [name.removeprefix("'") for name in names], unshielded
 
 
 def _shield(value: Any) -> Any:
     if not isinstance(value, str):
         return value
-    text = make_printable(value)
+    text = value.encode("utf-8", errors="backslashreplace").decode("utf-8")
     return f"'{text}" if text.startswith(_FORMULA_STARTS) else text
 
 
@@ -202,12 +206,12 @@ def _get_columns(frame: pd.DataFrame) -> dict[str, Iterable[Any]]:
 
 def _convert(values: Iterable[Any], *, name: str, kind: str) -> pd.Series[Any]:
     if kind == _TEXT:
-        return pd.Series([make_printable(value) for value in values], dtype="str")
+        return pd.Series([make_printable(str(value)) for value in values], dtype="str")
     try:
         if kind == _WHOLE:
             return pd.Series([int(value) for value in values], dtype="int64")
         return pd.Series([float(value) for value in values], dtype="float64")
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         wanted = "whole numbers" if kind == _WHOLE else "numbers"
         raise DatasetError(
             f"The manifest's column {name} holds something else than {wanted}: {error}. {_WAY_OUT}"

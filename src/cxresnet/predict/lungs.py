@@ -23,12 +23,12 @@ from torch.nn import functional
 
 from cxresnet import DISCLAIMER
 from cxresnet.core.config.data import DataConfig
-from cxresnet.core.errors import CheckpointError, ImageError
+from cxresnet.core.errors import CheckpointError, explain_image_fault
 from cxresnet.core.files import write_bytes
+from cxresnet.core.printable import make_printable
 from cxresnet.data.decode.decoder import decode_image
 from cxresnet.data.manifest import write_safe_csv
 from cxresnet.data.prepare.preprocessing import build_preprocessing, prepare_image
-from cxresnet.data.sources.safe_path import make_printable
 from cxresnet.model.checkpoint import load_weights, read_tensor_folder
 from cxresnet.model.lung_net import LUNG_SIDE_PX, LungNet
 from cxresnet.predict.files import read_image_file
@@ -199,6 +199,7 @@ def _clean(lung: NDArray[np.bool_]) -> NDArray[np.bool_]:
 # Lungs of image files: a mask and a contour for each image, or the reason for the refusal.
 
 
+_MAX_STEM_BYTES = 200
 _RIGHT_RGB, _LEFT_RGB = (255, 106, 0), (38, 128, 255)
 _COLUMNS = (
     "file", "mask", "contour", "area_share", "right_share", "left_share", "confidence", "agreement",
@@ -234,8 +235,8 @@ def find_lungs_in_files(
     for path in paths:
         try:
             yield _find(path, any_body_part=any_body_part)
-        except ImageError as error:
-            yield FileLungs(path=path, reason=str(error))
+        except Exception as error:  # noqa: BLE001  one image must not end the work on all others
+            yield FileLungs(path=path, reason=str(explain_image_fault(error)))
 
 
 def _find(path: Path, *, any_body_part: bool) -> FileLungs:
@@ -285,7 +286,7 @@ def _write_one(out: Path, number: int, result: FileLungs) -> tuple[str | float, 
     name = make_printable(str(result.path))
     if image is None or right is None or left is None or result.found is None:
         return (name, "", "", "", "", "", "", "", result.reason)
-    stem = f"{number:04d}-{make_printable(result.path.stem)}"
+    stem = f"{number:04d}-{_shorten(make_printable(result.path.stem))}"
     mask, contour = "", f"{stem}-contour.png"
     write_bytes(out / contour, _encode(_add_foot(_draw_contour(image, right, left))))
     if not result.reason:
@@ -296,6 +297,11 @@ def _write_one(out: Path, number: int, result: FileLungs) -> tuple[str | float, 
     numbers = (*shares, measures.confidence, measures.agreement)
     rounded = (round(value, 4) for value in numbers)
     return (name, mask, contour, *rounded, result.reason)
+
+
+def _shorten(name: str) -> str:
+    """Shorten a name, so that what is put beside it still makes a name of a file."""
+    return name.encode()[:_MAX_STEM_BYTES].decode(errors="ignore")
 
 
 def _draw_contour(

@@ -20,7 +20,7 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from cxresnet import __version__
 from cxresnet.core.config import Config, TrainConfig
-from cxresnet.core.errors import ConfigError
+from cxresnet.core.errors import ConfigError, RunFolderError
 from cxresnet.core.files import write_json
 from cxresnet.train.checkpointing import StateFolderIO
 from cxresnet.train.module import TrainingModule
@@ -39,6 +39,7 @@ def build_trainer(config: TrainConfig, *, folder: Path, callbacks: list[Callback
     Raises:
         ConfigError: There are no such devices, or Lightning has no such strategy.
     """
+    _check_devices(config)
     options: dict[str, Any] = {
         "accelerator": config.accelerator,
         "devices": config.devices,
@@ -66,6 +67,23 @@ def build_trainer(config: TrainConfig, *, folder: Path, callbacks: list[Callback
             f"The training cannot be set up with accelerator {config.accelerator}, devices "
             f"{config.devices}, strategy {config.strategy}: {error}"
         ) from error
+
+
+def _check_devices(config: TrainConfig) -> None:
+    """Refuse more processes than there are cores: Lightning would start any number of them.
+
+    Raises:
+        ConfigError: There are fewer cores.
+    """
+    on_cpu = config.accelerator == "cpu" or not (
+        torch.cuda.is_available() or torch.backends.mps.is_available()
+    )
+    cores = os.cpu_count() or 1
+    if on_cpu and isinstance(config.devices, int) and config.devices > cores:
+        raise ConfigError(
+            f"train.devices={config.devices} asks for {config.devices} processes, and this machine "
+            f"has {cores} cores. Give at most {cores}."
+        )
 
 
 def choose_precision(config: TrainConfig) -> str:
@@ -141,6 +159,19 @@ class EnvironmentNote(Callback):  # type: ignore[misc]  # mypy does not follow L
             )
             write_json(self._folder / "config.json", self._config.model_dump(mode="json"))
             write_json(self._folder / "environment.json", environment)
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: TrainingModule, *_batch: Any) -> None:
+        """Notice that the folder of the run was removed; what comes after would lie there alone.
+
+        Raises:
+            RunFolderError: It was.
+        """
+        del pl_module
+        if trainer.is_global_zero and not (self._folder / "config.json").exists():
+            raise RunFolderError(
+                f"The folder '{self._folder}' was removed while the network was trained. Train "
+                "again."
+            )
 
 
 # Settings of the process that a training changes and restores.

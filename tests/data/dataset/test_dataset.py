@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -171,3 +172,21 @@ def test_a_torn_dataset_is_told(path: Path, name: str, content: bytes | None, me
         (path / name).write_bytes(content)
     with pytest.raises(DatasetError, match=message):
         open_dataset(path)
+
+
+def test_an_archive_of_arrays_in_the_place_of_images_is_refused(path: Path) -> None:
+    images = np.load(path / "images.npy")
+    with (path / "images.npy").open("wb") as stream:
+        np.savez(stream, images=images)
+    with pytest.raises(DatasetError, match="holds no 8-bit images"):
+        open_dataset(path)
+
+
+def test_images_that_are_cut_off_while_in_use_are_told(dataset: PreparedDataset) -> None:
+    train = dataset.select("train").images
+    assert isinstance(train[0], np.ndarray)
+    assert type(train[[0, 2]]) is np.ndarray
+    os.truncate(dataset.path / "images.npy", 4096)
+    for read in (lambda: train[0], lambda: train[[0, 2]], lambda: train[3:], lambda: list(train)):
+        with pytest.raises(DatasetError, match="was cut off or removed while it was in use"):
+            read()

@@ -376,3 +376,11 @@ def test_no_bytes_bring_the_door_down() -> None:
             continue
         assert np.isfinite(image.pixels).all()
         assert 0 <= image.pixels.min() < image.pixels.max() <= 1
+
+
+def test_levels_that_are_no_numbers_are_refused() -> None:
+    pixels = np.zeros((4, 4), dtype=np.float32)
+    for value in (np.nan, np.inf):
+        pixels[1, 2] = value
+        with pytest.raises(ImageError, match="not numbers"):
+            DecodedImage(pixels, 4, 4, "DICOM", "MONOCHROME2;12", 1)

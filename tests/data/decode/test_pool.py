@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import struct
 
 import numpy as np
 import pytest
@@ -100,7 +101,9 @@ def test_the_fingerprint_of_a_large_image_is_that_of_the_image_reduced() -> None
         (ImageError("missing", "It is gone."), "missing"),
         (MissingExtraError("dicom", needed_for="Reading DICOM images"), "missing-extra"),
         (PermissionError(13, "Permission denied"), "unreadable"),
-        (RuntimeError("surprise"), "unexpected"),
+        (RuntimeError("surprise of Jane Miller"), "unexpected"),
+        (MemoryError(), "too-large"),
+        (struct.error("short"), "unexpected"),
         (np.full((20, 20), 3, dtype=np.uint8), "blank"),
         (np.zeros((20, 20, 3), dtype=np.uint8), "not-an-image"),
         (np.zeros((20, 20), dtype=np.float32), "not-an-image"),
@@ -115,3 +118,4 @@ def test_whatever_is_wrong_becomes_a_rejection_with_a_reason(
     assert result.code == code
     assert (result.image_id, result.class_name) == ("a.png", "normal")
     assert result.reason
+    assert "Jane" not in result.reason

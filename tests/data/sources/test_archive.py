@@ -247,3 +247,32 @@ def test_processes_that_share_an_archive_do_not_move_each_others_place(build_arc
     assert len(store.list_members().members) == 200  # opened before the fork, on purpose
     with multiprocessing.get_context("fork").Pool(3) as pool:
         assert pool.map(store.read_member, files, chunksize=5) == list(files.values())
+
+
+def test_a_zip_of_a_version_to_come_is_refused_with_a_sentence(build_archive):
+    path = build_archive("zip", {"normal/a.png": b"x"})
+    content = bytearray(path.read_bytes())
+    place = content.index(b"PK\x01\x02") + 6
+    content[place : place + 2] = (999).to_bytes(2, "little")
+    path.write_bytes(content)
+    with pytest.raises(SourceError, match="not a readable zip archive"):
+        open_archive(path).list_members()
+
+
+def test_a_member_packed_in_an_unknown_way_or_damaged_is_refused_alone(tmp_path):
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("a.png", bytes(range(256)) * 8)
+        archive.writestr("b.png", bytes(range(256)) * 8)
+    content = bytearray(path.read_bytes())
+    first = content.index(b"a.png") + len(b"a.png")
+    content[first + 4 : first + 9] = b"\xff" * 5  # the properties of LZMA
+    second = content.rindex(b"PK\x01\x02") + 10
+    content[second : second + 2] = (77).to_bytes(2, "little")  # the method
+    path.write_bytes(content)
+    store = open_archive(path)
+    for member in store.list_members().members:
+        with pytest.raises(ImageError, match="cannot be unpacked"):
+            store.read_member(member)
+        with pytest.raises(ImageError, match="cannot be unpacked"):
+            store.read_head(member)

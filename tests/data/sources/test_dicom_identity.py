@@ -55,7 +55,12 @@ def by_path(source: DicomIdentitySource) -> dict[str, Any]:
 @pytest.fixture
 def images(tmp_path: Path, kit: Any) -> Path:
     """Two images of one patient in one study, one of another, and papers beside them."""
-    tags = {"Manufacturer": "ACME", "ViewPosition": "PA", "PatientAge": "045Y", "PatientSex": "F"}
+    tags = {
+        "Manufacturer": "Agfa, CANARY",
+        "ViewPosition": "PA",
+        "PatientAge": "045Y",
+        "PatientSex": "F",
+    }
     return write(
         tmp_path / "archive",
         {
@@ -78,7 +83,7 @@ def test_class_patient_source_and_the_rest_are_read(images: Path) -> None:
     lateral = records["covid/CANARY_YELLOW/IM0002"]
     other = records["train/normal/x.dcm"]
     assert len(records) == 3
-    assert (frontal.class_name, frontal.source, frontal.view) == ("covid-19", "ACME", "PA")
+    assert (frontal.class_name, frontal.source, frontal.view) == ("covid-19", "Agfa", "PA")
     assert (frontal.age_years, frontal.sex) == ("45", "F")
     assert lateral.view == "lateral"
     assert lateral.patient_id == frontal.patient_id != other.patient_id

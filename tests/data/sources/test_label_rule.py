@@ -4,7 +4,7 @@ import pytest
 
 from cxresnet.core.classes import build_class_map
 from cxresnet.core.errors import ConfigError
-from cxresnet.data.sources.label_rule import LabelRule, check_patterns
+from cxresnet.data.sources.label_rule import LabelRule, check_patterns, explain_unclaimed
 
 NIH = LabelRule(build_class_map({"ignore": ["Fibrosis"]}))
 
@@ -68,3 +68,26 @@ def test_a_word_for_no_label_is_a_label_where_the_user_says_so(label):
 def test_what_no_class_claims_is_never_swallowed(label):
     rule = LabelRule(build_class_map({"pneumonia": ["1.0", "肺炎"], "normal": ["0.0"]}))
     assert rule.decide(label, multi_label=False) is None
+
+
+@pytest.mark.parametrize(
+    ("labels", "is_shown"),
+    [
+        (["Jane Miller", "Hans Maier", "Hans Maier"], False),
+        (["Jane Miller"], False),
+        (["Norma", "Hans Maier"], False),
+        (["normal", "Effusion"], True),
+        (["Covdi"], True),
+        (["A", "B", "B"], True),
+        (["sick"] * 10 + ["sound"] * 12, True),
+        (["", "nan", "Jane Miller"], False),
+    ],
+)
+def test_values_of_a_column_that_is_none_of_labels_are_not_quoted(
+    labels: list[str], *, is_shown: bool
+) -> None:
+    class_map = build_class_map()
+    unknown = {label for label in labels if label and not class_map.find(label)} - {"nan"}
+    text = explain_unclaimed(class_map, unknown, labels)
+    assert any(label in text for label in unknown) == is_shown
+    assert is_shown or "--columns class=HEADING" in text

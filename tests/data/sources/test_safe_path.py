@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cxresnet.core.errors import UnsafePathError
-from cxresnet.data.sources.safe_path import make_printable, normalise_path
+from cxresnet.data.sources.safe_path import normalise_path
 
 
 @pytest.mark.parametrize(
@@ -34,9 +34,3 @@ def test_no_path_ever_climbs_out(parts):
         return
     assert not tidy.startswith(("/", "..", "~"))
     assert ".." not in tidy.split("/")
-
-
-def test_bytes_that_are_no_utf8_and_control_characters_are_written_as_escapes():
-    name = b"caf\xe9\n.png".decode("utf-8", "surrogateescape")
-    assert make_printable(name) == r"caf\xe9\n.png"
-    assert make_printable("naïve ö.png") == "naïve ö.png"

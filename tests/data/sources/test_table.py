@@ -304,3 +304,18 @@ def test_a_placeholder_is_nobody_and_not_one_person(open_table):
         "a.png", "b.png", "c.png",
     ).scan()  # fmt: skip
     assert [record.patient_id for record in found.records] == ["", "", "p1"]
+
+
+def test_a_column_of_patients_is_not_quoted(open_table):
+    source = open_table("file,class\na.png,Jane Miller\nb.png,Hans Maier\n", "a.png", "b.png")
+    with pytest.raises(ClassMapError, match=r"Row 3 of .*2 different values in 2 rows") as caught:
+        source.scan()
+    assert not any(name in str(caught.value) for name in ("Jane", "Miller", "Hans", "Maier"))
+
+
+def test_a_path_that_is_too_long_for_the_system_is_missing(open_table):
+    source = open_table(
+        f"file,class\n{'x/' * 2500}a.png,normal\na.png,covid\nb.png,normal\n", "a.png", "b.png"
+    )
+    (rejection,) = source.scan().rejections
+    assert rejection.code == "missing"

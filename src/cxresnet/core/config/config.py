@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import textwrap
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -19,6 +20,8 @@ from cxresnet.core.config.section import Section
 from cxresnet.core.config.source import SourceConfig
 from cxresnet.core.config.train import TrainConfig
 from cxresnet.core.errors import ConfigError
+
+_LONGEST_VALUE = 100
 
 RENAMED_KEYS = {
     "data.fit": "data.resize_mode",
@@ -152,7 +155,9 @@ def _read_toml(path: Path) -> dict[str, Any]:
         ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"The config '{path}' cannot be read: {error}.") from error
-    except tomllib.TOMLDecodeError as error:
+    except RecursionError as error:
+        raise ConfigError(f"The config '{path}' is nested too deeply.") from error
+    except ValueError as error:  # also of a number of thousands of digits
         raise ConfigError(f"The config '{path}' is not valid TOML: {error}.") from error
 
 
@@ -163,7 +168,7 @@ def _apply(content: dict[str, Any], setting: str) -> None:
         raise ConfigError(f"--set '{setting}' is not of the form section.key=value.")
     try:
         parsed = tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         parsed = value
     section = content
     for name in names[:-1]:
@@ -177,7 +182,8 @@ def _explain(error: ErrorDetails, *, where: str) -> str:
     names = [str(part) for part in error["loc"]]
     key = ".".join(names) or "the config"
     if error["type"] != "extra_forbidden":
-        return f"The config key {key}{where} is wrong: {error['msg']} (got {error['input']!r})."
+        got = textwrap.shorten(repr(error["input"])[:1000], _LONGEST_VALUE)
+        return f"The config key {key}{where} is wrong: {error['msg']} (got {got})."
     if key in RENAMED_KEYS:
         return f"The config key {key}{where} is now {RENAMED_KEYS[key]}."
     known = sorted(_find_known_keys(Config, names[:-1]))

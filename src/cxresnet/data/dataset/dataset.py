@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import mmap
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -217,12 +218,45 @@ def open_dataset(path: Path) -> PreparedDataset:
 def _map(path: Path) -> NDArray[np.uint8] | None:
     """Map a file of images into memory, read-only; None where there is none."""
     try:
-        images: NDArray[np.uint8] = np.load(path, mmap_mode="r", allow_pickle=False)
+        images = np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError:
         return None
     except (OSError, ValueError, EOFError) as error:
         raise DatasetError(f"'{path}' cannot be read ({error}). Prepare again.") from error
-    return images
+    if not isinstance(images, np.memmap) or images.dtype != np.uint8 or images.ndim != 3:
+        raise DatasetError(f"'{path}' holds no 8-bit images. Prepare the dataset again.")
+    return images.view(_WatchedMap)
+
+
+class _WatchedMap(np.memmap[Any, np.dtype[np.uint8]]):
+    """Images on the disk, whose file is looked at before each reading.
+
+    Reading a memory map beyond the end of a file that was cut off meanwhile ends the process, and
+    Python cannot say why. Asking for the size costs little beside reading a batch.
+    """
+
+    _mmap: mmap.mmap | None  # of NumPy: None for a copy in memory
+
+    def __getitem__(self, index: Any) -> Any:
+        """Read some images.
+
+        Raises:
+            DatasetError: The file was cut off or removed since it was opened.
+        """
+        if self._mmap is None:
+            return super().__getitem__(index)
+        try:
+            size = Path(str(self.filename)).stat().st_size
+        except OSError:
+            size = 0
+        if size < len(self._mmap):
+            raise DatasetError(
+                f"'{self.filename}' was cut off or removed while it was in use. Prepare the "
+                "dataset again."
+            )
+        found = super().__getitem__(index)
+        is_copy = isinstance(found, np.memmap) and getattr(found, "_mmap", None) is None
+        return found.view(np.ndarray) if is_copy else found
 
 
 def _get_mask(masks: NDArray[np.uint8] | None, row: int) -> NDArray[np.uint8] | None:

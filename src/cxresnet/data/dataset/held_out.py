@@ -23,8 +23,9 @@ from pathlib import Path
 from cxresnet import __version__
 from cxresnet.core.errors import DatasetError
 from cxresnet.core.files import explain_storage_errors
+from cxresnet.core.printable import make_printable
 from cxresnet.data.dataset.dataset_record import ACCESS_LOG_NAME, MANIFEST_NAME
-from cxresnet.data.manifest import make_printable, read_safe_csv, write_safe_csv
+from cxresnet.data.manifest import read_safe_csv, write_safe_csv
 
 _logger = logging.getLogger(__name__)
 

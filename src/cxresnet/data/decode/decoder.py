@@ -53,6 +53,15 @@ class DecodedImage:
     notes: tuple[str, ...] = ()
     colour: float = 0.0
 
+    def __post_init__(self) -> None:
+        """Refuse levels that are no numbers, as of a slope that is infinite.
+
+        Raises:
+            ImageError: "damaged".
+        """
+        if not np.isfinite(self.pixels.sum()):
+            raise ImageError("damaged", "Grey levels of the image are not numbers.")
+
 
 def decode_image(
     content: bytes, *, min_side_px: int = 0, any_body_part: bool = False

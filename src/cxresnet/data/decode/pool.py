@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cxresnet.core.errors import ImageError, MissingExtraError
+from cxresnet.core.errors import ImageError, explain_image_fault
 from cxresnet.data.decode.block_mean import average_blocks
 from cxresnet.data.decode.decoder import DecodedImage, decode_image, decode_mask
 from cxresnet.data.decode.processing_traces import measure_processing_traces
@@ -96,15 +96,9 @@ def decode_record(
     """
     try:
         return _prepare(source, record, preprocessing)
-    except ImageError as error:
-        return reject(record, error.code, str(error))
-    except MissingExtraError as error:
-        return reject(record, "missing-extra", str(error))
-    except OSError as error:
-        return reject(record, "unreadable", f"The file cannot be read: {error.strerror or error}.")
-    except Exception as error:  # one image must not end the work on all others
-        _logger.exception("An image failed with an unexpected error")
-        return reject(record, "unexpected", f"It failed with {type(error).__name__}: {error}")
+    except Exception as error:  # noqa: BLE001  one image must not end the work on all others
+        fault = explain_image_fault(error)
+        return reject(record, fault.code, str(fault))
 
 
 def reject(record: ImageRecord, code: str, reason: str) -> Rejection:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from cxresnet.core.config.data import DataConfig
 from cxresnet.core.files import compute_sha256, explain_storage_errors, write_text
+from cxresnet.core.printable import make_printable
 from cxresnet.data.dataset.dataset_record import (
     ACCESS_LOG_NAME,
     CONFLICTS_NAME,
@@ -389,10 +390,16 @@ def _write_images(folder: Path, plan: SplitPlan, decoded: Sequence[DecodedFolder
 def _write_left_out(folder: Path, images: SelectedImages) -> None:
     """Write `rejected.csv` and `conflicts.csv`, with their header alone where there is nothing."""
     names = [field.name for field in fields(Rejection)]
-    write_safe_csv(folder / REJECTED_NAME, names, (astuple(row) for row in images.rejections))
+    rejections = (map(make_printable, astuple(row)) for row in images.rejections)
+    write_safe_csv(folder / REJECTED_NAME, names, rejections)
     kept = set(images.kept.tolist())
     rows = sorted(
-        (int(images.clusters[row]), place.record.image_id, place.record.class_name, row in kept)
+        (
+            int(images.clusters[row]),
+            make_printable(place.record.image_id),
+            place.record.class_name,
+            row in kept,
+        )
         for row, place in enumerate(images.decoded)
         if images.conflicts[row]
     )

@@ -107,7 +107,8 @@ def open_image_array(path: Path, *, writable: bool = False) -> ImageArrayFile:
         raise DatasetError(
             f"'{path}' cannot be read ({error}). Prepare the dataset again."
         ) from error
-    if images.dtype != np.uint8 or images.ndim != 3 or images.shape[1] != images.shape[2]:
+    is_mapped = isinstance(images, np.memmap) and images.dtype == np.uint8 and images.ndim == 3
+    if not is_mapped or images.shape[1] != images.shape[2]:
         raise DatasetError(f"'{path}' holds no square 8-bit images. Prepare the dataset again.")
     return ImageArrayFile(path, count=images.shape[0], side_px=images.shape[1], writable=writable)
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import lzma
 import os
 import stat
+import struct
 import zipfile
 import zlib
 from abc import abstractmethod
@@ -15,7 +17,8 @@ from pathlib import Path
 from typing import cast
 
 from cxresnet.core.errors import ImageError, SourceError, UnsafePathError
-from cxresnet.data.sources.safe_path import make_printable, normalise_path
+from cxresnet.core.printable import make_printable
+from cxresnet.data.sources.safe_path import normalise_path
 from cxresnet.data.sources.source import (
     HEAD_BYTES,
     MAX_FILE_BYTES,
@@ -28,6 +31,12 @@ from cxresnet.data.sources.tar_index import TarEntry, index_tar, read_tar_entry
 
 ARCHIVE_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz")
 """Endings of the archives that are read."""
+
+DAMAGED = (
+    EOFError, NotImplementedError, OSError, RuntimeError, ValueError,
+    lzma.LZMAError, struct.error, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
+"""What Python raises of an archive that is damaged, locked, or of a kind that it cannot read."""
 
 _MAX_RATIO = 200
 _BOMB_BYTES = 2**20
@@ -114,14 +123,14 @@ class AbstractArchiveStore(AbstractStore):
             raise ImageError("missing", f"'{shown}' is not in '{self.path.name}'.")
         try:
             return self._unpack(place)
-        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError) as error:
+        except DAMAGED as error:
             raise ImageError("damaged", f"'{shown}' cannot be unpacked: {error}.") from error
 
     def read_head(self, member: str) -> bytes:
         """Read the first bytes of a file, without unpacking all of it; see `AbstractStore`."""
         try:
             return self._unpack_head(self._list_contents().places[member])
-        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+        except DAMAGED as error:
             raise ImageError("damaged", "The file cannot be unpacked.") from error
 
     def _list_contents(self) -> _Contents:
@@ -259,7 +268,7 @@ def _open_zip(path: Path, written_ns: int, size_bytes: int, process: int) -> zip
     del written_ns, size_bytes, process
     try:
         return zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, OSError, ValueError) as error:
+    except DAMAGED as error:
         raise SourceError(
             f"'{path.name}' is not a readable zip archive: {error}. Download it again."
         ) from error
@@ -278,7 +287,7 @@ def _load_packed_zip(
     del written_ns, size_bytes, process
     try:
         archive = zipfile.ZipFile(io.BytesIO(open_archive(path).read_member(member)))
-    except (zipfile.BadZipFile, OSError, ValueError) as error:
+    except DAMAGED as error:
         raise SourceError(f"It is not a readable zip archive: {error}.") from error
     return archive, _sort_entries(_list_zip(archive))
 

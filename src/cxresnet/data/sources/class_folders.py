@@ -10,10 +10,10 @@ from pathlib import Path
 from cxresnet.core.classes import ClassMap, build_class_map
 from cxresnet.core.errors import ClassMapError
 from cxresnet.core.labels import fold_label
+from cxresnet.core.printable import make_printable
 from cxresnet.data.manifest import ImageRecord
 from cxresnet.data.sources.folder_store import FolderStore
 from cxresnet.data.sources.masks import SidecarManifest, find_manifest_folder, read_sidecar_manifest
-from cxresnet.data.sources.safe_path import make_printable
 from cxresnet.data.sources.source import (
     AbstractStore,
     AbstractStoredSource,

@@ -20,14 +20,14 @@ from pathlib import Path
 from cxresnet.core.classes import ClassMap
 from cxresnet.core.errors import ClassMapError, EmptySourceError, ImageError, SourceError
 from cxresnet.core.labels import is_placeholder
+from cxresnet.core.printable import make_printable
 from cxresnet.core.progress import track
 from cxresnet.data.decode.dicom import DicomHeader, read_dicom_header
 from cxresnet.data.decode.dicom.identity import load_key, pseudonymise
 from cxresnet.data.decode.formats import sniff_format
 from cxresnet.data.manifest import ImageRecord
 from cxresnet.data.sources.dicom_labels import DicomLabels, read_dicom_labels
-from cxresnet.data.sources.label_rule import is_no_label
-from cxresnet.data.sources.safe_path import make_printable
+from cxresnet.data.sources.label_rule import explain_unclaimed, is_no_label
 from cxresnet.data.sources.source import (
     AbstractSource,
     AbstractStore,
@@ -339,7 +339,10 @@ class _Collector:
             EmptySourceError: No image is left.
         """
         if self.unknown_labels:
-            raise ClassMapError(self.source.class_map.explain_unknown(self.unknown_labels))
+            labels = self.labels.labels.values() if self.labels else ()
+            raise ClassMapError(
+                explain_unclaimed(self.source.class_map, self.unknown_labels, labels)
+            )
         if self.labels and self.counts["no label"] and not self.records:
             raise SourceError(
                 f"The table of labels has none of the {self.counts['no label']:,} DICOM images in "

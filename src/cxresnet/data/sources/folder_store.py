@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from cxresnet.core.errors import ImageError, SourceError, UnsafePathError
-from cxresnet.data.sources.safe_path import make_printable, normalise_path
+from cxresnet.core.printable import make_printable
+from cxresnet.data.sources.safe_path import normalise_path
 from cxresnet.data.sources.source import (
     MAX_FILE_BYTES,
     AbstractStore,
@@ -103,7 +104,11 @@ class FolderStore(AbstractStore):
         Raises:
             UnsafePathError: It leads out of `reach`.
         """
-        return self._locate(member).is_file()
+        path = self._locate(member)
+        try:
+            return path.is_file()
+        except OSError:  # for example, its name is too long for the system
+            return False
 
     def read_member(self, member: str) -> bytes:
         """Read one file whole; see `AbstractStore`."""

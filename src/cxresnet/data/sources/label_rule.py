@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from cxresnet.core.classes import ClassMap
@@ -21,7 +22,37 @@ MULTI_LABEL_RULE = (
 _NORMAL = "normal"
 _LEFT_OUT_NAMES = {"ignore", "skip"}
 _NO_LABELS = {"nan", "none", "n/a", "na", "null", "?"}
+_ROWS_A_LABEL = 10
+_SHORT_LABEL = 2
 _LIST_SEPARATORS = (";", ",", "/", "+", "&")
+
+
+def explain_unclaimed(class_map: ClassMap, unknown: Collection[str], labels: Iterable[str]) -> str:
+    """Say that no class claims some labels.
+
+    Where no class claims any label of the column, it is probably another column, perhaps of
+    patients. Then values are quoted only if they look like labels: each stands in many rows, or is
+    short, or nearly the name of a class.
+
+    Args:
+        class_map: Which label means which class.
+        unknown: Labels that no class claims.
+        labels: The whole column, one value a row.
+    """
+    counts = Counter(label for label in labels if not is_no_label(label))
+    rows = sum(counts.values())
+    if (
+        any(class_map.find(label) is not None for label in counts)
+        or rows >= _ROWS_A_LABEL * len(counts)
+        or all(len(label) <= _SHORT_LABEL or class_map.suggest(label) for label in unknown)
+    ):
+        return class_map.explain_unknown(unknown)
+    return (
+        f"No class claims any of the {len(counts):,} different values in {rows:,} rows of the "
+        "column of labels. They are not shown, because they may name patients. If another column "
+        "holds the labels, name it with --columns class=HEADING; else say what each value means "
+        "with --classes CLASS=VALUE."
+    )
 
 
 def is_no_label(label: str) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import zipfile
-import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -15,8 +14,9 @@ from numpy.typing import NDArray
 
 from cxresnet.core.classes import ClassMap, build_class_map
 from cxresnet.core.errors import ClassMapError, ImageError, SourceError
+from cxresnet.core.printable import make_printable
 from cxresnet.data.manifest import ImageRecord
-from cxresnet.data.sources.safe_path import make_printable
+from cxresnet.data.sources.archive import DAMAGED
 from cxresnet.data.sources.source import AbstractSource, ScanResult, check_classes
 
 # Arrays in a NumPy .npz are checked before they are unpacked; nothing pickled is ever loaded.
@@ -25,7 +25,6 @@ from cxresnet.data.sources.source import AbstractSource, ScanResult, check_class
 _MAX_ARRAY_BYTES = 8 * 2**30
 _MAX_RATIO = 200
 _BOMB_BYTES = 2**22
-_BROKEN = (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, NotImplementedError)
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,7 @@ def read_headers(path: Path) -> Mapping[str, ArrayHeader]:
                 for info in archive.infolist()
                 if info.filename.endswith(".npy")
             }
-    except _BROKEN as error:
+    except DAMAGED as error:
         raise _explain(path, error) from error
 
 
@@ -69,7 +68,7 @@ def read_array(path: Path, name: str) -> NDArray[np.generic]:
         with np.load(path, allow_pickle=False) as arrays:
             array: NDArray[np.generic] = arrays[name]
             return array
-    except (*_BROKEN, KeyError) as error:
+    except (*DAMAGED, KeyError) as error:
         raise _explain(path, error) from error
 
 

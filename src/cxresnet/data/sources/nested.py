@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import BinaryIO
 
 from cxresnet.core.errors import ImageError, SourceError
+from cxresnet.core.printable import make_printable
 from cxresnet.data.sources.archive import (
     ARCHIVE_SUFFIXES,
     AbstractArchiveStore,
@@ -15,7 +16,6 @@ from cxresnet.data.sources.archive import (
     open_archive,
 )
 from cxresnet.data.sources.folder_store import FolderStore
-from cxresnet.data.sources.safe_path import make_printable
 from cxresnet.data.sources.source import AbstractStore, Listing, Rejection, is_packed_name
 
 _UNPACK = "Unpack it and give the folder."

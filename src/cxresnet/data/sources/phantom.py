@@ -6,8 +6,6 @@ audit must find; no result on them is evidence about people.
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -19,7 +17,7 @@ from cxresnet.core.classes import ClassMap, build_class_map
 from cxresnet.core.errors import ImageError
 from cxresnet.core.files import write_bytes, write_text
 from cxresnet.core.progress import track
-from cxresnet.data.manifest import ImageRecord
+from cxresnet.data.manifest import ImageRecord, write_safe_csv
 from cxresnet.data.phantoms.draw import PhantomImage, draw_phantom
 from cxresnet.data.phantoms.lesions import corrupt_file, encode_png, make_near_duplicate
 from cxresnet.data.phantoms.plan import PhantomPlan, PhantomSettings, plan_phantoms
@@ -118,12 +116,10 @@ def write_phantom_folder(settings: PhantomSettings, out: Path) -> Path:
     """
     source = PhantomSource(settings)
     records = source.scan().records
-    table = io.StringIO()
-    rows = csv.writer(table, lineterminator="\n")
-    rows.writerow(_COLUMNS)
-    for record in track(records, "Drawing images", total=len(records)):
-        rows.writerow(_write_image(source, record, out))
-    write_text(out / "manifest.csv", table.getvalue())
+    drawn = track(records, "Drawing images", total=len(records))
+    write_safe_csv(
+        out / "manifest.csv", _COLUMNS, (_write_image(source, record, out) for record in drawn)
+    )
     write_text(out / "README.txt", PHANTOM_WARNING + "\n")
     return out
 

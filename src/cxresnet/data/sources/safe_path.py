@@ -6,6 +6,7 @@ import posixpath
 import re
 
 from cxresnet.core.errors import UnsafePathError
+from cxresnet.core.printable import make_printable
 
 _DRIVE = re.compile(r"^[A-Za-z]:")
 
@@ -34,16 +35,3 @@ def normalise_path(text: str) -> str:
             "Write paths relative to the folder, and put the images in it."
         )
     return "" if tidy == "." else tidy
-
-
-def make_printable(text: str) -> str:
-    r"""Write bytes that are no UTF-8, and control characters, as escapes: "caf\xe9.png".
-
-    Args:
-        text: A file name as Python gives it, perhaps with surrogates for single bytes.
-    """
-    decoded = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    return "".join(
-        letter if letter.isprintable() else letter.encode("unicode_escape").decode("ascii")
-        for letter in decoded
-    )

@@ -17,6 +17,7 @@ from cxresnet.core.errors import (
     SourceError,
     UnsafePathError,
 )
+from cxresnet.core.printable import make_printable
 from cxresnet.data.manifest import ImageRecord
 from cxresnet.data.sources.class_folders import find_mask_kind, is_image_name
 from cxresnet.data.sources.label_rule import (
@@ -24,10 +25,11 @@ from cxresnet.data.sources.label_rule import (
     LabelDecision,
     LabelRule,
     check_patterns,
+    explain_unclaimed,
     list_one_hot_columns,
 )
 from cxresnet.data.sources.names import NameIndex, fold_spelling, group_spellings
-from cxresnet.data.sources.safe_path import make_printable, normalise_path
+from cxresnet.data.sources.safe_path import normalise_path
 from cxresnet.data.sources.source import AbstractStore, AbstractStoredSource, Rejection, ScanResult
 from cxresnet.data.sources.table_file import (
     ImageRow,
@@ -155,7 +157,7 @@ class TableSource(AbstractStoredSource):
         return table, columns
 
     def _decide(
-        self, rule: LabelRule, rows: Iterable[ImageRow], *, multi_label: bool
+        self, rule: LabelRule, rows: Sequence[ImageRow], *, multi_label: bool
     ) -> list[LabelDecision]:
         """Decide on every label; labels repeat, so each is thought about once."""
         known: dict[str, LabelDecision] = {}
@@ -170,9 +172,9 @@ class TableSource(AbstractStoredSource):
             decisions.append(decision)
         if unknown:
             first = min(unknown)
-            where = f"Row {unknown[first]} of '{self.member}'"
+            explained = explain_unclaimed(self.class_map, unknown, (row.label for row in rows))
             raise ClassMapError(
-                f"{where}: {self.class_map.explain_unknown(unknown)}{rule.explain_list(first)}"
+                f"Row {unknown[first]} of '{self.member}': {explained}{rule.explain_list(first)}"
             )
         return decisions
 

@@ -158,9 +158,9 @@ def test_views_come_from_a_short_list(given: str, view: str, kit: Any) -> None:
 
 def test_device_and_sex_are_kept(kit: Any) -> None:
     header = read_header(
-        kit, Manufacturer="ACME\tMedical ", ManufacturerModelName="DR 9", PatientSex="F"
+        kit, Manufacturer="AGFA\tCanary ", ManufacturerModelName="DX-D Canary", PatientSex="F"
     )
-    assert (header.device, header.sex) == ("ACME Medical DR 9", "F")
+    assert (header.device, header.sex) == ("Agfa DX-D", "F")
     assert read_header(kit, PatientSex="O").sex == ""
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from cxresnet.core.errors import ConfigError, ImageError
 from cxresnet.core.files import explain_storage_errors
 from cxresnet.core.labels import is_placeholder
+from cxresnet.data.decode.dicom.devices import name_device
 
 if TYPE_CHECKING:
     import pydicom  # an extra: whoever has no DICOM needs pseudonyms all the same
@@ -56,7 +57,6 @@ _FRONTAL_VIEWS = {"PA", "AP"}
 _LATERAL_VIEW = re.compile(r"LL|RL|L?LAT|LATERAL|(LEFT|RIGHT)[ _]?LATERAL")
 _AGE = re.compile(r"(\d{1,3})([DWMY])")
 _OLDEST_YEARS = 90
-_LONGEST_DEVICE = 64
 
 
 def check_chest_radiograph(
@@ -128,7 +128,9 @@ def extract_tags(dataset: pydicom.Dataset) -> dict[str, Any]:
         "view": _read_view(_read_word(dataset, "ViewPosition")),
         "age_years": _read_age(_read_word(dataset, "PatientAge")),
         "sex": sex if sex in {"F", "M"} else "",
-        "device": _read_device(dataset),
+        "device": name_device(
+            _read_text(dataset, "Manufacturer"), _read_text(dataset, "ManufacturerModelName")
+        ),
     }
 
 
@@ -186,13 +188,6 @@ def _read_age(word: str) -> str:
         return ""
     years = {"D": 1 / 366, "W": 7 / 366, "M": 1 / 12, "Y": 1.0}[found[2]] * int(found[1])
     return str(min(int(years + 1e-9), _OLDEST_YEARS))
-
-
-def _read_device(dataset: pydicom.Dataset) -> str:
-    """Read manufacturer and model as printable text in one line."""
-    maker, model = (_read_text(dataset, tag) for tag in ("Manufacturer", "ManufacturerModelName"))
-    words = "".join(letter if letter.isprintable() else " " for letter in f"{maker} {model}")
-    return " ".join(words.split())[:_LONGEST_DEVICE].strip()
 
 
 # Pseudonyms: one person has one pseudonym everywhere, and only the key leads back.

@@ -43,7 +43,7 @@ class DicomHeader:
         view: "PA", "AP", "lateral" or "other".
         age_years: Digits; 90 stands for all above.
         sex: "F", "M" or "".
-        device: Manufacturer and model.
+        device: Maker and product family; see `devices.py`.
     """
 
     identifiers: Mapping[str, str] = field(repr=False)
