@@ -14,8 +14,8 @@ import pytest
 
 from cxresnet.core.errors import ImageError
 from cxresnet.data.decode.decoder import decode_image
-from cxresnet.data.decode.dicom import isolation
-from cxresnet.data.decode.dicom.isolation import decode_isolated, read_message, write_message
+from cxresnet.data.decode import isolation
+from cxresnet.data.decode.isolation import decode_isolated, read_message, write_message
 
 
 @pytest.fixture
