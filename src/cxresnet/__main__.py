@@ -1,12 +1,12 @@
 """`python -m cxresnet` and the command `cxresnet`."""
 
+import os
 import sys
-from pathlib import Path
 
 if (
     __name__ == "__main__"
     and not sys.flags.safe_path
-    and Path(sys.path[0]).resolve() != Path(__file__).resolve().parents[1]
+    and os.path.realpath(sys.path[0]) != os.path.realpath(f"{__file__}/../..")
 ):
     # `python -m` puts the current folder first, which may hold a `numpy.py` among its images.
     # Where this package lies in it, it stays: whoever can write there can change the package.
