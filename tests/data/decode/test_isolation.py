@@ -81,7 +81,7 @@ def test_a_decoder_that_never_answers_is_given_up(
     script = f"import os, time; os.write(1, {hello!r}); time.sleep(600)"
     monkeypatch.setattr(isolation, "_decoders", {})
     monkeypatch.setattr(isolation, "_COMMAND", (sys.executable, "-c", script))
-    monkeypatch.setattr(isolation, "_WALL_FACTOR", 0.02)
+    monkeypatch.setattr(isolation, "_WALL_FACTOR", 0.05)
     monkeypatch.setattr(isolation, "_START_SECONDS", 30 if says_hello else 0.2)
     with pytest.raises(ImageError) as caught:
         decode_apart(image)

@@ -1,7 +1,8 @@
 """Find pictures whose data end too early, which their decoder fills up without a word.
 
 A PNG or JPEG may be cut off and closed again, so that it looks whole. What is missing is black in
-a PNG and mid-grey in a JPEG; only pictures that end so are examined.
+a PNG and mid-grey in a JPEG; only pictures that end so are examined. A progressive JPEG is blurred;
+of it the scans are counted up.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from cxresnet.core.errors import ImageError
-from cxresnet.data.decode.jpeg import END_OF_PICTURE
+from cxresnet.data.decode.jpeg import END_OF_PICTURE, lacks_scans
 
 _BLOCK_PX = 8
 _FILL_LEVELS = (127, 128)
@@ -45,7 +46,7 @@ def check_complete(image: Image.Image, content: bytes) -> None:
     if missing:
         raise ImageError(
             "truncated",
-            f"The {image.format} file has fewer rows than it states. Download it again.",
+            f"The {image.format} file holds less than it states. Download it again.",
         )
 
 
@@ -96,6 +97,8 @@ def _list_image_data(content: bytes) -> Iterator[memoryview]:
 
 
 def _lacks_rows_jpeg(image: Image.Image, content: bytes) -> bool:
+    if lacks_scans(content):
+        return True
     if not _is_filled(image):
         return False
     end = content.rfind(END_OF_PICTURE)

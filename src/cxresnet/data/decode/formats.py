@@ -140,7 +140,8 @@ def to_grey(image: Image.Image, *, min_side_px: int = 0) -> NDArray[np.float32]:
         pixels = _lay_on_black(image)
     else:
         levels = np.asarray(_convert_to_luma(image))
-        pixels = average_blocks(levels, min_side_px=min_side_px) / np.float32(255)
+        pixels = average_blocks(levels, min_side_px=min_side_px)
+        pixels /= np.float32(255)
         min_side_px = 0
     if image.mode in _DEEP_MODES and _is_white_zero(image):
         pixels = 1 - pixels

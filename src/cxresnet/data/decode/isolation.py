@@ -29,7 +29,7 @@ from cxresnet.core.errors import ImageError, MissingExtraError
 from cxresnet.data.decode.limits import DecodeLimits
 
 _LENGTH = struct.Struct(">Q")
-_WALL_FACTOR = 12
+_WALL_FACTOR = 30
 """On a busy machine a process takes longer than its processor time; one that hangs, for ever."""
 _START_SECONDS = 300
 _OUT_OF_TIME = getattr(signal, "SIGXCPU", 2**16)

@@ -10,6 +10,7 @@ MAX_SCANS = 100
 """A progressive picture has about ten. Every further one costs its reader the whole picture."""
 
 _SEQUENTIAL = frozenset({0xC0, 0xC1})
+_PROGRESSIVE = frozenset({0xC2, 0xCA})
 _START_OF_FRAME = frozenset({*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC})
 _START_OF_SCAN = 0xDA
 
@@ -48,6 +49,34 @@ def check_scans(content: bytes) -> None:
             f"The JPEG picture is stored in {scans:,} scans; at most {MAX_SCANS} are read. Save it "
             "again.",
         )
+
+
+def lacks_scans(content: bytes) -> bool:
+    """Say whether a progressive picture ends before all scans that its details are spread over.
+
+    Each scan (ISO 10918-1 B.2.3, G.1.1.1) gives some components of some frequencies down to some
+    bit. Whole is a picture of which all frequencies of all components come down to the last bit.
+    """
+    frame = find_start_of_frame(content)
+    if not frame or content[frame + 1] not in _PROGRESSIVE:
+        return False
+    components = content[frame + 10 : frame + 10 + 3 * content[frame + 9] : 3]
+    missing = {(component, frequency) for component in components for frequency in range(64)}
+    place = frame
+    while (place := content.find(bytes((0xFF, _START_OF_SCAN)), place + 2)) >= 0:
+        body = content[
+            place + 4 : place + 2 + int.from_bytes(content[place + 2 : place + 4], "big")
+        ]
+        if len(body) < 4 or len(body) != 4 + 2 * body[0]:
+            continue
+        first, last, bits = body[-3:]
+        if not bits & 0x0F:
+            missing -= {
+                (component, frequency)
+                for component in body[1:-3:2]
+                for frequency in range(first, last + 1)
+            }
+    return bool(missing)
 
 
 def _find_marker(content: bytes, wanted: frozenset[int]) -> int:
