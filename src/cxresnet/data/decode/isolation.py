@@ -168,7 +168,7 @@ def _converse(
         return None
     reply: dict[str, Any] = json.loads(head)
     pixels = np.empty(reply.get("shape", (0, 0)), dtype=np.float32)
-    filled = cast("io.BufferedReader", replies).readinto(pixels.reshape(-1).view(np.uint8))
+    filled = cast("io.BufferedReader", replies).readinto(pixels.reshape(-1).view(np.uint8).data)
     return (reply, pixels) if filled == pixels.nbytes else None
 
 

@@ -40,7 +40,7 @@ def serve(requests: IO[bytes], replies: IO[bytes]) -> None:
             return
         head, pixels = reply_to(json.loads(order), content)
         write_message(replies, json.dumps(head).encode())
-        replies.write(np.ascontiguousarray(pixels).reshape(-1).view(np.uint8))
+        replies.write(np.ascontiguousarray(pixels).reshape(-1).view(np.uint8).data)
         replies.flush()
 
 
@@ -103,8 +103,8 @@ def _limited(limits: DecodeLimits) -> Iterator[None]:
     try:
         yield
     finally:
-        for kind, bound in before.items():
-            resource.setrlimit(kind, bound)
+        for kind, old_bounds in before.items():
+            resource.setrlimit(kind, old_bounds)
 
 
 def _leave_no_core() -> None:

@@ -170,7 +170,7 @@ class _Header(tarfile.TarInfo):
     def _proc_member(self, archive: tarfile.TarFile) -> tarfile.TarInfo:
         if self.type in _HEADERS_IN_MEMORY and self.size > _MAX_HEADER_BYTES:
             raise tarfile.ReadError(f"a header of it states {self.size:,} bytes")
-        return super()._proc_member(archive)  # type: ignore[misc, no-any-return]  not in typeshed
+        return super()._proc_member(archive)  # type: ignore[misc,no-any-return]  # not in typeshed
 
 
 @dataclass(frozen=True)

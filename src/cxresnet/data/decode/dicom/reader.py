@@ -128,7 +128,7 @@ def _open_deflated(
 
 
 def _is_pixel_data(tag: BaseTag, _vr: str | None, _length: int) -> bool:
-    return tag == Tag("PixelData")
+    return bool(tag == Tag("PixelData"))
 
 
 def _guess_transfer_syntax(dataset: pydicom.Dataset) -> uid.UID:
