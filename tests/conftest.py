@@ -81,3 +81,16 @@ def images_root() -> Path:
     if not (root / "manifest.csv").is_file():
         pytest.skip("the real images are not here (../shared/data or $CXRESNET_DATA)")
     return root
+
+
+@pytest.fixture
+def hostile_folder(tmp_path: Path) -> Path:
+    """A folder with modules that write `ran.txt` beside them, should anything import them."""
+    folder = tmp_path / "hostile"
+    code = f"open({str(folder / 'ran.txt')!r}, 'a').write(__name__)\n"
+    for name in ("cxresnet", "multiprocessing", "concurrent"):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "__init__.py").write_text(code)
+    for name in ("numpy", "inspect", "typer", "torch", "pydicom", "pathlib"):
+        (folder / f"{name}.py").write_text(code)
+    return folder

@@ -16,11 +16,16 @@ names are is declared for type checkers in `__init__.pyi`.
 Research and teaching only, not a medical device.
 """
 
+from __future__ import annotations
+
 import importlib
-import inspect
 import sys
 from collections.abc import Callable
 from types import ModuleType
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import inspect
 
 __all__ = [
     "DISCLAIMER",
@@ -73,6 +78,8 @@ class _CallableRoom(ModuleType):
     @property
     def __signature__(self) -> inspect.Signature:
         """The function's signature, for `help` in a notebook."""
+        import inspect  # noqa: PLC0415  seldom needed, and slow to import
+
         return inspect.signature(_get_function(self))
 
 

@@ -19,6 +19,7 @@ from cxresnet import DISCLAIMER, __version__
 from cxresnet.cli import terminal
 from cxresnet.cli.commands import find_commands
 from cxresnet.cli.options import RENAMED_OPTIONS
+from cxresnet.core.child_processes import SAFE_PATH_VARIABLE
 from cxresnet.core.errors import CXResnetError, OutputClosedError
 from cxresnet.core.progress import reporting_to
 
@@ -185,8 +186,10 @@ def main() -> None:
 
     Threads that wait for each other sleep instead of spinning: on a busy machine spinning made an
     epoch seven times slower, and on an idle one it gains nothing. This must be set before torch is
-    imported.
+    imported. No Python process that we start imports from the current folder, which may be one of
+    images that somebody sent.
     """
+    os.environ[SAFE_PATH_VARIABLE] = "1"
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     with contextlib.suppress(RuntimeError, ValueError, OSError):  # standard error may be closed
         faulthandler.enable()  # no crash of a library ends without a word

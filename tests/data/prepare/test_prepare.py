@@ -134,9 +134,11 @@ def test_mean_and_sd_are_of_the_training_images_alone(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_same_images_and_seed_give_the_same_dataset_in_one_process_or_two(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hostile_folder: Path
 ) -> None:
+    """Nor do the processes run code of the current folder."""
     monkeypatch.setattr(pool, "_MIN_IMAGES_FOR_POOL", 10)
+    monkeypatch.chdir(hostile_folder)
     source = PhantomSource(PhantomSettings(images_per_class=30, side_px=48, corrupt_images=2))
     first, second = (
         run_prepare(
@@ -147,6 +149,7 @@ def test_the_same_images_and_seed_give_the_same_dataset_in_one_process_or_two(
         for workers in (1, 2)
     )
     assert first.record.dataset_hash == second.record.dataset_hash
+    assert not (hostile_folder / "ran.txt").exists()
     other = run_prepare(
         source, config=CONFIG.model_copy(update={"seed": 9}), out=tmp_path / "other"
     )
@@ -218,6 +221,19 @@ def _failing_for(read: Callable[[str], Content], location: str) -> Callable[[str
         return read(asked)
 
     return read_or_fail
+
+
+def test_an_image_that_needs_more_memory_than_the_config_allows_is_left_out(
+    tmp_path: Path,
+) -> None:
+    source = make_source()
+    wide = Image.fromarray(draw(99)).resize((6000, 3000))
+    content = encode(np.asarray(wide, dtype=np.float32), "TIFF", compression="tiff_deflate")
+    source.images.append((make_record(99, "normal"), content))
+    config = CONFIG.model_copy(update={"decode_memory_mib": 64})
+    result = run_prepare(source, config=config, out=tmp_path / "d")
+    rejected = read_safe_csv(result.path / "rejected.csv")
+    assert "64 MiB" in " ".join(map(str, rejected["reason"]))
 
 
 def test_one_picture_under_two_classes_is_left_out_or_kept_and_always_listed(

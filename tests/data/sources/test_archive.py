@@ -5,7 +5,9 @@ import io
 import multiprocessing
 import pickle
 import tarfile
+import tracemalloc
 import zipfile
+import zlib
 
 import numpy as np
 import pytest
@@ -146,6 +148,45 @@ def test_a_packed_tar_that_unpacks_to_far_too_much_is_refused(tmp_path, monkeypa
         add_to_tar(archive, "Normal/a.png", bytes(2**22))
     with pytest.raises(SourceError, match="more than 200 times"):
         open_archive(path).list_members()
+
+
+@pytest.mark.parametrize("kind", ["tar", "tar.gz"])
+@pytest.mark.parametrize("header", ["pax", "long name"])
+def test_a_header_that_would_fill_the_memory_is_refused(tmp_path, kind, header):
+    path = tmp_path / f"images.{kind}"
+    info = tarfile.TarInfo("Normal/a.png" if header == "pax" else "a" * 2**21)
+    info.pax_headers = {"comment": "x" * 2**21} if header == "pax" else {}
+    style = tarfile.PAX_FORMAT if header == "pax" else tarfile.GNU_FORMAT
+    with tarfile.open(path, "w:gz" if kind == "tar.gz" else "w", format=style) as archive:
+        archive.addfile(info)
+    with pytest.raises(SourceError, match=r"a header of it states 2,097,\d\d\d bytes"):
+        open_archive(path).list_members()
+
+
+def test_names_longer_than_a_header_holds_are_read(tmp_path):
+    for style in (tarfile.PAX_FORMAT, tarfile.GNU_FORMAT):
+        path = tmp_path / f"images-{style}.tar"
+        with tarfile.open(path, "w", format=style) as archive:
+            add_to_tar(archive, "Normal/" + "a" * 200 + ".png", b"content")
+        (member,) = open_archive(path).list_members().members
+        assert open_archive(path).read_member(member) == b"content"
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_no_more_is_unpacked_than_a_zip_states(tmp_path, method):
+    """32 MiB, of which the directory admits 1,000 bytes."""
+    path = tmp_path / "images.zip"
+    with zipfile.ZipFile(path, "w", method) as archive:
+        archive.writestr("Normal/a.png", bytes(2**25))
+        info = archive.getinfo("Normal/a.png")
+        info.file_size, info.CRC = 1000, zlib.crc32(bytes(1000))
+    store = open_archive(path)
+    assert store.list_members().members == ("Normal/a.png",)
+    tracemalloc.start()
+    assert len(store.read_member("Normal/a.png")) <= 1000
+    peak_bytes = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak_bytes < 2**23 if method == zipfile.ZIP_DEFLATED else 2**26
 
 
 def test_a_second_file_of_the_same_name_never_takes_the_place_of_the_first(tmp_path):

@@ -74,6 +74,15 @@ def test_arrays_of_another_shape_are_refused(write_medmnist, changes, message):
         MedMnistSource(path).scan()
 
 
+def test_two_arrays_of_one_name_are_refused(write_medmnist):
+    """The first is checked; NumPy reads the last."""
+    path, _ = write_medmnist()
+    with zipfile.ZipFile(path, "a") as archive, pytest.warns(UserWarning, match="Duplicate name"):
+        archive.writestr("train_images.npy", archive.read("val_images.npy"))
+    with pytest.raises(SourceError, match="two arrays of the name 'train_images'"):
+        MedMnistSource(path).scan()
+
+
 def test_a_file_without_images_is_refused(tmp_path):
     np.savez(tmp_path / "x.npz", other=np.zeros(3, np.uint8))
     with pytest.raises(SourceError, match="is it a MedMNIST file"):

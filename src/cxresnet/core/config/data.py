@@ -42,6 +42,10 @@ class DataConfig(Section):
         label_conflicts: What to do with near-duplicates of two classes: "drop" both or "keep" them.
         seed: Seed of the split.
         workers: Decoding processes; 0 means one a core.
+        decode_memory_mib: Memory that decoding one image may take, in MiB; an image that needs
+            more is left out.
+        decode_seconds: Processor time that decoding one image may take; an image that needs more
+            is left out.
     """
 
     side_px: int = Field(default=128, ge=16, le=2048)
@@ -64,6 +68,8 @@ class DataConfig(Section):
     label_conflicts: Literal["drop", "keep"] = "drop"
     seed: int = Field(default=0, ge=0)
     workers: int = Field(default=0, ge=0, le=512)
+    decode_memory_mib: int = Field(default=512, ge=64, le=65536)
+    decode_seconds: float = Field(default=10.0, ge=1, le=3600)
 
     @model_validator(mode="after")
     def _shares_leave_images_for_training(self) -> Self:

@@ -8,6 +8,8 @@ from PIL import Image
 
 from cxresnet.core.errors import ImageError
 from cxresnet.data.decode.block_mean import average_blocks
+from cxresnet.data.decode.jpeg import is_sequential, read_jpeg_size
+from cxresnet.data.decode.limits import MAX_PIXELS, MAX_PLAIN_PIXELS
 
 ALLOWED_FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "DICOM")
 """Kinds of file that are decoded; no decoder of another kind is ever entered."""
@@ -63,6 +65,21 @@ def sniff_format(content: bytes) -> str:
     if _looks_like_bare_dicom(content):
         return "DICOM"
     raise _refuse(content)
+
+
+def is_plain(content: bytes, *, kind: str) -> bool:
+    """Say whether a decoder takes little memory and time, by what the header states.
+
+    Plain are PNG, and JPEG stored row by row, of up to `MAX_PLAIN_PIXELS`. One that states more
+    than `MAX_PIXELS` is refused before anything is decoded, which is plain enough.
+    """
+    if kind == "PNG":
+        width, height = (int.from_bytes(content[at : at + 4], "big") for at in (16, 20))
+    elif kind == "JPEG" and is_sequential(content):
+        width, height = read_jpeg_size(content) or (0, 0)
+    else:
+        return False
+    return not MAX_PLAIN_PIXELS < width * height <= MAX_PIXELS
 
 
 def _looks_like_bare_dicom(content: bytes) -> bool:
@@ -123,7 +140,8 @@ def to_grey(image: Image.Image, *, min_side_px: int = 0) -> NDArray[np.float32]:
         pixels = _lay_on_black(image)
     else:
         levels = np.asarray(_convert_to_luma(image))
-        pixels = average_blocks(levels, min_side_px=min_side_px) / np.float32(255)
+        pixels = average_blocks(levels, min_side_px=min_side_px)
+        pixels /= np.float32(255)
         min_side_px = 0
     if image.mode in _DEEP_MODES and _is_white_zero(image):
         pixels = 1 - pixels

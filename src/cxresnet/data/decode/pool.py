@@ -16,9 +16,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from cxresnet.core.child_processes import starting_safely
 from cxresnet.core.errors import ImageError, explain_image_fault
 from cxresnet.data.decode.block_mean import average_blocks
 from cxresnet.data.decode.decoder import DecodedImage, decode_image, decode_mask
+from cxresnet.data.decode.limits import DEFAULT_LIMITS, DecodeLimits
 from cxresnet.data.decode.processing_traces import measure_processing_traces
 from cxresnet.data.duplicates.fingerprint import compute_fingerprint
 from cxresnet.data.manifest import ImageRecord
@@ -87,7 +89,10 @@ class PreparedImage:
 
 
 def decode_record(
-    source: AbstractSource, record: ImageRecord, preprocessing: Preprocessing
+    source: AbstractSource,
+    record: ImageRecord,
+    preprocessing: Preprocessing,
+    limits: DecodeLimits = DEFAULT_LIMITS,
 ) -> PreparedImage | Rejection:
     """Read, decode and prepare one image with its masks.
 
@@ -95,7 +100,7 @@ def decode_record(
     cannot be used is left out; the image stays.
     """
     try:
-        return _prepare(source, record, preprocessing)
+        return _prepare(_Job(source, preprocessing, limits), record)
     except Exception as error:  # noqa: BLE001  one image must not end the work on all others
         fault = explain_image_fault(error)
         return reject(record, fault.code, str(fault))
@@ -108,23 +113,31 @@ def reject(record: ImageRecord, code: str, reason: str) -> Rejection:
     )
 
 
-def _prepare(
-    source: AbstractSource, record: ImageRecord, preprocessing: Preprocessing
-) -> PreparedImage:
-    content = source.read(record.location)
+@dataclass(frozen=True)
+class _Job:
+    """What all images of a source have in common."""
+
+    source: AbstractSource
+    preprocessing: Preprocessing
+    limits: DecodeLimits
+
+
+def _prepare(job: _Job, record: ImageRecord) -> PreparedImage:
+    content = job.source.read(record.location)
     decoded = (
         decode_image(
             content,
-            min_side_px=preprocessing.min_side_px,
-            any_body_part=source.any_body_part,
+            min_side_px=job.preprocessing.min_side_px,
+            any_body_part=job.source.any_body_part,
+            limits=job.limits,
         )
         if isinstance(content, bytes)
         else _take_array(content)
     )
-    image = prepare_image(decoded.pixels, preprocessing)
+    image = prepare_image(decoded.pixels, job.preprocessing)
     problems: list[str] = []
     lung_mask, lesion_mask = (
-        _read_mask(source, location, decoded.pixels.shape, preprocessing, problems)
+        _read_mask(job, location, decoded.pixels.shape, problems)
         for location in (record.lung_mask, record.lesion_mask)
     )
     return PreparedImage(
@@ -178,16 +191,12 @@ def _compute_border_grey(pixels: NDArray[np.float32]) -> float:
 
 
 def _read_mask(
-    source: AbstractSource,
-    location: str,
-    image_shape: tuple[int, ...],
-    preprocessing: Preprocessing,
-    problems: list[str],
+    job: _Job, location: str, image_shape: tuple[int, ...], problems: list[str]
 ) -> NDArray[np.uint8] | None:
     if not location:
         return None
     try:
-        mask = decode_mask(source.read(location))
+        mask = decode_mask(job.source.read(location), limits=job.limits)
     except ImageError as error:
         problems.append(str(error))
         return None
@@ -195,7 +204,7 @@ def _read_mask(
     if abs(aspect / image_aspect - 1) > _ASPECT_TOLERANCE:
         problems.append("The mask has another shape than its image.")
         return None
-    return prepare_mask(mask, preprocessing)
+    return prepare_mask(mask, job.preprocessing)
 
 
 # Decoding on all cores, with bounded memory; an image that kills its process costs only itself.
@@ -218,6 +227,7 @@ def decode_records(
     preprocessing: Preprocessing,
     *,
     workers: int = 0,
+    limits: DecodeLimits = DEFAULT_LIMITS,
 ) -> Generator[Outcome]:
     """Decode images, on several cores where that pays.
 
@@ -226,15 +236,16 @@ def decode_records(
         tasks: Slot and record of each image.
         preprocessing: The pipeline.
         workers: Processes; 0 means one a core, 1 means this one.
+        limits: Memory and time that an image may take.
 
     Yields:
         Slot and prepared image or rejection, every task once; at most a few dozen are in memory.
     """
     count = workers or os.cpu_count() or 1
-    pool = _WorkerPool(source, preprocessing, count=count)
+    pool = _WorkerPool(_Job(source, preprocessing, limits), count=count)
     if count == 1 or len(tasks) < _MIN_IMAGES_FOR_POOL or not pool.start():
         for slot, record in tasks:
-            yield slot, decode_record(source, record, preprocessing)
+            yield slot, decode_record(source, record, preprocessing, limits)
         return
     waiting = deque(
         tasks[start : start + _CHUNK_IMAGES] for start in range(0, len(tasks), _CHUNK_IMAGES)
@@ -254,9 +265,8 @@ class _WorkerPool:
         suspects: Tasks that were on their way when a worker died; one of them killed it.
     """
 
-    def __init__(self, source: AbstractSource, preprocessing: Preprocessing, *, count: int) -> None:
-        self._source = source
-        self._preprocessing = preprocessing
+    def __init__(self, job: _Job, *, count: int) -> None:
+        self._job = job
         self._count = count
         self._pool: ProcessPoolExecutor | None = None
         self.suspects: list[Task] = []
@@ -265,7 +275,7 @@ class _WorkerPool:
         """Start, and return whether a worker runs: none does in a script without a main guard."""
         self._pool = self._build_pool(self._count)
         try:
-            return self._pool.submit(_decode_chunk, ()).result() == []
+            return _submit(self._pool, ()).result() == []
         except BrokenProcessPool:
             _logger.warning("No worker process starts; decoding continues in this process alone.")
             self.stop()
@@ -286,7 +296,7 @@ class _WorkerPool:
         try:
             while waiting or ahead:
                 while waiting and len(ahead) < self._count * _CHUNKS_AHEAD:
-                    ahead.append((self._pool.submit(_decode_chunk, waiting[0]), waiting[0]))
+                    ahead.append((_submit(self._pool, waiting[0]), waiting[0]))
                     waiting.popleft()
                 outcomes = ahead[0][0].result()
                 ahead.popleft()
@@ -302,7 +312,7 @@ class _WorkerPool:
             with self._build_pool(1) as pool:
                 try:
                     while left:
-                        yield from pool.submit(_decode_chunk, (left[0],)).result()
+                        yield from _submit(pool, (left[0],)).result()
                         left.popleft()
                 except BrokenProcessPool:
                     slot, record = left.popleft()
@@ -312,23 +322,33 @@ class _WorkerPool:
                     )
 
     def _build_pool(self, count: int) -> ProcessPoolExecutor:
-        return ProcessPoolExecutor(
-            count,
-            mp_context=multiprocessing.get_context("spawn"),
-            initializer=_start_worker,
-            initargs=(self._source, self._preprocessing),
-        )
+        with starting_safely():
+            return ProcessPoolExecutor(
+                count,
+                mp_context=multiprocessing.get_context("spawn"),
+                initializer=_start_worker,
+                initargs=(self._job,),
+            )
 
 
-_worker_state: list[tuple[AbstractSource, Preprocessing]] = []
+def _submit(pool: ProcessPoolExecutor, tasks: Sequence[Task]) -> Future[list[Outcome]]:
+    """Give a chunk to a pool, which may start a process for it."""
+    with starting_safely():
+        return pool.submit(_decode_chunk, tasks)
+
+
+_worker_state: list[_Job] = []
 """What a worker process was started with; empty in the parent."""
 
 
-def _start_worker(source: AbstractSource, preprocessing: Preprocessing) -> None:
+def _start_worker(job: _Job) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _worker_state[:] = [(source, preprocessing)]
+    _worker_state[:] = [job]
 
 
 def _decode_chunk(tasks: Sequence[Task]) -> list[Outcome]:
-    ((source, preprocessing),) = _worker_state
-    return [(slot, decode_record(source, record, preprocessing)) for slot, record in tasks]
+    (job,) = _worker_state
+    return [
+        (slot, decode_record(job.source, record, job.preprocessing, job.limits))
+        for slot, record in tasks
+    ]

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from cxresnet.core.errors import DatasetError
 from cxresnet.core.files import explain_storage_errors, read_json, write_json, write_text
 from cxresnet.core.progress import track
+from cxresnet.data.decode.limits import DEFAULT_LIMITS, DecodeLimits
 from cxresnet.data.decode.pool import FileFacts, Outcome, PreparedImage, decode_records
 from cxresnet.data.duplicates.fingerprint import FINGERPRINT_SIDE_PX
 from cxresnet.data.manifest import ImageRecord
@@ -154,6 +155,7 @@ def decode_into(
     preprocessing: Preprocessing,
     *,
     workers: int = 0,
+    limits: DecodeLimits = DEFAULT_LIMITS,
 ) -> DecodedFolder:
     """Decode images into a folder, continuing earlier work on the same images.
 
@@ -163,6 +165,7 @@ def decode_into(
         records: What to decode.
         preprocessing: The pipeline.
         workers: See `decode_records`.
+        limits: See `decode_records`.
 
     Returns:
         The folder, every image decoded or rejected.
@@ -173,7 +176,7 @@ def decode_into(
     with contextlib.ExitStack() as open_files:
         writer = _DecodedWriter(path, records, preprocessing, open_files)
         todo = [(slot, record) for slot, record in enumerate(records) if slot not in writer.done]
-        outcomes = decode_records(source, todo, preprocessing, workers=workers)
+        outcomes = decode_records(source, todo, preprocessing, workers=workers, limits=limits)
         with contextlib.closing(outcomes):
             for outcome in _track_from(outcomes, done=len(writer.done), total=len(records)):
                 writer.keep(outcome)

@@ -18,6 +18,7 @@ from cxresnet.core.errors import CXResnetError, RunFolderError, StorageError
 from cxresnet.core.files import explain_storage_errors, locked
 from cxresnet.data.dataset.dataset_record import RECORD_NAME, DatasetRecord
 from cxresnet.data.dataset.held_out import carry_over_access_log
+from cxresnet.data.decode.limits import DecodeLimits
 from cxresnet.data.manifest import ImageRecord
 from cxresnet.data.prepare.assemble import DatasetInputs, assemble_dataset
 from cxresnet.data.prepare.decoded_folder import compute_decoded_bytes, decode_into
@@ -192,7 +193,12 @@ def run_prepare(
     require_disk_space(out, 2 * compute_decoded_bytes(scan.records, preprocessing))
     with open_working_directory(out, mark=RECORD_NAME, force=force) as partial:
         decoded = decode_into(
-            partial / "decoded", source, scan.records, preprocessing, workers=config.workers
+            partial / "decoded",
+            source,
+            scan.records,
+            preprocessing,
+            workers=config.workers,
+            limits=DecodeLimits(config.decode_memory_mib, config.decode_seconds),
         )
         inputs = DatasetInputs(
             source_name=source.name,

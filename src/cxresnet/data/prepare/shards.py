@@ -17,6 +17,7 @@ from cxresnet.core.config.data import DataConfig
 from cxresnet.core.errors import ConfigError, DatasetError, EmptySourceError
 from cxresnet.core.record import Record, compare_format, write_record
 from cxresnet.data.dataset.dataset_record import RECORD_NAME
+from cxresnet.data.decode.limits import DecodeLimits
 from cxresnet.data.prepare.assemble import DatasetInputs
 from cxresnet.data.prepare.decoded_folder import DecodedFolder, compute_decoded_bytes, decode_into
 from cxresnet.data.prepare.prepare import (
@@ -103,7 +104,12 @@ def run_prepare_shard(
     require_disk_space(out, compute_decoded_bytes(records, preprocessing))
     with open_working_directory(out, mark=_RECORD_NAME, force=force) as partial:
         decoded = decode_into(
-            partial / "decoded", source, records, preprocessing, workers=config.workers
+            partial / "decoded",
+            source,
+            records,
+            preprocessing,
+            workers=config.workers,
+            limits=DecodeLimits(config.decode_memory_mib, config.decode_seconds),
         )
         record = ShardRecord(
             number=number,

@@ -41,6 +41,10 @@ DAMAGED = (
 _MAX_RATIO = 200
 _BOMB_BYTES = 2**20
 _OPEN_ARCHIVES = 32
+_BOUNDED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+"""Methods of which no step unpacks to more than was asked for."""
+_STEP_BYTES = 2**20
+_SMALL_STEP_BYTES = 2**12
 
 
 def is_archive_name(name: str) -> bool:
@@ -155,7 +159,8 @@ class ZipStore(AbstractArchiveStore):
         yield from _list_zip(_open_zip(*_identify(self.path), os.getpid()))
 
     def _unpack(self, place: zipfile.ZipInfo | TarEntry) -> bytes:
-        return _open_zip(*_identify(self.path), os.getpid()).read(cast("zipfile.ZipInfo", place))
+        archive = _open_zip(*_identify(self.path), os.getpid())
+        return _read_zip_entry(archive, cast("zipfile.ZipInfo", place))
 
     def _unpack_head(self, place: zipfile.ZipInfo | TarEntry) -> bytes:
         archive = _open_zip(*_identify(self.path), os.getpid())
@@ -180,7 +185,7 @@ class PackedZipStore(ZipStore):
         return self._load()[1]
 
     def _unpack(self, place: zipfile.ZipInfo | TarEntry) -> bytes:
-        return self._load()[0].read(cast("zipfile.ZipInfo", place))
+        return _read_zip_entry(self._load()[0], cast("zipfile.ZipInfo", place))
 
     def _unpack_head(self, place: zipfile.ZipInfo | TarEntry) -> bytes:
         with self._load()[0].open(cast("zipfile.ZipInfo", place)) as stream:
@@ -204,6 +209,20 @@ class TarStore(AbstractArchiveStore):
 
     def _unpack_head(self, place: zipfile.ZipInfo | TarEntry) -> bytes:
         return cast("TarEntry", place).head
+
+
+def _read_zip_entry(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
+    """Unpack one file in small steps: `ZipFile.read` unpacks all that there is, whatever is stated.
+
+    Raises:
+        zipfile.BadZipFile: It is damaged, or unpacks to another size than is stated.
+    """
+    step_bytes = _STEP_BYTES if info.compress_type in _BOUNDED else _SMALL_STEP_BYTES
+    content = io.BytesIO()
+    with archive.open(info) as stream:
+        while part := stream.read(step_bytes):
+            content.write(part)
+    return content.getvalue()
 
 
 def _list_zip(archive: zipfile.ZipFile) -> Iterator[_Entry]:

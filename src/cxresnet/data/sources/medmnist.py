@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -49,13 +50,25 @@ def read_headers(path: Path) -> Mapping[str, ArrayHeader]:
     """
     try:
         with zipfile.ZipFile(path) as archive:
+            members = [info for info in archive.infolist() if info.filename.endswith(".npy")]
+            _refuse_duplicates(members, path)
             return {
                 info.filename.removesuffix(".npy"): _read_header(archive, info, path)
-                for info in archive.infolist()
-                if info.filename.endswith(".npy")
+                for info in members
             }
     except DAMAGED as error:
         raise _explain(path, error) from error
+
+
+def _refuse_duplicates(members: Sequence[zipfile.ZipInfo], path: Path) -> None:
+    """Refuse two arrays of one name: the one that is checked may not be the one that is read."""
+    counts = Counter(info.filename.removesuffix(".npy") for info in members)
+    twice = [name for name, count in counts.items() if count > 1]
+    if twice:
+        raise SourceError(
+            f"'{path.name}' holds two arrays of the name '{make_printable(twice[0])}'; it is not "
+            "read. Fetch the file again."
+        )
 
 
 def read_array(path: Path, name: str) -> NDArray[np.generic]:

@@ -157,6 +157,22 @@ _MAX_RATIO = 200
 _BOMB_BYTES = 2**30
 
 
+_MAX_HEADER_BYTES = 2**20
+_HEADERS_IN_MEMORY = (
+    tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+)  # fmt: skip
+
+
+class _Header(tarfile.TarInfo):
+    """The header of an entry, refused if what precedes the entry would fill the memory."""
+
+    def _proc_member(self, archive: tarfile.TarFile) -> tarfile.TarInfo:
+        if self.type in _HEADERS_IN_MEMORY and self.size > _MAX_HEADER_BYTES:
+            raise tarfile.ReadError(f"a header of it states {self.size:,} bytes")
+        return super()._proc_member(archive)  # type: ignore[misc,no-any-return]  # not in typeshed
+
+
 @dataclass(frozen=True)
 class TarEntry:
     """One entry that is not a folder.
@@ -209,11 +225,12 @@ def index_tar(path: Path, written_ns: int, size_bytes: int) -> TarIndex:
             is_packed = stream.read(2) == _GZIP_MAGIC
             stream.seek(0)
             if not is_packed:
-                with tarfile.open(fileobj=stream, mode="r:") as archive:
+                with tarfile.open(fileobj=stream, mode="r:", tarinfo=_Header) as archive:
                     return TarIndex(path, tuple(_list_entries(archive)), [])
             unpacked = GzipStream(stream)
             entries = []
-            with tarfile.open(fileobj=io.BufferedReader(unpacked), mode="r|") as archive:
+            reader = io.BufferedReader(unpacked)
+            with tarfile.open(fileobj=reader, mode="r|", tarinfo=_Header) as archive:
                 for entry in _list_entries(archive):
                     _check_ratio(path, entry, size_bytes=size_bytes)
                     entries.append(entry)

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from pydicom import Dataset, uid
 
 from cxresnet.data.decode.dicom import read_dicom_image
-from cxresnet.data.decode.dicom.reader import read_pixels_in_process
 
 SIDE = 16
 NATIVE = {
@@ -220,13 +219,6 @@ def build_table(header: Header, kind: str, first: int, count: int) -> Dataset:
 )
 @given(header=draw_headers())
 def test_an_image_is_shown_as_the_standard_says(header: Header, kit: Any) -> None:
-    image = decode(encode(header, kit), header)
+    image = read_dicom_image(encode(header, kit))
     assert image.notes == () or "window" in image.notes[0]
     np.testing.assert_allclose(image.pixels, show(header), atol=2e-4)
-
-
-def decode(content: bytes, header: Header) -> Any:
-    """Decode in this process: starting another one takes long, and `test_isolation.py` does it."""
-    return (
-        read_pixels_in_process(content) if header.syntax in BY_GDCM else read_dicom_image(content)
-    )

@@ -16,8 +16,10 @@ from PIL import Image
 from pydicom import uid
 
 from cxresnet.core.errors import ImageError, MissingExtraError
+from cxresnet.data.decode import isolation, worker
 from cxresnet.data.decode.decoder import decode_image
 from cxresnet.data.decode.dicom import read_dicom_image
+from cxresnet.data.decode.limits import DEFAULT_LIMITS
 
 
 def encode_picture(image: Image.Image, kind: str, **options: Any) -> bytes:
@@ -30,7 +32,11 @@ def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cxresnet.data.decode.dicom.reader", None)
     monkeypatch.delattr("cxresnet.data.decode.dicom.reader", raising=False)
     with pytest.raises(MissingExtraError, match=r"cxresnet\[dicom\]"):
-        decode_image(bytes(128) + b"DICM")
+        read_dicom_image(bytes(128) + b"DICM")
+    order = {"limits": {}, "options": {}}
+    assert worker.reply_to(order, bytes(128) + b"DICM")[0] == {"failure": "extra"}
+    error = isolation._explain_failure("extra", DEFAULT_LIMITS)
+    assert isinstance(error, MissingExtraError)
 
 
 def hurt(content: bytes, rng: np.random.Generator) -> bytes:

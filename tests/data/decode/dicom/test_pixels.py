@@ -12,6 +12,7 @@ from PIL import Image
 from pydicom import Dataset, uid
 from pydicom.pixels import apply_modality_lut, apply_voi_lut
 
+from cxresnet.core.errors import ImageError
 from cxresnet.data.decode.decoder import decode_image
 from cxresnet.data.decode.dicom import read_dicom_image
 from cxresnet.data.decode.dicom.pixels import compute_pixels
@@ -36,6 +37,37 @@ def test_an_image_and_its_picture_are_the_same(kit: Any) -> None:
         "DICOM",
         "MONOCHROME2;8",
     )
+
+
+@pytest.mark.parametrize("extra", [1, 2, 80 * 2, 64 * 80 * 2, 64 * 80 * 4])
+def test_more_pixel_data_than_the_header_says_is_refused(extra: int, kit: Any) -> None:
+    """They would be read as several frames, and those as colours of another image."""
+    dataset = kit.make_dataset(kit.draw_levels())
+    dataset.PixelData += bytes(extra)
+    with pytest.raises(ImageError, match="have another size than Rows") as caught:
+        read_dicom_image(kit.save(dataset))
+    assert caught.value.code == "damaged"
+
+
+def test_one_byte_that_makes_the_length_even_is_no_part_of_the_image(kit: Any) -> None:
+    levels = kit.draw_levels(8, height=9, width=11).astype(np.uint8)
+    dataset = kit.make_dataset(levels, bits=8)
+    dataset.PixelData += b"\0"
+    assert read_dicom_image(kit.save(dataset)).pixels.shape == (9, 11)
+
+
+@pytest.mark.parametrize(
+    ("samples", "interpretation"), [(3, "MONOCHROME2"), (3, "PALETTE COLOR"), (1, "RGB")]
+)
+def test_samples_that_contradict_the_photometric_interpretation_are_refused(
+    samples: int, interpretation: str, kit: Any
+) -> None:
+    levels = np.repeat(kit.draw_levels(8).astype(np.uint8)[:, :, None], samples, axis=2)
+    dataset = kit.make_dataset(levels if samples > 1 else levels[:, :, 0], bits=8)
+    dataset.PhotometricInterpretation = interpretation
+    with pytest.raises(ImageError) as caught:
+        read_dicom_image(kit.save(dataset))
+    assert caught.value.code == "damaged"
 
 
 def test_monochrome1_is_inverted(kit: Any) -> None:

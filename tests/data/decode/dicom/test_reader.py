@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 import subprocess
 import sys
 import warnings
@@ -21,7 +22,7 @@ from pydicom.encaps import encapsulate
 
 from cxresnet.core.errors import ImageError
 from cxresnet.data.decode.decoder import decode_image
-from cxresnet.data.decode.dicom import read_dicom_image
+from cxresnet.data.decode.dicom import read_dicom_header, read_dicom_image, reader
 
 
 def encode_picture(image: Image.Image, kind: str, **options: Any) -> bytes:
@@ -187,6 +188,70 @@ def test_an_image_that_unpacks_without_end_takes_no_memory(tmp_path: Path, kit: 
     code, grown_mib = done.stdout.split()
     assert code == "too-large"
     assert int(grown_mib) <= 80
+
+
+def pack_meta(tag: int, kind: bytes, value: bytes) -> bytes:
+    """An element of the meta header."""
+    long = kind == b"OB"
+    length = struct.pack("<2xI" if long else "<H", len(value))
+    return struct.pack("<HH", 2, tag) + kind + length + value
+
+
+def pack_deflated(way: str, body: bytes) -> bytes:
+    """A deflated file whose header hides from a reader that looks at fixed places."""
+    syntax = pack_meta(0x10, b"UI", b"1.2.840.10008.1.2.1.99")
+    if way == "a false group length":
+        syntax = pack_meta(0, b"UL", struct.pack("<I", 0x7FFFFFFF)) + syntax
+    if way == "a long element before":
+        syntax = pack_meta(1, b"OB", bytes(4096)) + syntax
+    packer = zlib.compressobj(wbits=-15)
+    packed = packer.compress(body) + packer.flush()
+    preamble = b"" if way == "no preamble" else bytes(128) + b"DICM"
+    return preamble + syntax + packed
+
+
+WAYS = ("plain", "a false group length", "a long element before", "no preamble")
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("part", ["pixels", "header"])
+def test_a_deflated_bomb_is_refused_wherever_its_header_lies(
+    way: str, part: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reader, "_MAX_INFLATED_BYTES", 2**20)
+    content = pack_deflated(way, bytes(2**22))
+    with pytest.raises(ImageError, match="unpacks to more than") as caught:
+        read_dicom_image(content) if part == "pixels" else read_dicom_header(io.BytesIO(content))
+    assert caught.value.code == "too-large"
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_deflated_image_is_read_wherever_its_header_lies(way: str, kit: Any) -> None:
+    plain = kit.make_image()
+    body = plain[plain.index(b"\x08\x00\x16\x00") :]
+    content = pack_deflated(way, body)
+    np.testing.assert_allclose(
+        read_dicom_image(content).pixels, kit.draw_levels() / 4095, atol=1e-6
+    )
+    assert read_dicom_header(io.BytesIO(content)).identifiers["PatientID"]
+    assert refuse(content[:-50]) == "truncated"
+
+
+def test_a_deflated_file_within_a_deflated_file_is_not_unpacked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(reader, "_MAX_INFLATED_BYTES", 2**20)
+    inner = pack_deflated("no preamble", bytes(2**22))
+    assert refuse(pack_deflated("plain", inner)) != "too-large"
+
+
+def test_a_picture_of_very_many_scans_is_refused(kit: Any) -> None:
+    image = Image.fromarray(kit.draw_levels(8).astype(np.uint8))
+    codestream = encode_picture(image, "JPEG", progressive=True)
+    last = codestream.rindex(b"\xff\xda")
+    content = codestream[:last] + codestream[last:-2] * 120 + codestream[-2:]
+    with pytest.raises(ImageError, match=r"stored in 1\d\d scans"):
+        read_dicom_image(kit.encapsulate(content, uid.JPEGBaseline8Bit, bits=8))
 
 
 def list_packaged_files() -> list[Path]:

@@ -1,8 +1,8 @@
 """DICOM: read images and the few tags that are needed, without revealing a name.
 
 `image.py` is the entry point. Modules that import pydicom (`reader.py`, `pixels.py`) are
-loaded when the first file is read; decoders that may crash run in another process
-(`isolation.py`, `worker.py`).
+loaded when the first file is read. A decoder may crash: `decoder.decode_image` runs all of them in
+another process.
 """
 
 from cxresnet.data.decode.dicom.image import (

@@ -18,12 +18,15 @@ from pydicom.encaps import generate_frames
 from pydicom.pixels import get_decoder, pixel_array
 
 from cxresnet.core.errors import ImageError
+from cxresnet.data.decode.jpeg import (
+    END_OF_PICTURE,
+    JPEG_START,
+    check_scans,
+    find_start_of_frame,
+    read_jpeg_size,
+)
 
-_JPEG_START = b"\xff\xd8"
 _JPEG_2000_START = b"\xff\x4f\xff\x51"
-_START_OF_FRAME = frozenset({*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC})
-_START_OF_SCAN = 0xDA
-_END_OF_PICTURE = b"\xff\xd9"
 _TAIL_BYTES = 64
 """The picture ends so near to the end of its frame; padding and a short box may follow."""
 
@@ -37,34 +40,10 @@ def read_codestream_size(frame: bytes) -> tuple[int, int] | None:
     Returns:
         Width and height in pixels; None where the frame states none that we can find.
     """
-    if frame.startswith(_JPEG_START):
-        return _read_jpeg_size(frame)
+    if frame.startswith(JPEG_START):
+        return read_jpeg_size(frame)
     start = frame.find(_JPEG_2000_START)
     return _read_jpeg_2000_size(frame[start + 8 : start + 24]) if start >= 0 else None
-
-
-def _read_jpeg_size(frame: bytes) -> tuple[int, int] | None:
-    place = _find_start_of_frame(frame)
-    if not place:
-        return None
-    height, width = frame[place + 5 : place + 7], frame[place + 7 : place + 9]
-    return int.from_bytes(width, "big"), int.from_bytes(height, "big")
-
-
-def _find_start_of_frame(frame: bytes) -> int:
-    """Go from marker to marker (ISO 10918-1 B.2, ISO 14495-1 C.2); 0 where there is none."""
-    place = len(_JPEG_START)
-    while place + 9 <= len(frame) and frame[place] == 0xFF:
-        marker = frame[place + 1]
-        if marker == 0xFF:
-            place += 1
-            continue
-        if marker in _START_OF_FRAME:
-            return place
-        if marker == _START_OF_SCAN:
-            return 0
-        place += 2 + int.from_bytes(frame[place + 2 : place + 4], "big")
-    return 0
 
 
 def _read_jpeg_2000_size(body: bytes) -> tuple[int, int] | None:
@@ -82,24 +61,17 @@ def read_precision(dataset: pydicom.Dataset) -> int | None:
         return None
     frame = next(generate_frames(dataset.PixelData, number_of_frames=1))
     start = frame.find(_JPEG_2000_START)
-    if frame.startswith(_JPEG_START):
-        place = _find_start_of_frame(frame)
+    if frame.startswith(JPEG_START):
+        place = find_start_of_frame(frame)
         return frame[place + 4] if place else None
     return (frame[start + 42] & 0x7F) + 1 if 0 <= start < len(frame) - 42 else None
 
 
-# Decoders: Pillow for JPEG and JPEG 2000; GDCM, in its own process, for what Pillow cannot read.
+# Decoders: Pillow for JPEG and JPEG 2000; GDCM for what Pillow cannot read. GDCM aborts its process
+# on some damaged files.
 
-_MAY_CRASH = frozenset(
-    {uid.JPEGLossless, uid.JPEGLosslessSV1, uid.JPEGLSLossless, uid.JPEGLSNearLossless}
-)
 _JPEG_2000 = frozenset({uid.JPEG2000, uid.JPEG2000Lossless})
 _PILLOW = frozenset({uid.JPEGBaseline8Bit, uid.JPEGExtended12Bit, *_JPEG_2000})
-
-
-def may_crash(dataset: pydicom.Dataset) -> bool:
-    """Say whether the one decoder is GDCM, which aborts its process on some damaged files."""
-    return dataset.file_meta.TransferSyntaxUID in _MAY_CRASH or _is_deep_jpeg(dataset)
 
 
 def has_second_decoder(dataset: pydicom.Dataset) -> bool:
@@ -111,7 +83,7 @@ def has_second_decoder(dataset: pydicom.Dataset) -> bool:
     if dataset.file_meta.TransferSyntaxUID not in _JPEG_2000:
         return False
     frame = next(generate_frames(dataset.PixelData, number_of_frames=1))
-    return not frame.startswith(_JPEG_2000_START) and _END_OF_PICTURE in frame[-_TAIL_BYTES:]
+    return not frame.startswith(_JPEG_2000_START) and END_OF_PICTURE in frame[-_TAIL_BYTES:]
 
 
 def decode_samples(dataset: pydicom.Dataset, *, second: bool = False) -> NDArray[Any]:
@@ -151,6 +123,8 @@ def check_compression(dataset: pydicom.Dataset) -> None:
 
 def _check_size(dataset: pydicom.Dataset) -> None:
     frame = next(generate_frames(dataset.PixelData, number_of_frames=1))
+    if frame.startswith(JPEG_START):
+        check_scans(frame)
     size = read_codestream_size(frame)
     if size is not None and size != (dataset.Columns, dataset.Rows):
         raise ImageError(

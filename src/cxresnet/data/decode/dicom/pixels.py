@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pydicom
 from numpy.typing import NDArray
+from pydicom.pixels.utils import get_expected_length
 
 from cxresnet.core.errors import ImageError
 from cxresnet.data.decode.dicom.codestream import (
@@ -65,6 +66,8 @@ _NAMES = {
     "VOILUTSequence": "VOILUTSequence (0028,3010)",
 }
 
+_ONE_SAMPLE = {"MONOCHROME1", "MONOCHROME2", "PALETTE COLOR"}
+_STRIP_ROWS = 256
 _LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 _PHOTOMETRIC = {
     "MONOCHROME1",
@@ -102,9 +105,10 @@ def compute_pixels(dataset: pydicom.Dataset, *, second_decoder: bool = False) ->
         Exception: Whatever pydicom raises for a damaged file; the caller explains it.
     """
     stored = _read_stored(dataset, second_decoder=second_decoder)
+    _check_shape(stored, dataset)
     if dataset.PhotometricInterpretation == "PALETTE COLOR":
         return ShownImage(_apply_palette(stored, dataset))
-    if stored.ndim == 3:
+    if dataset.SamplesPerPixel > 1:
         return ShownImage(_convert_to_luma(stored, white=2**dataset.BitsStored - 1))
     return _show_grey(stored, dataset)
 
@@ -119,7 +123,7 @@ def check_readable(dataset: pydicom.Dataset) -> None:
 
     Raises:
         ImageError: "no-pixels", "format-not-allowed", "too-large", "too-small", or "damaged" if
-            the compressed picture has another size than the header says.
+            the pixel data have another size than the header says.
     """
     if "PixelData" not in dataset:
         raise ImageError("no-pixels", "The DICOM file holds no image. Leave it out.")
@@ -129,6 +133,35 @@ def check_readable(dataset: pydicom.Dataset) -> None:
             "format-not-allowed", "PhotometricInterpretation (0028,0004) is not supported."
         )
     check_compression(dataset)
+    if not dataset.file_meta.TransferSyntaxUID.is_encapsulated:
+        _check_length(dataset)
+
+
+def _check_length(dataset: pydicom.Dataset) -> None:
+    """Refuse more bytes than the image has: they would be read as an image of another shape.
+
+    One byte may follow that makes the number of bytes even. Too few are found while decoding.
+    """
+    expected = get_expected_length(dataset)
+    if len(dataset.PixelData) > expected + expected % 2:
+        raise _refuse_size()
+
+
+def _check_shape(stored: NDArray[Any], dataset: pydicom.Dataset) -> None:
+    """Refuse samples that are not what the header says, whatever the decoder made of them."""
+    samples = int(dataset.SamplesPerPixel)
+    shape = (int(dataset.Rows), int(dataset.Columns))
+    is_grey = dataset.PhotometricInterpretation in _ONE_SAMPLE
+    if samples != (1 if is_grey else 3) or stored.shape != shape + (() if is_grey else (3,)):
+        raise _refuse_size()
+
+
+def _refuse_size() -> ImageError:
+    return ImageError(
+        "damaged",
+        "The pixel data (7FE0,0010) have another size than Rows (0028,0010), Columns (0028,0011), "
+        "SamplesPerPixel (0028,0002) and BitsAllocated (0028,0100) say. Export the image again.",
+    )
 
 
 # Stored levels: the bits that hold the image, whatever lies above and below them.
@@ -179,8 +212,12 @@ def _apply_palette(stored: NDArray[Any], dataset: pydicom.Dataset) -> NDArray[np
 
 def _convert_to_luma(colours: NDArray[Any], *, white: int) -> NDArray[np.float32]:
     """Turn (height, width, 3 or more) into grey by Rec. 601, as `image_grey` does."""
-    levels = colours[:, :, :3].astype(np.float32) / np.float32(white)
-    return np.clip(levels @ _LUMA, 0, 1)
+    grey = np.empty(colours.shape[:2], dtype=np.float32)
+    for row in range(0, len(colours), _STRIP_ROWS):  # never all colours as floats
+        strip = slice(row, row + _STRIP_ROWS)
+        levels = colours[strip, :, :3].astype(np.float32) / np.float32(white)
+        np.clip(levels @ _LUMA, 0, 1, out=grey[strip])
+    return grey
 
 
 # Grey

@@ -14,11 +14,14 @@ from typing import Any, BinaryIO
 
 import pydicom
 from pydicom import uid
+from pydicom.charset import default_encoding
+from pydicom.dataset import FileDataset, FileMetaDataset
+from pydicom.filereader import _read_file_meta_info, read_dataset, read_preamble
+from pydicom.tag import BaseTag, Tag
 
 from cxresnet.core.errors import CXResnetError, ImageError
-from cxresnet.data.decode.dicom.codestream import has_second_decoder, may_crash
+from cxresnet.data.decode.dicom.codestream import has_second_decoder
 from cxresnet.data.decode.dicom.identity import HEADER_TAGS, check_chest_radiograph, extract_tags
-from cxresnet.data.decode.dicom.isolation import decode_isolated
 from cxresnet.data.decode.dicom.pixels import (
     PIXEL_TAGS,
     ShownImage,
@@ -26,13 +29,10 @@ from cxresnet.data.decode.dicom.pixels import (
     compute_pixels,
     describe_mode,
 )
-from cxresnet.data.decode.limits import MAX_PIXELS
+from cxresnet.data.decode.limits import MAX_PIXELS, is_out_of_memory
 
 _MAX_INFLATED_BYTES = MAX_PIXELS * 4
 _INFLATE_STEP_BYTES = 16 * 1024 * 1024
-_META_START = 132
-_GROUP_LENGTH_BYTES = 12
-_DEFLATED = str(uid.DeflatedExplicitVRLittleEndian).encode()
 
 
 @dataclass(frozen=True)
@@ -58,27 +58,20 @@ def read_pixels(content: bytes, *, any_body_part: bool = False) -> ReadImage:
     """
     with _refusing_damage():
         dataset, notes = _open_radiograph(content, any_body_part=any_body_part)
-        shown = _compute(dataset, content)
+        shown = _compute(dataset)
         return ReadImage(shown, describe_mode(dataset), notes)
 
 
-def _compute(dataset: pydicom.Dataset, content: bytes) -> ShownImage:
-    """Compute the pixels here, or in the other process where GDCM is needed."""
-    if may_crash(dataset):
-        return ShownImage(*decode_isolated(content))
+def _compute(dataset: pydicom.Dataset) -> ShownImage:
+    """Compute the pixels, by the second decoder where the first one fails."""
     try:
         return compute_pixels(dataset)
+    except ImageError:
+        raise
     except Exception:
         if not has_second_decoder(dataset):
             raise
-    return ShownImage(*decode_isolated(content))
-
-
-def read_pixels_in_process(content: bytes) -> ShownImage:
-    """Read an image's pixels in this process, by the decoder that may crash it."""
-    with _refusing_damage():
-        dataset, _ = _open_radiograph(content, any_body_part=True)
-        return compute_pixels(dataset, second_decoder=has_second_decoder(dataset))
+    return compute_pixels(dataset, second_decoder=True)
 
 
 def read_tags(stream: BinaryIO, *, any_body_part: bool = False) -> dict[str, Any]:
@@ -104,13 +97,38 @@ def _open_radiograph(
 
 def _open(stream: BinaryIO, *, tags: tuple[str, ...], with_pixels: bool) -> pydicom.Dataset:
     """Read the named tags alone; the rest of the dataset is never kept."""
-    _check_inflated_size(stream)
+    read_preamble(stream, force=True)
+    meta = _read_file_meta_info(stream)
+    if meta.get("TransferSyntaxUID") == uid.DeflatedExplicitVRLittleEndian:
+        return _open_deflated(stream, meta, tags=tags, with_pixels=with_pixels)
+    stream.seek(0)
     dataset = pydicom.dcmread(
         stream, force=True, specific_tags=list(tags), stop_before_pixels=not with_pixels
     )
     if "TransferSyntaxUID" not in dataset.file_meta:
         dataset.file_meta.TransferSyntaxUID = _guess_transfer_syntax(dataset)
     return dataset
+
+
+def _open_deflated(
+    stream: BinaryIO, meta: FileMetaDataset, *, tags: tuple[str, ...], with_pixels: bool
+) -> pydicom.Dataset:
+    """Read a deflated file behind its meta header; pydicom would unpack whatever it holds."""
+    unpacked = _inflate(stream.read())
+    elements = read_dataset(
+        unpacked,
+        is_implicit_VR=False,
+        is_little_endian=True,
+        stop_when=None if with_pixels else _is_pixel_data,
+        specific_tags=[Tag(tag) for tag in tags],
+    )
+    dataset = FileDataset(unpacked, elements, None, meta, False, True)  # noqa: FBT003  by place
+    dataset.set_original_encoding(False, True, default_encoding)  # noqa: FBT003  by place
+    return dataset
+
+
+def _is_pixel_data(tag: BaseTag, _vr: str | None, _length: int) -> bool:
+    return bool(tag == Tag("PixelData"))
 
 
 def _guess_transfer_syntax(dataset: pydicom.Dataset) -> uid.UID:
@@ -121,26 +139,24 @@ def _guess_transfer_syntax(dataset: pydicom.Dataset) -> uid.UID:
     return uid.ExplicitVRLittleEndian if is_little_endian else uid.ExplicitVRBigEndian
 
 
-def _check_inflated_size(stream: BinaryIO) -> None:
-    """Refuse a deflated file that would unpack to more than any image; pydicom has no limit."""
-    head = stream.read(2048)
-    if _DEFLATED not in head:
-        stream.seek(0)
-        return
-    (length,) = struct.unpack_from("<I", head, _META_START + _GROUP_LENGTH_BYTES - 4)
-    stream.seek(_META_START + _GROUP_LENGTH_BYTES + length)
+def _inflate(packed: bytes) -> io.BytesIO:
+    """Unpack a deflated dataset, and refuse one larger than any image."""
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-    rest, size = stream.read(), 0
-    while rest and size <= _MAX_INFLATED_BYTES:
-        size += len(inflater.decompress(rest, _INFLATE_STEP_BYTES))
-        rest = inflater.unconsumed_tail
-    if size > _MAX_INFLATED_BYTES:
-        raise ImageError(
-            "too-large",
-            f"The DICOM file unpacks to more than {_MAX_INFLATED_BYTES // 1_000_000} MB. "
-            "Leave it out.",
-        )
-    stream.seek(0)
+    unpacked = io.BytesIO()
+    while not inflater.eof:
+        part = inflater.decompress(packed, _INFLATE_STEP_BYTES)
+        packed = inflater.unconsumed_tail
+        if not part and not packed and not inflater.eof:
+            raise EOFError("the deflated dataset is cut off")
+        if unpacked.tell() + len(part) > _MAX_INFLATED_BYTES:
+            raise ImageError(
+                "too-large",
+                f"The DICOM file unpacks to more than {_MAX_INFLATED_BYTES // 1_000_000} MB. "
+                "Leave it out.",
+            )
+        unpacked.write(part)
+    unpacked.seek(0)
+    return unpacked
 
 
 @contextlib.contextmanager
@@ -159,6 +175,8 @@ def _refusing_damage() -> Iterator[None]:
     except CXResnetError:
         raise
     except Exception as error:  # noqa: BLE001  any fault of a parser is a fault of the file
+        if is_out_of_memory(error):
+            raise MemoryError from None
         raise _explain_failure(error) from None
     finally:
         log.disabled = was_disabled

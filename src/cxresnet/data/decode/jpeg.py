@@ -1,0 +1,94 @@
+"""What a JPEG states of itself, read from marker to marker without decoding it."""
+
+from __future__ import annotations
+
+from cxresnet.core.errors import ImageError
+
+JPEG_START = b"\xff\xd8"
+END_OF_PICTURE = b"\xff\xd9"
+MAX_SCANS = 100
+"""A progressive picture has about ten. Every further one costs its reader the whole picture."""
+
+_SEQUENTIAL = frozenset({0xC0, 0xC1})
+_PROGRESSIVE = frozenset({0xC2, 0xCA})
+_START_OF_FRAME = frozenset({*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC})
+_START_OF_SCAN = 0xDA
+
+
+def find_start_of_frame(content: bytes) -> int:
+    """Go from marker to marker (ISO 10918-1 B.2, ISO 14495-1 C.2); 0 where there is none."""
+    return _find_marker(content, _START_OF_FRAME)
+
+
+def read_jpeg_size(content: bytes) -> tuple[int, int] | None:
+    """Read width and height in pixels; None where there is no frame."""
+    place = find_start_of_frame(content)
+    if not place:
+        return None
+    height, width = content[place + 5 : place + 7], content[place + 7 : place + 9]
+    return int.from_bytes(width, "big"), int.from_bytes(height, "big")
+
+
+def is_sequential(content: bytes) -> bool:
+    """Say whether the picture is stored row by row, as most are, so that few scans make it."""
+    place = find_start_of_frame(content)
+    return bool(place) and content[place + 1] in _SEQUENTIAL
+
+
+def check_scans(content: bytes) -> None:
+    """Refuse a picture of very many scans: a few bytes each make a decoder work for minutes.
+
+    Raises:
+        ImageError: "damaged".
+    """
+    start = _find_marker(content, frozenset({_START_OF_SCAN}))
+    scans = content.count(bytes((0xFF, _START_OF_SCAN)), start) if start else 0
+    if scans > MAX_SCANS:
+        raise ImageError(
+            "damaged",
+            f"The JPEG picture is stored in {scans:,} scans; at most {MAX_SCANS} are read. Save it "
+            "again.",
+        )
+
+
+def lacks_scans(content: bytes) -> bool:
+    """Say whether a progressive picture ends before all scans that its details are spread over.
+
+    Each scan (ISO 10918-1 B.2.3, G.1.1.1) gives some components of some frequencies down to some
+    bit. Whole is a picture of which all frequencies of all components come down to the last bit.
+    """
+    frame = find_start_of_frame(content)
+    if not frame or content[frame + 1] not in _PROGRESSIVE:
+        return False
+    components = content[frame + 10 : frame + 10 + 3 * content[frame + 9] : 3]
+    missing = {(component, frequency) for component in components for frequency in range(64)}
+    place = frame
+    while (place := content.find(bytes((0xFF, _START_OF_SCAN)), place + 2)) >= 0:
+        body = content[
+            place + 4 : place + 2 + int.from_bytes(content[place + 2 : place + 4], "big")
+        ]
+        if len(body) < 4 or len(body) != 4 + 2 * body[0]:
+            continue
+        first, last, bits = body[-3:]
+        if not bits & 0x0F:
+            missing -= {
+                (component, frequency)
+                for component in body[1:-3:2]
+                for frequency in range(first, last + 1)
+            }
+    return bool(missing)
+
+
+def _find_marker(content: bytes, wanted: frozenset[int]) -> int:
+    place = len(JPEG_START)
+    while place + 9 <= len(content) and content[place] == 0xFF:
+        marker = content[place + 1]
+        if marker == 0xFF:
+            place += 1
+            continue
+        if marker in wanted:
+            return place
+        if marker == _START_OF_SCAN:
+            return 0
+        place += 2 + int.from_bytes(content[place + 2 : place + 4], "big")
+    return 0

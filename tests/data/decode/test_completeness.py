@@ -1,0 +1,109 @@
+"""Pictures that were cut off and closed again."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from cxresnet.core.errors import ImageError
+from cxresnet.data.decode.decoder import decode_image
+
+NOISE = np.random.default_rng(0).integers(1, 256, (64, 48), dtype=np.uint8)
+
+
+def pack_png(rows: bytes, *, bits: int = 8, kind: int = 0, interlaced: bool = False) -> bytes:
+    """A PNG of 48 × 64 pixels with whatever rows are given, each after its filter byte."""
+
+    def chunk(name: bytes, body: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+        )
+
+    header = struct.pack(">IIBBBBB", 48, 64, bits, kind, 0, 0, interlaced)
+    packed = zlib.compress(rows)
+    half = len(packed) // 2
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        chunk(name, body)
+        for name, body in (
+            (b"IHDR", header), (b"IDAT", packed[:half]), (b"IDAT", packed[half:]), (b"IEND", b"")
+        )
+    )  # fmt: skip
+
+
+def list_rows(levels: NDArray[np.generic]) -> bytes:
+    return b"".join(b"\0" + row.tobytes() for row in levels)
+
+
+def list_interlaced_rows(levels: NDArray[np.uint8]) -> bytes:
+    passes = (
+        (0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2),
+        (0, 1, 1, 2),
+    )  # fmt: skip
+    return b"".join(list_rows(levels[y::down, x::across]) for x, y, across, down in passes)
+
+
+def encode_jpeg(levels: NDArray[np.uint8], **options: object) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(levels).save(stream, "JPEG", **options)
+    return stream.getvalue()
+
+
+def refuse(content: bytes) -> str:
+    with pytest.raises(ImageError, match=r"\.$") as caught:
+        decode_image(content)
+    return caught.value.code
+
+
+@pytest.mark.parametrize("share", [0.02, 0.5, 0.99])
+def test_a_png_with_fewer_rows_than_it_states_is_refused(share: float) -> None:
+    rows = list_rows(NOISE)
+    assert refuse(pack_png(rows[: int(len(rows) * share)])) == "truncated"
+    deep = list_rows(NOISE.astype(">u2") * 256)
+    assert refuse(pack_png(deep[: int(len(deep) * share)], bits=16)) == "truncated"
+    colours = list_rows(np.repeat(NOISE, 3, axis=1))
+    assert refuse(pack_png(colours[: int(len(colours) * share)], kind=2)) == "truncated"
+
+
+@pytest.mark.parametrize("share", [0.02, 0.5, 0.99])
+def test_an_interlaced_png_with_fewer_rows_than_it_states_is_refused(share: float) -> None:
+    rows = list_interlaced_rows(NOISE)
+    assert refuse(pack_png(rows[: int(len(rows) * share)], interlaced=True)) == "truncated"
+
+
+def test_a_whole_png_is_read_whatever_its_last_rows_hold() -> None:
+    black_below = NOISE.copy()
+    black_below[20:] = 0
+    for levels in (NOISE, black_below):
+        for content in (
+            pack_png(list_rows(levels)),
+            pack_png(list_interlaced_rows(levels), interlaced=True),
+        ):
+            np.testing.assert_allclose(decode_image(content).pixels, levels / 255, atol=1e-6)
+        deep = decode_image(pack_png(list_rows(levels.astype(">u2") * 257), bits=16))
+        np.testing.assert_allclose(deep.pixels, levels / 255, atol=1e-6)
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+@pytest.mark.parametrize("colour", [False, True])
+def test_a_jpeg_that_was_cut_off_and_closed_is_refused(progressive: bool, colour: bool) -> None:
+    levels = np.repeat(NOISE[:, :, None], 3, axis=2) if colour else NOISE
+    content = encode_jpeg(levels, progressive=progressive)
+    start = content.index(b"\xff\xda")
+    for length in (40, 120):
+        assert refuse(content[: start + length] + b"\xff\xd9") == "truncated"
+
+
+def test_a_whole_jpeg_is_read_though_it_ends_in_the_level_that_stands_for_no_data() -> None:
+    grey_below = NOISE.copy()
+    grey_below[40:] = 128
+    colours = np.repeat(grey_below[:, :, None], 3, axis=2)
+    for levels in (grey_below, colours):
+        for progressive in (False, True):
+            content = encode_jpeg(levels, quality=95, progressive=progressive)
+            assert decode_image(content).pixels.shape == (64, 48)

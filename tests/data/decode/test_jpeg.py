@@ -1,0 +1,44 @@
+"""What a JPEG states of itself."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cxresnet.core.errors import ImageError
+from cxresnet.data.decode.decoder import decode_image
+from cxresnet.data.decode.jpeg import MAX_SCANS, check_scans, is_sequential
+
+
+def encode(**options: object) -> bytes:
+    levels = np.random.default_rng(0).integers(0, 256, (48, 64), dtype=np.uint8)
+    stream = io.BytesIO()
+    Image.fromarray(levels).save(stream, "JPEG", **options)
+    return stream.getvalue()
+
+
+def repeat_last_scan(content: bytes, times: int) -> bytes:
+    last = content.rindex(b"\xff\xda")
+    return content[:last] + content[last:-2] * times + content[-2:]
+
+
+def test_a_picture_of_very_many_scans_is_refused() -> None:
+    content = encode(progressive=True)
+    scans = content.count(b"\xff\xda")
+    with pytest.raises(ImageError, match="scans") as caught:
+        decode_image(repeat_last_scan(content, MAX_SCANS + 2 - scans))
+    assert caught.value.code == "damaged"
+    check_scans(repeat_last_scan(content, MAX_SCANS + 1 - scans))
+
+
+def test_scans_of_a_thumbnail_do_not_count() -> None:
+    check_scans(encode(progressive=True, exif=b"Exif\0\0" + b"\xff\xda" * 200))
+
+
+def test_most_pictures_are_stored_row_by_row() -> None:
+    assert is_sequential(encode())
+    assert not is_sequential(encode(progressive=True))
+    assert not is_sequential(b"\xff\xd8")
