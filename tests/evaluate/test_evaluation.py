@@ -65,6 +65,7 @@ def test_the_sealed_test_is_judged_and_written(
     assert names == {
         "predictions.csv", "predictions.about.txt", "predictions_val.csv",
         "predictions_val.about.txt", "metrics.json", "selective.json", "decision.json",
+        "checksums.json",
     }  # fmt: skip
 
 
