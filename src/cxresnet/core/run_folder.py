@@ -180,7 +180,7 @@ def holding_run_folder(
     """Let a stage hold the run folder, its first argument, while it works."""
 
     @functools.wraps(stage)
-    def hold(run: RunFolder, *args: Options.args, **kwargs: Options.kwargs) -> Result:
+    def hold(run: RunFolder, /, *args: Options.args, **kwargs: Options.kwargs) -> Result:
         with hold_run_folder(run.path):
             return stage(run, *args, **kwargs)
 
