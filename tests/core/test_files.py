@@ -143,12 +143,12 @@ def test_the_same_thread_may_hold_it_several_times(tmp_path: Path) -> None:
 
 
 def test_one_that_waits_gets_it_once_it_is_free(tmp_path: Path) -> None:
-    with locked(tmp_path / "lock", what="'x'"), ThreadPoolExecutor(1) as other:
-        waiting = other.submit(_take_and_give_back, tmp_path / "lock", 30)
-        assert not waiting.done()
-        refused = ThreadPoolExecutor(1).submit(_take_and_give_back, tmp_path / "lock", 0)
+    with ThreadPoolExecutor(2) as others, locked(tmp_path / "lock", what="'x'"):
+        waiting = others.submit(_take_and_give_back, tmp_path / "lock", 30)
+        refused = others.submit(_take_and_give_back, tmp_path / "lock", 0)
         with pytest.raises(RunFolderError, match="is writing 'x' at this moment"):
             refused.result()
+        assert not waiting.done()
     assert waiting.result()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,6 +13,9 @@ from cxresnet.cli.commands import command
 from cxresnet.cli.terminal import say
 from cxresnet.core.errors import DatasetError
 from cxresnet.core.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    from cxresnet.data.dataset.verify import Verification
 
 
 @command(order=30)
@@ -42,7 +45,7 @@ def verify(
     ] = False,
 ) -> None:
     """Check that no patient or near-duplicate is in two splits and no file was altered."""
-    from cxresnet.data.dataset.verify import Verification, verify_dataset
+    from cxresnet.data.dataset.verify import verify_dataset
 
     is_run = RunFolder(folder).mark.is_file()
     if is_run:
@@ -54,6 +57,10 @@ def verify(
     verification = check(
         recheck_near_duplicates=recheck_duplicates, record_missing=record_checksums
     )
+    _show(verification, folder, is_run=is_run)
+
+
+def _show(verification: Verification, folder: Path, *, is_run: bool) -> None:
     for proof in verification.proofs:
         say(f"verified: {proof}")
     for problem in verification.problems:

@@ -15,6 +15,7 @@ from cxresnet.data.dataset.dataset import open_dataset
 from cxresnet.data.dataset.held_out import (
     AccessRecord,
     AccessRequest,
+    carry_over_access_log,
     find_broken_links,
     hold_access_log,
     log_access,
@@ -154,6 +155,17 @@ def test_no_opening_is_lost_when_many_open_at_once(access_log: Path) -> None:
     assert len({access.reason for access in accesses}) == 3 + 4 * 5
     assert find_broken_links(accesses) == []
     assert [path.name for path in access_log.parent.iterdir()] == [access_log.name]
+
+
+def test_the_log_is_kept_where_it_is_not_known_which_images_it_is_about(
+    access_log: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "manifest.csv").write_bytes(b"\xff")
+    (tmp_path / "fresh").mkdir()
+    fresh = start_access_log(tmp_path / "fresh" / access_log.name)
+    carry_over_access_log(tmp_path, tmp_path / "fresh")
+    assert read_access_log(fresh) == read_access_log(access_log)
+    assert "kept as it is" in caplog.text
 
 
 def test_one_that_holds_the_log_for_too_long_is_named(
