@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from cxresnet.api import stages
 from cxresnet.cli import run as run_module
 from cxresnet.cli.app import run_command_line
 from cxresnet.core.config import EvaluateConfig, ExplainConfig
+from cxresnet.core.run_folder import claim_run_folder, hold_run_folder
 from cxresnet.data.dataset import dataset as dataset_module
 
 SETTINGS = (
@@ -103,3 +109,47 @@ def test_force_prepares_anew_and_writes_over(
     assert "prepare_dataset" not in dict(calls)
     _run(out, "--force")
     assert dict(calls)["prepare_dataset"]["force"] is True
+
+
+@pytest.fixture
+def held_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A run that somebody else is writing into."""
+    run = claim_run_folder(tmp_path / "run", dataset=tmp_path)
+    monkeypatch.setattr(stages, "open_dataset", lambda path: SimpleNamespace(path=Path(path)))
+    held, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with hold_run_folder(run.path):
+            held.set()
+            done.wait(60)
+
+    with ThreadPoolExecutor(1) as other:
+        other.submit(hold)
+        assert held.wait(60)
+        yield run.path
+        done.set()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("run", "phantoms", "--force", "--out", "RUN"),
+        ("train", "DATASET", "--force", "--out", "RUN"),
+        ("evaluate", "RUN"),
+        ("evaluate", "RUN", "--leave-sources-out"),
+        ("explain", "RUN"),
+        ("explain", "RUN", "--test-image", "x"),
+        ("report", "RUN"),
+    ],
+    ids=" ".join,
+)
+def test_no_command_writes_into_a_run_that_another_one_writes(
+    held_run: Path, words: tuple[str, ...], capfd: pytest.CaptureFixture[str]
+) -> None:
+    before = sorted(held_run.iterdir())
+    command = [str(held_run) if word == "RUN" else word for word in words]
+    assert run_command_line(command) == 2
+    shown = " ".join(capfd.readouterr().err.split())
+    assert "is writing the run" in shown
+    assert "at this moment. Wait until it is done" in shown
+    assert sorted(held_run.iterdir()) == before

@@ -3,11 +3,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from cxresnet.core.config import Config, read_config
+from cxresnet.core.config import Config, change_config, read_config, read_written_config
 from cxresnet.core.config.config import RENAMED_KEYS
 from cxresnet.core.errors import ConfigError
+from cxresnet.core.files import write_json
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 
@@ -116,3 +119,36 @@ def test_a_value_that_is_too_long_is_not_repeated() -> None:
     with pytest.raises(ConfigError, match=r"train\.epochs") as caught:
         read_config(settings=["train.seed=1", f"train.epochs={'9' * 5000}"])
     assert len(str(caught.value)) < 6000
+
+
+_VALUES = st.fixed_dictionaries(
+    {},
+    optional={
+        "train.epochs": st.integers(1, 500),
+        "train.seed": st.integers(0, 2**31),
+        "train.learning_rate": st.floats(1e-6, 0.9),
+        "data.side_px": st.integers(32, 512),
+        "data.val_share": st.floats(0.05, 0.4),
+        "data.find_duplicates": st.booleans(),
+        "evaluate.prevalence": st.dictionaries(
+            st.text(min_size=1, max_size=5), st.floats(0.001, 0.999), max_size=2
+        ),
+    },
+)
+
+
+@settings(
+    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(values=_VALUES)
+def test_any_config_that_a_run_writes_is_read_again(
+    values: dict[str, object], tmp_path: Path
+) -> None:
+    config = change_config(Config(), values)
+    path = write_json(tmp_path / "config.json", config.model_dump(mode="json"))
+    again = read_written_config(path)
+    assert again == config
+    assert again.evaluate.compute_hash() == config.evaluate.compute_hash()
+    for key, value in values.items():
+        section, _, name = key.partition(".")
+        assert getattr(getattr(again, section), name) == value

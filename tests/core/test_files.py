@@ -5,10 +5,12 @@ import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from cxresnet.core import files
 from cxresnet.core.errors import RunFolderError, StorageError
 from cxresnet.core.files import (
     atomic_write,
@@ -130,6 +132,50 @@ def test_it_is_given_back_after_an_error_and_can_be_taken_again(tmp_path: Path) 
     with locked(tmp_path / "deep" / "lock", what="'x'"):
         pass
     assert list((tmp_path / "deep").iterdir()) == []
+
+
+def test_the_same_thread_may_hold_it_several_times(tmp_path: Path) -> None:
+    with locked(tmp_path / "lock", what="'x'"):
+        with locked(tmp_path / "lock", what="'x'"):
+            pass
+        assert (tmp_path / "lock").exists()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_one_that_waits_gets_it_once_it_is_free(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(2) as others, locked(tmp_path / "lock", what="'x'"):
+        waiting = others.submit(_take_and_give_back, tmp_path / "lock", 30)
+        refused = others.submit(_take_and_give_back, tmp_path / "lock", 0)
+        with pytest.raises(RunFolderError, match="is writing 'x' at this moment"):
+            refused.result()
+        assert not waiting.done()
+    assert waiting.result()
+
+
+def _take_and_give_back(path: Path, wait_seconds: float) -> bool:
+    with locked(path, what="'x'", wait_seconds=wait_seconds):
+        return True
+
+
+def test_a_file_of_another_holder_is_not_taken_away(tmp_path: Path) -> None:
+    """The folder was replaced meanwhile, and somebody holds the lock of the new one."""
+    with locked(tmp_path / "d" / "lock", what="'x'"):
+        (tmp_path / "d").rename(tmp_path / "replaced")
+        (tmp_path / "d").mkdir()
+        (tmp_path / "d" / "lock").write_text("another process")
+    assert (tmp_path / "d" / "lock").read_text() == "another process"
+
+
+def test_a_file_system_without_locks_is_said_and_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(files.FileLock, "acquire", refuse)
+    with locked(tmp_path / "lock", what="the run 'x'"):
+        pass
+    assert "has no locks: do not let two commands write the run 'x' at once" in caplog.text
 
 
 def test_a_place_that_may_not_be_written_is_told(tmp_path: Path) -> None:

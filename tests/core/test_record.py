@@ -22,6 +22,18 @@ def test_what_is_written_comes_back(tmp_path: Path) -> None:
     assert read_record(path, Example, command="cxresnet example") == Example(count=3)
 
 
+def test_an_edited_record_is_refused_with_the_way_out(tmp_path: Path) -> None:
+    path = write_record(tmp_path / "example.json", Example(count=3))
+    path.write_text(path.read_text().replace("3", "4"))
+    with pytest.raises(RunFolderError, match=r"was altered.*Make it with 'cxresnet example'"):
+        read_record(path, Example, command="cxresnet example")
+
+
+def test_a_record_outside_of_a_stage_has_no_checksum(tmp_path: Path) -> None:
+    write_record(tmp_path / "example.json", Example(count=3), with_checksum=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["example.json"]
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [

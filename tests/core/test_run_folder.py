@@ -1,11 +1,18 @@
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from cxresnet.core.errors import RunFolderError
-from cxresnet.core.run_folder import claim_run_folder, open_run_folder
+from cxresnet.core.run_folder import (
+    RunFolder,
+    claim_run_folder,
+    hold_run_folder,
+    holding_run_folder,
+    open_run_folder,
+)
 
 
 @pytest.fixture
@@ -56,3 +63,42 @@ def test_a_dataset_that_is_gone_is_told(tmp_path: Path, dataset: Path) -> None:
     dataset.rmdir()
     with pytest.raises(RunFolderError, match=r"dataset of the run .* is missing"):
         run.read_dataset_path()
+
+
+# One stage at a time.
+
+
+@holding_run_folder
+def _write_a_stage(run: RunFolder, *, text: str) -> str:
+    with hold_run_folder(run.path):  # a stage inside a stage
+        return text
+
+
+def test_two_stages_do_not_write_into_one_run_at_once(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "run")
+    with hold_run_folder(run.path):
+        assert _write_a_stage(run, text="mine") == "mine"
+        with ThreadPoolExecutor(1) as other:
+            second = other.submit(_write_a_stage, run, text="theirs")
+            with pytest.raises(RunFolderError, match=r"is writing the run '.*run' at this moment"):
+                second.result()
+    assert list(run.path.iterdir()) == []
+    assert _write_a_stage(run, text="later") == "later"
+
+
+@pytest.mark.parametrize("name", ["RANK", "LOCAL_RANK", "SLURM_PROCID"])
+def test_a_helper_of_a_training_on_several_devices_needs_no_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    with hold_run_folder(tmp_path), ThreadPoolExecutor(1) as other:
+        monkeypatch.setenv(name, "1")
+        assert other.submit(_write_a_stage, RunFolder(tmp_path), text="helper").result()
+
+
+def test_a_file_in_the_place_of_a_run_is_told(tmp_path: Path) -> None:
+    (tmp_path / "run").write_text("")
+    with (
+        pytest.raises(RunFolderError, match=r"is a file\. Give a folder"),
+        hold_run_folder(tmp_path / "run"),
+    ):
+        pytest.fail("held a file")

@@ -66,6 +66,7 @@ def test_the_sealed_test_is_judged_and_written(
         "predictions.csv", "predictions.about.txt", "predictions_val.csv",
         "predictions_val.about.txt", "metrics.json", "selective.json", "decision.json",
         "training_images",
+        "checksums.json",
     }  # fmt: skip
 
 

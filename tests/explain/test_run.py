@@ -157,7 +157,9 @@ def test_the_card_alone_makes_no_maps(unkind_card: Path, unkind_config: ExplainC
     card = read_sanity_card(unkind_card)
     assert card.images == unkind_config.sanity_check_images
     assert [method.name for method in card.methods] == ["occlusion", "grad_cam"]
-    assert {path.name for path in unkind_card.iterdir()} == {CARD_NAME, "sanity_card.md"}
+    assert {path.name for path in unkind_card.iterdir()} == {
+        CARD_NAME, "sanity_card.md", "checksums.json",
+    }  # fmt: skip
 
 
 @pytest.mark.slow

@@ -4,6 +4,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sklearn import metrics as sklearn_metrics
 
 from cxresnet.metrics.classification import (
@@ -266,3 +268,57 @@ def test_tables_that_do_not_fit_each_other_are_refused() -> None:
             predicted=np.zeros(3, dtype=np.int64),
             probabilities=np.zeros((2, 2)),
         )
+
+
+_EVALUATED = st.builds(
+    _random_images, images=st.integers(1, 40), classes=st.integers(2, 3), seed=st.integers(0, 10**6)
+)
+
+
+def _reorder(evaluated: ClassifiedImages, rows: list[int]) -> ClassifiedImages:
+    return ClassifiedImages(
+        class_names=evaluated.class_names,
+        truth=evaluated.truth[rows],
+        predicted=evaluated.predicted[rows],
+        probabilities=evaluated.probabilities[rows],
+    )
+
+
+@settings(max_examples=40, deadline=None)
+@given(evaluated=_EVALUATED, data=st.data())
+def test_the_order_of_the_images_does_not_matter(
+    evaluated: ClassifiedImages, data: st.DataObject
+) -> None:
+    rows = data.draw(st.permutations(range(len(evaluated.truth))))
+    reordered = _compute_headline(_reorder(evaluated, rows))
+    assert reordered == pytest.approx(_compute_headline(evaluated), nan_ok=True)
+
+
+@settings(max_examples=40, deadline=None)
+@given(evaluated=_EVALUATED)
+def test_scores_are_shares_and_follow_from_the_confusion_matrix(
+    evaluated: ClassifiedImages,
+) -> None:
+    count = len(evaluated.class_names)
+    confusion = compute_confusion(evaluated.truth, evaluated.predicted, class_count=count)
+    assert confusion.sum() == len(evaluated.truth)
+    scores = _compute_headline(evaluated)
+    assert scores["accuracy"] == pytest.approx(np.trace(confusion) / confusion.sum())
+    assert all(value is None or 0 <= value <= 1 for value in scores.values())
+    shown = confusion.sum(axis=1)
+    if shown.all():
+        expected = float((np.diag(confusion) / shown).mean())
+        assert scores["balanced_accuracy"] == pytest.approx(expected)
+    else:
+        assert scores["balanced_accuracy"] is None
+
+
+@settings(max_examples=40, deadline=None)
+@given(evaluated=_EVALUATED)
+def test_images_that_are_all_classified_correctly_score_one(evaluated: ClassifiedImages) -> None:
+    perfect = _evaluate(
+        evaluated.truth.tolist(),
+        np.eye(len(evaluated.class_names))[evaluated.truth].tolist(),
+        "".join(evaluated.class_names),
+    )
+    assert {value for value in _compute_headline(perfect).values() if value is not None} == {1.0}

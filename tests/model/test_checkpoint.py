@@ -200,6 +200,7 @@ def test_a_record_of_the_future_is_refused_with_the_way_out(folder: Path) -> Non
         ({"format": 0}, "format"),
         ({"model": {"preset": ""}}, r"model\.preset"),
         ({"preprocessing": None}, "preprocessing"),
+        ({"preprocessing": None, "format": 1}, "preprocessing"),
     ],
 )
 def test_a_wrong_record_is_refused_with_the_key(
@@ -207,6 +208,13 @@ def test_a_wrong_record_is_refused_with_the_key(
 ) -> None:
     _rewrite_record(folder, **changes)
     with pytest.raises(CheckpointError, match=f"is wrong at {key}"):
+        read_checkpoint(folder)
+
+
+def test_a_record_that_is_no_record_at_all_is_refused(folder: Path) -> None:
+    weights = read_tensor_folder(folder).tensors
+    write_tensor_folder(folder, tensors=weights, documents={"record": ["a", "list"]})
+    with pytest.raises(CheckpointError, match="is wrong at the whole"):
         read_checkpoint(folder)
 
 

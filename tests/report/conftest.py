@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -505,11 +506,12 @@ def dataset_folder(tmp_path: Path, manifest: pd.DataFrame) -> Path:
     folder = tmp_path / "dataset"
     folder.mkdir()
     count = len(manifest)
-    text = dict.fromkeys(("given_split", "content_sha256", "pixels_sha256"), [""] * count)
+    images = np.random.default_rng(0).integers(0, 256, (count, 32, 32), np.uint8)
+    text = dict.fromkeys(("given_split", "content_sha256"), [""] * count)
+    text["pixels_sha256"] = [hashlib.sha256(image.tobytes()).hexdigest() for image in images]
     whole = dict.fromkeys(("fold", "lung_mask_row", "lesion_mask_row"), [-1] * count)
     columns = {str(name): manifest[name] for name in manifest.columns}
     write_manifest(folder / "manifest.csv", build_manifest(columns | text | whole))
-    images = np.random.default_rng(0).integers(0, 256, (count, 32, 32), np.uint8)
     np.save(folder / "images.npy", images)
     pd.DataFrame({"image_id": [HOSTILE], "code": ["blank"]}).to_csv(
         folder / "rejected.csv", index=False

@@ -179,7 +179,7 @@ class _Writer:
         write_arrays(card.get_path(".npz"), explanation.attributions)
         explanation.save(card.get_path(".png"))
         write_text(card.get_path(".html"), render_image_card(record, explanation.attributions))
-        write_record(card.get_path(".json"), record)
+        write_record(card.get_path(".json"), record, with_checksum=False)
 
     def _explain(self, image: Path) -> Explanation:
         settings = self.config.model_dump(exclude={"methods"})

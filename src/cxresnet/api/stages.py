@@ -15,10 +15,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from cxresnet.core.checksums import forget_checksums, record_folder_checksums
 from cxresnet.core.config import Config, DataConfig, SourceConfig, change_config, read_config
 from cxresnet.core.errors import ConfigError
 from cxresnet.core.finding import Finding
-from cxresnet.core.run_folder import RunFolder, claim_run_folder, open_run_folder
+from cxresnet.core.run_folder import (
+    RunFolder,
+    claim_run_folder,
+    hold_run_folder,
+    open_run_folder,
+)
 
 if TYPE_CHECKING:
     from cxresnet.data.dataset.dataset import PreparedDataset
@@ -153,7 +159,7 @@ def train(  # noqa: PLR0913  each is a choice of the user
     Raises:
         ConfigError: There is no such setting, or its value is wrong.
         DatasetError: It is no dataset.
-        RunFolderError: `out` already holds a run.
+        RunFolderError: `out` already holds a run, or another process is writing it.
         TrainingError: The training diverged or ran out of memory.
         StorageError: The disk is full or read-only.
 
@@ -164,14 +170,17 @@ def train(  # noqa: PLR0913  each is a choice of the user
     """
     chosen = _configure(config, ("train", "model"), settings)
     prepared = open_dataset(dataset)
-    run = claim_run_folder(Path(out), dataset=prepared.path, force=force or resume)
-    if find_learning_rate:
-        chosen = _sweep_learning_rate(prepared, chosen, run=run)
-    elif not resume:
-        run.learning_rates.unlink(missing_ok=True)
-    summary = _train(
-        prepared, config=chosen, run=run, seeds=tuple(seeds), folds=folds, resume=resume
-    )
+    with hold_run_folder(Path(out)):
+        run = claim_run_folder(Path(out), dataset=prepared.path, force=force or resume)
+        if find_learning_rate:
+            chosen = _sweep_learning_rate(prepared, chosen, run=run)
+        elif not resume:
+            run.learning_rates.unlink(missing_ok=True)
+        forget_checksums(run.train)
+        summary = _train(
+            prepared, config=chosen, run=run, seeds=tuple(seeds), folds=folds, resume=resume
+        )
+        record_folder_checksums(run.train)
     return TrainedRun(run.path, summary)
 
 

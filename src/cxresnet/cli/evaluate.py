@@ -24,7 +24,7 @@ from cxresnet.cli.options import (
 from cxresnet.cli.terminal import console, print_red_flag, say, say_wrote, warn
 from cxresnet.core.config import Config, EvaluateConfig, read_config, read_written_config
 from cxresnet.core.errors import ConfigError
-from cxresnet.core.run_folder import RunFolder, open_run_folder
+from cxresnet.core.run_folder import RunFolder, holding_run_folder, open_run_folder
 
 if TYPE_CHECKING:
     from cxresnet.data.dataset.dataset import PreparedDataset
@@ -87,6 +87,7 @@ class LeaveOutOptions:
     resume: bool
 
 
+@holding_run_folder
 def evaluate_left_out(run: RunFolder, *, config: EvaluateConfig, options: LeaveOutOptions) -> None:
     """Train networks without sets of sources, and evaluate them on these.
 

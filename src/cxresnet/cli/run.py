@@ -16,8 +16,8 @@ from cxresnet.cli.report import write_report
 from cxresnet.cli.source import SourceFlags, open_source_from_flags, take_source_flags
 from cxresnet.cli.terminal import say
 from cxresnet.cli.train import train_network
-from cxresnet.core.config import change_config, read_config
-from cxresnet.core.run_folder import claim_run_folder
+from cxresnet.core.config import Config, change_config, read_config
+from cxresnet.core.run_folder import RunFolder, claim_run_folder, hold_run_folder
 
 
 @command(order=10, outlives_output=True)
@@ -36,19 +36,24 @@ def run(
     force: ForceOption = False,
 ) -> None:
     """Run everything: prepare, train, evaluate, explain and report."""
-    from cxresnet.data.dataset.dataset import open_dataset
-
     settings = change_config(
         read_config(config, settings=set_ or ()), source_flags.list_data_values()
     )
     dataset = out / "dataset"
     opened = open_source_from_flags(source, settings, source_flags)
-    folder = claim_run_folder(out, dataset=dataset, force=force or resume)
-    say(f"Run {out}: prepare, train, evaluate, explain, report")
-    if not (resume and (dataset / "dataset.json").is_file()):
-        prepare_dataset(opened, config=settings.data, out=dataset, force=force)
-    train_network(open_dataset(dataset), config=settings, run=folder, resume=resume)
-    evaluation = evaluate_network(folder, config=settings.evaluate)
-    explain_network(folder, config=settings.explain)
+    with hold_run_folder(out):
+        folder = claim_run_folder(out, dataset=dataset, force=force or resume)
+        say(f"Run {out}: prepare, train, evaluate, explain, report")
+        if not (resume and (dataset / "dataset.json").is_file()):
+            prepare_dataset(opened, config=settings.data, out=dataset, force=force)
+        _run_stages(folder, dataset, config=settings, resume=resume)
+
+
+def _run_stages(run: RunFolder, dataset: Path, *, config: Config, resume: bool) -> None:
+    from cxresnet.data.dataset.dataset import open_dataset
+
+    train_network(open_dataset(dataset), config=config, run=run, resume=resume)
+    evaluation = evaluate_network(run, config=config.evaluate)
+    explain_network(run, config=config.explain)
     say(describe_headline(evaluation))
-    write_report(folder)
+    write_report(run)

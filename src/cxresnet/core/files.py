@@ -9,14 +9,18 @@ import contextlib
 import errno
 import hashlib
 import json
+import logging
 import os
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
+from filelock import FileLock, Timeout
+
 from cxresnet.core.errors import RunFolderError, StorageError
+
+_logger = logging.getLogger(__name__)
 
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
 _NOT_ALLOWED = {errno.EROFS, errno.EACCES, errno.EPERM}
@@ -120,67 +124,74 @@ def compute_sha256(path: Path) -> str:
 # Locks: one process at a time. The system releases a lock when its holder dies, in any way.
 
 
-if sys.platform != "win32":
-    import fcntl
-
-
 _NOT_SUPPORTED = {errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL}
+_BRIEFLY_SECONDS = 0.2
+"""How long a lock is tried for at least: its last holder may be taking the file away."""
 
 
 @contextlib.contextmanager
-def locked(path: Path, *, what: str) -> Iterator[None]:
-    """Hold a lock file while something is written.
+def locked(path: Path, *, what: str, wait_seconds: float = 0) -> Iterator[None]:
+    """Hold a lock file while something is written; the same thread may hold it several times.
 
     A file that a killed process left behind holds nobody up: the lock is on the open file, not in
-    its being there. File systems without locks are written without one.
+    its being there. File systems without locks are written without one, with a warning.
 
     Args:
         path: The lock file; made, and taken away at the end.
         what: What is being written, for the message.
+        wait_seconds: How long to wait for another process to finish.
 
     Raises:
         RunFolderError: Another process holds it.
         StorageError: The file cannot be made.
     """
-    if sys.platform == "win32":  # has no such lock; two at a time are not told apart
-        yield
-        return
     with explain_storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle = _open_current(path, what=what)
+        path = path.parent.resolve() / path.name
+        lock = FileLock(path, is_singleton=True)
+        try:
+            lock.acquire(timeout=max(wait_seconds, _BRIEFLY_SECONDS))
+        except Timeout as error:
+            raise RunFolderError(_describe_holder(path, what=what)) from error
+        except OSError as error:
+            if error.errno not in _NOT_SUPPORTED:
+                raise
+            _logger.warning(
+                "The file system of '%s' has no locks: do not let two commands write %s at once.",
+                path,
+                what,
+            )
+    ours = _note_holder(path) if lock.lock_counter == 1 else None
     try:
         yield
     finally:
-        path.unlink(missing_ok=True)
-        os.close(handle)
+        if ours is not None:
+            _remove_lock_file(path, ours)
+        lock.release()
 
 
-def _open_current(path: Path, *, what: str) -> int:
-    """Open and lock the file that lies at a path, even if its last holder just took it away."""
-    while True:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            _take(handle, what=what)
-            if path.exists() and os.path.samestat(os.fstat(handle), path.stat()):
-                os.ftruncate(handle, 0)
-                os.pwrite(handle, str(os.getpid()).encode("ascii"), 0)
-                return handle
-        except BaseException:
-            os.close(handle)
-            raise
-        os.close(handle)
+def _note_holder(path: Path) -> os.stat_result | None:
+    """Write this process into a lock file; returns which file that was."""
+    with contextlib.suppress(OSError):  # Windows lets nobody write into a locked file
+        path.write_text(str(os.getpid()), encoding="ascii")
+        return path.stat()
+    return None
 
 
-def _take(handle: int, *, what: str) -> None:
+def _remove_lock_file(path: Path, ours: os.stat_result) -> None:
+    """Remove our lock file, but not that of another process in a folder that replaced ours."""
+    with contextlib.suppress(OSError):
+        if os.path.samestat(path.stat(), ours):
+            path.unlink()
+
+
+def _describe_holder(path: Path, *, what: str) -> str:
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        holder = os.pread(handle, 20, 0).decode("ascii", errors="replace")
-        who = f" (process {holder})" if holder.isdigit() else ""
-        raise RunFolderError(
-            f"Another command{who} is writing {what} at this moment. Wait until it is done, or "
-            "give another --out."
-        ) from error
-    except OSError as error:
-        if error.errno not in _NOT_SUPPORTED:
-            raise
+        holder = path.read_text(encoding="ascii")
+    except (OSError, ValueError):
+        holder = ""
+    who = f" (process {holder})" if holder.isdigit() else ""
+    return (
+        f"Another command{who} is writing {what} at this moment. Wait until it is done, or "
+        "give another --out."
+    )

@@ -8,6 +8,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from cxresnet.core.checksums import FileState, compare_checksum, record_checksums
 from cxresnet.core.errors import DatasetError
 from cxresnet.core.files import read_json, write_json
 
@@ -85,18 +86,25 @@ def describe_stamp(findings: Sequence[Finding]) -> str:
 
 def write_findings(folder: Path, findings: Sequence[Finding]) -> Path:
     """Write the findings of a dataset or run; returns the path of the file."""
-    return write_json(folder / FINDINGS_NAME, [finding.model_dump() for finding in findings])
+    path = write_json(folder / FINDINGS_NAME, [finding.model_dump() for finding in findings])
+    record_checksums(path)
+    return path
 
 
 def read_findings(folder: Path) -> tuple[Finding, ...]:
     """Read the findings of a dataset or run; none if it was not audited yet.
 
     Raises:
-        DatasetError: The file is there but cannot be read.
+        DatasetError: The file is there but cannot be read, or was altered.
     """
     path = folder / FINDINGS_NAME
     if not path.is_file():
         return ()
+    if compare_checksum(path) is FileState.ALTERED:
+        raise DatasetError(
+            f"'{path}' was altered after it was written; audit the data again with "
+            "'cxresnet prepare'."
+        )
     try:
         return tuple(Finding.model_validate(item) for item in read_json(path))
     except (ValueError, ValidationError) as error:

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from cxresnet.core.checksums import record_checksums, require_unaltered
 from cxresnet.core.errors import RunFolderError
 from cxresnet.core.files import parse_json, write_json
 
@@ -20,13 +21,21 @@ class Record(BaseModel):
 RecordKind = TypeVar("RecordKind", bound=Record)
 
 
-def write_record(path: Path, record: Record) -> Path:
-    """Write a record as JSON, whole or not at all; returns the path.
+def write_record(path: Path, record: Record, *, with_checksum: bool = True) -> Path:
+    """Write a record as JSON, whole or not at all, and record its checksum; returns the path.
+
+    Args:
+        path: The file.
+        record: What to write.
+        with_checksum: Whether `checksums.json` beside it gets its SHA-256.
 
     Raises:
         StorageError: The disk is full or may not be written.
     """
-    return write_json(path, record.model_dump(mode="json"))
+    write_json(path, record.model_dump(mode="json"))
+    if with_checksum:
+        record_checksums(path)
+    return path
 
 
 def read_record(path: Path, kind: type[RecordKind], *, command: str) -> RecordKind:
@@ -38,13 +47,14 @@ def read_record(path: Path, kind: type[RecordKind], *, command: str) -> RecordKi
         command: What makes the file, for the message.
 
     Raises:
-        RunFolderError: It is missing, damaged, or of another version; says which.
+        RunFolderError: It is missing, damaged, altered, or of another version; says which.
     """
     way_out = f"Make it with '{command}'."
     try:
         content = path.read_bytes()
     except OSError as error:
         raise RunFolderError(f"There is no '{path}'. {way_out}") from error
+    require_unaltered(path, way_out=way_out)
     try:
         return kind.model_validate_json(content)
     except ValidationError as error:

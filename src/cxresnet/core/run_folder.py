@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import hashlib
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Concatenate, ParamSpec, TypeVar
 
 from cxresnet.core.errors import RunFolderError
-from cxresnet.core.files import explain_storage_errors, read_json, write_json
+from cxresnet.core.files import explain_storage_errors, locked, read_json, write_json
 
 _MARK = "run.json"
+_LOCK = ".lock"
+_RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID")
+
+Options = ParamSpec("Options")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -116,8 +124,7 @@ def claim_run_folder(path: Path, *, dataset: Path, force: bool = False) -> RunFo
         StorageError: The folder cannot be written.
     """
     folder = RunFolder(path)
-    if path.exists() and not path.is_dir():
-        raise RunFolderError(f"'{path}' is a file. Give a folder with --out.")
+    _refuse_file(path)
     if folder.train.exists() and not force:
         raise RunFolderError(
             f"'{path}' already holds a run. Give another --out, continue it with --resume, "
@@ -143,3 +150,43 @@ def open_run_folder(path: Path) -> RunFolder:
             "Make one with 'cxresnet run SOURCE --out DIR' or 'cxresnet train DATASET --out DIR'."
         )
     return folder
+
+
+# One stage at a time: two that write into one folder would mix their files.
+
+
+@contextlib.contextmanager
+def hold_run_folder(path: Path) -> Iterator[None]:
+    """Keep other processes from writing into the folder of a run; a stage may call another.
+
+    Training on several devices starts the same command again as its helpers: they need no lock,
+    because the first process holds it for them.
+
+    Raises:
+        RunFolderError: Another process is writing there, or the path is a file.
+        StorageError: The folder cannot be written.
+    """
+    _refuse_file(path)
+    if any(os.environ.get(name, "0") != "0" for name in _RANKS):
+        yield
+        return
+    with locked(path / _LOCK, what=f"the run '{path}'"):
+        yield
+
+
+def holding_run_folder(
+    stage: Callable[Concatenate[RunFolder, Options], Result],
+) -> Callable[Concatenate[RunFolder, Options], Result]:
+    """Let a stage hold the run folder, its first argument, while it works."""
+
+    @functools.wraps(stage)
+    def hold(run: RunFolder, /, *args: Options.args, **kwargs: Options.kwargs) -> Result:
+        with hold_run_folder(run.path):
+            return stage(run, *args, **kwargs)
+
+    return hold
+
+
+def _refuse_file(path: Path) -> None:
+    if path.exists() and not path.is_dir():
+        raise RunFolderError(f"'{path}' is a file. Give a folder with --out.")

@@ -14,6 +14,7 @@ from cxresnet.core.errors import DatasetError
 from cxresnet.core.record import Record
 from cxresnet.core.run_folder import RunFolder
 from cxresnet.data.split.groups import join_groups
+from cxresnet.evaluate.checks import require_headline
 from cxresnet.evaluate.record import Evaluation, read_evaluation
 from cxresnet.evaluate.results import join_key, name_score
 from cxresnet.evaluate.topic import Estimates, add_prefix, build_difference, estimate
@@ -164,6 +165,7 @@ def compare_runs(first: RunFolder, second: RunFolder, *, config: EvaluateConfig)
 def _read_run(run: RunFolder) -> _EvaluatedRun:
     evaluation = read_evaluation(run.metrics)
     table = read_predictions(run.predictions)
+    require_headline(evaluation, table)
     known = table.select(table.truth >= 0)
     evaluated = apply_operating_point(known, evaluation.operating_point)
     return _EvaluatedRun(

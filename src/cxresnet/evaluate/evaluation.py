@@ -8,10 +8,11 @@ from functools import partial
 from pathlib import Path
 
 from cxresnet.core.config.evaluate import EvaluateConfig
-from cxresnet.core.errors import DatasetError, RunFolderError
+from cxresnet.core.errors import RunFolderError
 from cxresnet.core.finding import read_findings
-from cxresnet.core.run_folder import RunFolder
+from cxresnet.core.run_folder import RunFolder, holding_run_folder
 from cxresnet.data.dataset.dataset import PreparedDataset, open_dataset
+from cxresnet.evaluate.checks import require_training_dataset
 from cxresnet.evaluate.clinical import resolve_prevalences
 from cxresnet.evaluate.evaluated_images import (
     EvaluatedImages,
@@ -61,6 +62,7 @@ from cxresnet.shortcuts.baseline import BaselinePredictions, predict_baselines
 _LOGGER = logging.getLogger(__name__)
 
 
+@holding_run_folder
 def run_evaluate(
     run: RunFolder, *, config: EvaluateConfig, dataset: Path | None = None
 ) -> Evaluation:
@@ -88,7 +90,7 @@ def run_evaluate(
     """
     predictor = load_predictor(run.checkpoint)
     training_dataset = open_dataset(run.read_dataset_path())
-    _require_training_dataset(predictor, training_dataset, run=run)
+    require_training_dataset(predictor.record, training_dataset, run=run)
     resolve_prevalences(config.prevalence, predictor.class_names)
     validation = predict_with_members(
         predictor, partial(_predict_validation, training_dataset=training_dataset, config=config)
@@ -235,17 +237,6 @@ def _evaluate_selectively(
         name=name,
         set_thresholds=decision.set_thresholds,
     )
-
-
-def _require_training_dataset(
-    predictor: Predictor, training_dataset: PreparedDataset, *, run: RunFolder
-) -> None:
-    """Refuse a dataset that was prepared again since: its test images may be training images."""
-    if predictor.record.dataset_hash != training_dataset.dataset_hash:
-        raise DatasetError(
-            f"The dataset '{training_dataset.path}' has changed since the network of '{run.path}' "
-            "was trained. Train again, or restore the old dataset."
-        )
 
 
 def _predict(

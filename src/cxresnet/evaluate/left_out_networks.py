@@ -86,6 +86,12 @@ def load_predictor_without(folder: RunFolder, name: str, dataset: PreparedDatase
             f"The network without {name} was trained on another dataset. "
             "Leave out --resume to train all of them again."
         )
+    if predictor.class_names != dataset.class_names:
+        raise DatasetError(
+            f"The network without {name} has the classes {', '.join(predictor.class_names)}, in "
+            f"this order; the dataset has {', '.join(dataset.class_names)}. Leave out --resume to "
+            "train all of them again."
+        )
     return predictor
 
 

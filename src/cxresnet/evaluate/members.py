@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from cxresnet import DISCLAIMER
+from cxresnet.core.checksums import record_checksums, require_unaltered
 from cxresnet.core.errors import RunFolderError
 from cxresnet.core.files import read_json, write_json
 from cxresnet.metrics.agreement import Scores, Spread, compute_spread
@@ -115,6 +116,7 @@ def write_members(path: Path, scores: dict[str, Scores]) -> dict[str, Spread]:
         "spread": {name: asdict(one) for name, one in spread.items()},
     }
     write_json(path, content)
+    record_checksums(path)
     return spread
 
 
@@ -122,8 +124,9 @@ def read_members(path: Path) -> dict[str, Spread]:
     """Read the mean and spread that `write_members` wrote.
 
     Raises:
-        RunFolderError: The file cannot be read; evaluate again.
+        RunFolderError: The file cannot be read, or was altered; evaluate again.
     """
+    require_unaltered(path, way_out="Make it again with 'cxresnet evaluate RUN'.")
     try:
         spread = read_json(path)["spread"]
         return {str(name): Spread(**one) for name, one in spread.items()}

@@ -16,6 +16,7 @@ from cxresnet.core.config.explain import MethodName
 from cxresnet.core.errors import RunFolderError
 from cxresnet.core.run_folder import RunFolder
 from cxresnet.data.dataset.dataset import ImageSet, open_dataset
+from cxresnet.evaluate.checks import require_headline
 from cxresnet.evaluate.evaluated_images import describe_access_request
 from cxresnet.evaluate.record import Evaluation, read_evaluation
 from cxresnet.explain.methods.method import AbstractMethod, build_methods
@@ -112,13 +113,15 @@ def read_decisions(run: RunFolder) -> tuple[Predictions, Evaluation]:
     """Read the predictions on the test images, and the evaluation that decides by them.
 
     Raises:
-        RunFolderError: The run is not evaluated.
+        RunFolderError: The run is not evaluated, or one of the two was altered.
     """
     if not run.predictions.is_file():
         raise RunFolderError(
             f"The run '{run.path}' is not evaluated yet; call 'cxresnet evaluate {run.path}' first."
         )
-    return read_predictions(run.predictions), read_evaluation(run.metrics)
+    predictions, evaluation = read_predictions(run.predictions), read_evaluation(run.metrics)
+    require_headline(evaluation, predictions)
+    return predictions, evaluation
 
 
 def list_versions() -> dict[str, str]:

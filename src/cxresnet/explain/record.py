@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from cxresnet import DISCLAIMER
+from cxresnet.core.checksums import record_checksums, require_unaltered
 from cxresnet.core.errors import RunFolderError
 from cxresnet.core.files import atomic_write
 from cxresnet.core.record import Record, read_record, write_record
@@ -239,6 +240,7 @@ def write_arrays(path: Path, attributions: Attributions) -> Path:
             lung_masks=attributions.lung_masks,
             **arrays,
         )
+    record_checksums(path)
     return path
 
 
@@ -263,6 +265,7 @@ def read_attributions(folder: Path) -> Attributions:
 
 def _read_arrays(path: Path, index: ExplanationIndex) -> Attributions:
     names = [method.name for method in index.methods]
+    require_unaltered(path, way_out=f"Make it again with '{_COMMAND}'.")
     try:
         # Opened here: NumPy leaves a file open that turns out to be damaged.
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:

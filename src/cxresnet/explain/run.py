@@ -10,7 +10,7 @@ from typing import Literal
 
 from cxresnet.core.config import ExplainConfig
 from cxresnet.core.errors import RunFolderError
-from cxresnet.core.run_folder import RunFolder
+from cxresnet.core.run_folder import RunFolder, holding_run_folder
 from cxresnet.explain.attribution import compute_attributions, explain_choices
 from cxresnet.explain.choice import choose_requested, find_class
 from cxresnet.explain.context import ExplainContext, open_context, read_decisions
@@ -50,6 +50,7 @@ class ExplainResult:
     card: SanityCard | None = None
 
 
+@holding_run_folder
 def run_explain(
     run: RunFolder, *, config: ExplainConfig, outputs: ExplainOutputs = "all"
 ) -> ExplainResult:
@@ -80,6 +81,7 @@ def run_explain(
     return ExplainResult(path=run.explain, figures=figures, card=card)
 
 
+@holding_run_folder
 def run_explain_requested(
     run: RunFolder,
     *,

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cxresnet import DISCLAIMER
+from cxresnet.core.checksums import record_checksums, require_unaltered
 from cxresnet.core.errors import RunFolderError
 from cxresnet.core.files import atomic_write
 from cxresnet.core.record import Record, read_record, write_record
@@ -101,6 +102,7 @@ def write_explanation_summary(folder: Path, summary: ExplanationSummary) -> None
     (folder / SUMMARY_NAME).unlink(missing_ok=True)
     with atomic_write(folder / _ARRAYS) as stream:
         np.savez_compressed(stream, allow_pickle=False, neighbour_images=summary.neighbour_images)
+    record_checksums(folder / _ARRAYS)
     if summary.index.zone_means is not None:
         write_zone_means_figure(folder / _FIGURE, summary.index.zone_means)
     write_record(folder / SUMMARY_NAME, summary.index)
@@ -114,6 +116,7 @@ def read_explanation_summary(folder: Path) -> ExplanationSummary:
             belong together.
     """
     index = read_record(folder / SUMMARY_NAME, ExplanationSummaryIndex, command=_COMMAND)
+    require_unaltered(folder / _ARRAYS, way_out=f"Make it again with '{_COMMAND}'.")
     try:
         with (
             (folder / _ARRAYS).open("rb") as stream,

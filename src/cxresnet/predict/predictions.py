@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from cxresnet import DISCLAIMER
+from cxresnet.core.checksums import record_checksums, require_unaltered
 from cxresnet.core.errors import RunFolderError
 from cxresnet.core.files import write_text
 from cxresnet.data.manifest import read_safe_csv, write_safe_csv
@@ -162,7 +163,9 @@ def write_predictions(
     shares = [predictions.probabilities, *([] if calibrated is None else [calibrated])]
     numbers = [*predictions.logits.T, *(row for one in shares for row in one.astype(np.float32).T)]
     columns = _list_columns(names, calibrated=calibrated is not None)
-    return write_safe_csv(path, columns, zip(*texts, *numbers, strict=True))
+    write_safe_csv(path, columns, zip(*texts, *numbers, strict=True))
+    record_checksums(path)
+    return path
 
 
 def read_predictions(path: Path) -> Predictions:
@@ -171,6 +174,7 @@ def read_predictions(path: Path) -> Predictions:
     Raises:
         RunFolderError: It is missing, torn or altered; says what is wrong and how to make it again.
     """
+    require_unaltered(path, way_out="Make it again with 'cxresnet evaluate RUN'.")
     try:
         return _parse(*read_safe_csv(path))
     except FileNotFoundError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,11 +12,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from cxresnet.core.checksums import FileState, compare_checksum, require_unaltered
 from cxresnet.core.errors import CXResnetError, RunFolderError
 from cxresnet.core.files import read_json
 from cxresnet.core.finding import Finding, read_findings
 from cxresnet.core.run_folder import RunFolder
 from cxresnet.data.dataset.dataset import PreparedDataset, open_dataset
+from cxresnet.evaluate.checks import read_checked_evaluation
 from cxresnet.evaluate.external import (
     EXTERNAL_NAME,
     ExternalTest,
@@ -29,7 +32,7 @@ from cxresnet.evaluate.leave_sources_out import (
 )
 from cxresnet.evaluate.members import MEMBERS_NAME, read_members
 from cxresnet.evaluate.merge_advice import MERGE_ADVICE_NAME, MergeAdvice, read_merge_advice
-from cxresnet.evaluate.record import Evaluation, read_evaluation
+from cxresnet.evaluate.record import Evaluation
 from cxresnet.evaluate.selective import SELECTIVE_NAME, SelectiveResult, read_selective
 from cxresnet.explain.record import Attributions, read_attributions
 from cxresnet.explain.sanity.record import CARD_NAME, SanityCard, read_sanity_card
@@ -138,7 +141,9 @@ def read_run_artifacts(run: RunFolder) -> RunArtifacts:
         members=reader.read("scores of the members", run.evaluate / MEMBERS_NAME, read_members),
         config=reader.read("config", run.train / "config.json", read_json) or {},
         environment=reader.read("environment", run.train / "environment.json", read_json) or {},
-        evaluation=reader.read("test", run.metrics, read_evaluation),
+        evaluation=reader.read(
+            "test", run.metrics, lambda _: read_checked_evaluation(run, dataset)
+        ),
         attributions=reader.read(
             "explanation", run.explain / "index.json", lambda path: read_attributions(path.parent)
         ),
@@ -162,8 +167,22 @@ def read_run_artifacts(run: RunFolder) -> RunArtifacts:
             "merge advice", run.evaluate / MERGE_ADVICE_NAME, read_merge_advice
         ),
         externals=tuple(_read_externals(reader, run)),
-        damaged=tuple(reader.damaged),
+        damaged=(*reader.damaged, *_warn_of_unrecorded_metrics(run)),
     )
+
+
+def _warn_of_unrecorded_metrics(run: RunFolder) -> Iterator[ReportWarning]:
+    """Warn where it is not known whether the numbers were edited."""
+    with contextlib.suppress(RunFolderError):  # damaged checksums: the reader says so
+        if run.metrics.is_file() and compare_checksum(run.metrics) is FileState.UNRECORDED:
+            yield ReportWarning(
+                "amber",
+                "Test results without a checksum",
+                "An earlier version wrote them, or their checksum was removed, so it is not known "
+                "whether their intervals were altered. The main scores were computed again from "
+                "the predictions, where these are there. 'cxresnet evaluate RUN' makes them again; "
+                "'cxresnet verify RUN --record-checksums' keeps them.",
+            )
 
 
 def _open_dataset_if_there(run: RunFolder) -> PreparedDataset | None:
@@ -193,6 +212,7 @@ class _Reader:
         if not path.exists():
             return None
         try:
+            require_unaltered(path, way_out="Run the command again that wrote it.")
             return read(path)
         except (CXResnetError, ValueError, OSError) as error:
             # A message of another library may hold anything. Ours are sentences, but may name

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from cxresnet.core.files import write_text
-from cxresnet.core.run_folder import RunFolder
+from cxresnet.core.run_folder import RunFolder, holding_run_folder
 from cxresnet.data.dataset.dataset import PreparedDataset, open_dataset
 from cxresnet.report.artifacts import RunArtifacts, build_dataset_artifacts, read_run_artifacts
 from cxresnet.report.checklists.documents import write_checklists
@@ -17,6 +17,7 @@ from cxresnet.report.section import find_data_warnings, sort_warnings
 from cxresnet.report.summary import build_first_screen, describe_run
 
 
+@holding_run_folder
 def run_report(run: RunFolder) -> Path:
     """Write `report.html` from whatever the run holds, and the checklists; returns its path.
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 from dataclasses import replace
@@ -97,6 +98,27 @@ def test_a_test_image_that_was_exchanged_is_not_opened(dataset: PreparedDataset)
             AccessRequest(reason="x", run="first", network="", config="c0")
         )
     assert read_access_log(dataset.path / "test_access_log.csv") == ()
+
+
+@pytest.mark.parametrize("take", ["train", "val", "fold"])
+def test_an_image_that_was_exchanged_is_not_learned_from(
+    dataset: PreparedDataset, take: str
+) -> None:
+    images = np.load(dataset.path / "images.npy")
+    np.save(dataset.path / "images.npy", 255 - images)
+    inverted = open_dataset(dataset.path)
+    with pytest.raises(DatasetError, match=r"image '.*' was altered .*cxresnet verify"):
+        inverted.select_fold(0, "train") if take == "fold" else inverted.select(take)
+
+
+def test_each_image_is_compared_once_while_the_dataset_is_open(
+    dataset: PreparedDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset.select("train")
+    monkeypatch.delattr(hashlib, "sha256")
+    assert len(dataset.select("train")) > 0
+    with pytest.raises(AttributeError):
+        dataset.select("val")
 
 
 def test_what_cannot_be_written_down_is_not_opened(

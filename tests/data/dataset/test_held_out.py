@@ -2,18 +2,22 @@ from __future__ import annotations
 
 import json
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from cxresnet.core.config import DataConfig
-from cxresnet.core.errors import DatasetError
+from cxresnet.core.errors import DatasetError, RunFolderError
+from cxresnet.data.dataset import held_out
 from cxresnet.data.dataset.dataset import open_dataset
 from cxresnet.data.dataset.held_out import (
     AccessRecord,
     AccessRequest,
+    carry_over_access_log,
     find_broken_links,
+    hold_access_log,
     log_access,
     read_access_log,
     start_access_log,
@@ -139,6 +143,42 @@ def test_a_changed_or_missing_row_breaks_the_chain_and_keeps_the_seal(
         log_access(access_log, _open("once more"), dataset_hash="ab" * 32)
 
 
+def test_no_opening_is_lost_when_many_open_at_once(access_log: Path) -> None:
+    def open_often(number: int) -> None:
+        for turn in range(5):
+            log_access(access_log, _open(f"{number} {turn}"), dataset_hash="ab" * 32)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(open_often, range(4)))
+    accesses = read_access_log(access_log)
+    assert len(accesses) == 3 + 4 * 5
+    assert len({access.reason for access in accesses}) == 3 + 4 * 5
+    assert find_broken_links(accesses) == []
+    assert [path.name for path in access_log.parent.iterdir()] == [access_log.name]
+
+
+def test_the_log_is_kept_where_it_is_not_known_which_images_it_is_about(
+    access_log: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "manifest.csv").write_bytes(b"\xff")
+    (tmp_path / "fresh").mkdir()
+    fresh = start_access_log(tmp_path / "fresh" / access_log.name)
+    carry_over_access_log(tmp_path, tmp_path / "fresh")
+    assert read_access_log(fresh) == read_access_log(access_log)
+    assert "kept as it is" in caplog.text
+
+
+def test_one_that_holds_the_log_for_too_long_is_named(
+    access_log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(held_out, "_WAIT_SECONDS", 0.1)
+    with hold_access_log(access_log.parent), ThreadPoolExecutor(1) as other:
+        refused = other.submit(log_access, access_log, _open("too late"), dataset_hash="")
+        with pytest.raises(RunFolderError, match="is writing the test access log"):
+            refused.result()
+    assert len(read_access_log(access_log)) == 3
+
+
 def _pick(columns: list[str], change: str) -> list[str]:
     return {
         "one is missing": columns[:-1],
@@ -170,6 +210,30 @@ def test_a_ledger_that_is_gone_or_none_is_told(access_log: Path, content: bytes 
         access_log.write_bytes(content)
     with pytest.raises(DatasetError, match="missing or cannot be read"):
         read_access_log(access_log)
+
+
+@pytest.mark.slow
+def test_a_replacement_that_was_killed_half_way_forgets_no_opening(
+    opened: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Killed between the two renames: the old dataset is set aside, the new one not in place."""
+    rename = Path.rename
+
+    def die(path: Path, target: Path) -> Path:
+        if target == opened:
+            raise SystemExit(137)
+        return rename(path, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", die)
+        with pytest.raises(SystemExit):
+            prepare(opened)
+    assert not opened.exists()
+    prepare(opened)
+    assert "The dataset that was there is back, with its test access log" in caplog.text
+    (access,) = read_access_log(opened / "test_access_log.csv")
+    assert access.reason == "a first look"
+    assert [path.name for path in opened.parent.iterdir()] == [opened.name]
 
 
 def make_old(path: Path) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from cxresnet.core.checksums import CHECKSUMS_NAME, record_checksums
 from cxresnet.core.config import DataConfig
 from cxresnet.core.errors import DatasetError
 from cxresnet.core.files import compute_sha256, read_json, write_json, write_text
@@ -39,10 +40,16 @@ def rewrite(path: Path, change: Callable[[pd.DataFrame], None]) -> None:
     change(manifest)
     write_manifest(path / "manifest.csv", manifest)
     write_text(path / "row_hashes.txt", "\n".join(compute_row_hashes(manifest)) + "\n")
+    names = ("manifest.csv", "row_hashes.txt")
+    rewrite_record(path, files={name: compute_sha256(path / name) for name in names})
+
+
+def rewrite_record(path: Path, *, files: dict[str, str] | None = None, **changes: object) -> None:
+    """Change `dataset.json` and cover it up: its checksum is made to fit."""
     record = read_json(path / "dataset.json")
-    for name in ("manifest.csv", "row_hashes.txt"):
-        record["files"][name] = compute_sha256(path / name)
-    write_json(path / "dataset.json", record)
+    files = record["files"] | (files or {})
+    write_json(path / "dataset.json", {**record, "files": files, **changes})
+    record_checksums(path / "dataset.json")
 
 
 def test_a_fresh_dataset_holds(path: Path) -> None:
@@ -52,7 +59,7 @@ def test_a_fresh_dataset_holds(path: Path) -> None:
     assert "no patient" in proofs
     assert "never accessed" in proofs
     assert "images have the SHA-256" in proofs
-    assert len(verification.proofs) == 6
+    assert len(verification.proofs) == 7
 
 
 def test_openings_that_are_written_down_are_no_problem(path: Path) -> None:
@@ -125,10 +132,58 @@ def test_copies_of_unknown_patients_in_two_splits_are_found_by_their_cluster(pat
 
 
 def test_a_dataset_hash_that_is_not_of_its_files_is_told(path: Path) -> None:
-    record = read_json(path / "dataset.json")
-    write_json(path / "dataset.json", {**record, "dataset_hash": "0" * 64})
+    rewrite_record(path, dataset_hash="0" * 64)
     (problem,) = verify_dataset(path).problems
     assert problem == "The dataset hash in dataset.json does not match its list of files."
+
+
+def _swap_classes(path: Path) -> None:
+    record = read_json(path / "dataset.json")
+    write_json(path / "dataset.json", {**record, "class_names": record["class_names"][::-1]})
+
+
+def test_swapped_classes_are_found_before_anything_is_trained_or_evaluated(path: Path) -> None:
+    _swap_classes(path)
+    (problem,) = verify_dataset(path).problems
+    assert problem == "The file d/dataset.json was altered: its SHA-256 has changed."
+    with pytest.raises(DatasetError, match=r"dataset\.json' was altered after it was written"):
+        open_dataset(path)
+
+
+def test_another_mean_is_found_although_the_checksum_was_mended(path: Path) -> None:
+    preprocessing = read_json(path / "dataset.json")["preprocessing"]
+    rewrite_record(path, preprocessing={**preprocessing, "mean": 0.25})
+    (problem,) = verify_dataset(path).problems
+    assert re.match(r"dataset\.json states mean 0\.25 and sd .*; they are 0\.\d{4} and", problem)
+
+
+def test_a_dataset_without_checksums_is_read_with_a_warning_and_can_get_them(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As an earlier version wrote it."""
+    (path / CHECKSUMS_NAME).unlink()
+    open_dataset(path).select("train")
+    assert "has no checksum of its dataset.json" in caplog.text
+    (problem,) = verify_dataset(path).problems
+    assert f"'cxresnet verify {path} --record-checksums'" in problem
+    assert verify_dataset(path, record_missing=True).problems == ()
+    assert verify_dataset(path).problems == ()
+
+
+def test_checksums_are_not_recorded_over_a_problem(path: Path) -> None:
+    _swap_classes(path)
+    assert verify_dataset(path, record_missing=True).problems
+    (path / CHECKSUMS_NAME).unlink()
+    (path / "row_hashes.txt").unlink()
+    assert len(verify_dataset(path, record_missing=True).problems) == 3
+    assert not (path / CHECKSUMS_NAME).exists()
+
+
+def test_damaged_checksums_are_told(path: Path) -> None:
+    (path / CHECKSUMS_NAME).write_text("{")
+    assert any("is damaged" in problem for problem in verify_dataset(path).problems)
+    with pytest.raises(DatasetError, match="is damaged"):
+        open_dataset(path)
 
 
 def test_openings_of_the_dataset_as_it_was_before_are_told_apart(path: Path) -> None:

@@ -107,8 +107,8 @@ def test_a_dataset_holds_every_image_in_one_order(tmp_path: Path) -> None:
     result = run_prepare(make_source(), config=CONFIG, out=tmp_path / "d")
     assert list_files(tmp_path) == ["d"]
     assert list_files(tmp_path / "d") == [
-        "conflicts.csv", "dataset.json", "fingerprints.npy", "images.npy", "manifest.csv",
-        "rejected.csv", "row_hashes.txt", "test_access_log.csv",
+        "checksums.json", "conflicts.csv", "dataset.json", "fingerprints.npy", "images.npy",
+        "manifest.csv", "rejected.csv", "row_hashes.txt", "test_access_log.csv",
     ]  # fmt: skip
     manifest = read_manifest(tmp_path / "d" / "manifest.csv")
     images = np.load(tmp_path / "d" / "images.npy")

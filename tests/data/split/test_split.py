@@ -15,6 +15,7 @@ from cxresnet.core.errors import SplitError
 from cxresnet.data.split.given import keep_given_splits
 from cxresnet.data.split.groups import join_groups
 from cxresnet.data.split.split import (
+    _GroupAssignment,
     assign_folds,
     assign_groups,
     assign_splits,
@@ -163,6 +164,15 @@ def test_classes_that_share_all_patients_are_told() -> None:
             np.array([0, 0, 1, 1, 2, 2]), list("ababab"), ["s"] * 6,
             np.array(["train"] * 6), config=DataConfig(folds=5),
         )  # fmt: skip
+
+
+def test_a_class_that_no_group_can_give_up_is_told() -> None:
+    # Both groups that show class a lie in part 0, and each is the only one of another class there.
+    assignment = _GroupAssignment((np.array([[1, 1, 0], [1, 0, 1]]), 3), shares=[0.5, 0.5])
+    for group in range(2):
+        assignment._move(group, 0)
+    with pytest.raises(SplitError, match="too many patients have images of several classes"):
+        assignment.assign_missing_classes()
 
 
 def test_a_crossing_group_goes_to_train_and_is_told() -> None:

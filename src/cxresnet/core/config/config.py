@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from cxresnet.core.checksums import require_unaltered
 from cxresnet.core.config.data import DataConfig
 from cxresnet.core.config.evaluate import EvaluateConfig
 from cxresnet.core.config.explain import ExplainConfig
@@ -136,7 +137,9 @@ def read_written_config(path: Path) -> Config:
 
     Raises:
         ConfigError: It is missing, or of another version.
+        RunFolderError: It was altered.
     """
+    require_unaltered(path, way_out="Train again.")
     try:
         return Config.model_validate_json(path.read_bytes())
     except (OSError, ValidationError) as error:

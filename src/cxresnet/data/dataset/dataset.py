@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import mmap
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -71,6 +72,7 @@ class PreparedDataset:
     record: DatasetRecord
     manifest: pd.DataFrame = field(repr=False)
     _images: NDArray[np.uint8] = field(repr=False)
+    _checked: set[int] = field(default_factory=set, repr=False, compare=False)
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -93,14 +95,14 @@ class PreparedDataset:
         return describe_stamp(read_findings(self.path))
 
     def select(self, split: Literal["train", "val"] | str) -> ImageSet:
-        """Select the images of a split, without reading them yet.
+        """Select the images of a split, once each is known to be as it was prepared.
 
         Args:
             split: "train" or "val".
 
         Raises:
             HeldOutTestError: `split` is "test".
-            DatasetError: There is no such split.
+            DatasetError: There is no such split, or an image of it was altered.
         """
         if split == "test":
             raise HeldOutTestError(
@@ -117,7 +119,7 @@ class PreparedDataset:
             role: "val" for the fold itself, "train" for all others, which are read into memory.
 
         Raises:
-            DatasetError: The dataset has no such fold.
+            DatasetError: The dataset has no such fold, or an image of it was altered.
         """
         folds = self.manifest["fold"].to_numpy()
         if fold < 0 or not (folds == fold).any():
@@ -147,20 +149,22 @@ class PreparedDataset:
                     f"The test set is opened only for a stated purpose: give a {name}."
                 )
         test = self._take_split("test")
-        self._require_unaltered_images(test)
         log_access(self.path / ACCESS_LOG_NAME, access_request, dataset_hash=self.dataset_hash)
         return test
 
-    def _require_unaltered_images(self, test: ImageSet) -> None:
-        expected_hashes = zip(
-            test.images, test.manifest["pixels_sha256"], test.manifest["image_id"], strict=True
-        )
-        for image, expected, image_id in expected_hashes:
-            if hashlib.sha256(image.tobytes()).hexdigest() != expected:
+    def _require_unaltered_images(self, rows: Iterable[int]) -> None:
+        """Compare images with the hashes in their rows, each once while the dataset is open."""
+        expected = self.manifest["pixels_sha256"].tolist()
+        for row in rows:
+            if row in self._checked:
+                continue
+            if hashlib.sha256(self._images[row].data).hexdigest() != expected[row]:
                 raise DatasetError(
-                    f"The test image '{image_id}' was altered after the dataset was prepared. "
-                    f"'cxresnet verify {self.path}' lists all problems; then prepare it again."
+                    f"The image '{self.manifest['image_id'].iloc[row]}' was altered after the "
+                    f"dataset was prepared. 'cxresnet verify {self.path}' lists all problems; "
+                    "then prepare it again."
                 )
+            self._checked.add(row)
 
     def _take_split(self, split: str) -> ImageSet:
         rows = np.flatnonzero((self.manifest["split"] == split).to_numpy())
@@ -177,6 +181,7 @@ class PreparedDataset:
         return self._take(rows)
 
     def _take(self, rows: NDArray[np.intp]) -> ImageSet:
+        self._require_unaltered_images(rows.tolist())
         manifest = self.manifest.iloc[rows].reset_index(drop=True)
         numbers = {name: number for number, name in enumerate(self.class_names)}
         first, last = int(rows[0]), int(rows[-1])
@@ -197,7 +202,7 @@ def open_dataset(path: Path) -> PreparedDataset:
         path: The folder that `prepare` wrote.
 
     Raises:
-        DatasetError: It is no dataset, not whole, or its manifest was altered.
+        DatasetError: It is no dataset, not whole, or its record or manifest was altered.
     """
     record = read_dataset_record(path)
     manifest_path = path / MANIFEST_NAME

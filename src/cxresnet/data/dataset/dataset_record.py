@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib.metadata
+import logging
 import platform
 from pathlib import Path
 from typing import Any
@@ -11,10 +13,13 @@ from typing import Any
 from pydantic import ValidationError
 
 from cxresnet import DISCLAIMER, __version__
+from cxresnet.core.checksums import FileState, compare_checksum
 from cxresnet.core.config.data import DataConfig
-from cxresnet.core.errors import DatasetError
+from cxresnet.core.errors import DatasetError, RunFolderError
 from cxresnet.core.record import Record, compare_format, write_record
 from cxresnet.data.prepare.preprocessing import Preprocessing
+
+_logger = logging.getLogger(__name__)
 
 RECORD_NAME = "dataset.json"
 MANIFEST_NAME = "manifest.csv"
@@ -88,12 +93,53 @@ class DatasetRecord(Record):
 
 
 def write_dataset_record(folder: Path, record: DatasetRecord) -> Path:
-    """Write `dataset.json` whole or not at all; returns its path."""
+    """Write `dataset.json` whole or not at all, with its checksum; returns its path."""
     return write_record(folder / RECORD_NAME, record)
 
 
 def read_dataset_record(folder: Path) -> DatasetRecord:
     """Read `dataset.json`.
+
+    Raises:
+        DatasetError: There is no dataset, it was altered, or another version prepared it.
+    """
+    record = parse_dataset_record(folder)
+    state = compare_record(folder)
+    if state is FileState.ALTERED:
+        raise DatasetError(
+            f"'{folder / RECORD_NAME}' was altered after it was written, so the classes of the "
+            "dataset cannot be trusted. Restore it, or prepare the dataset again."
+        )
+    if state is FileState.UNRECORDED:
+        _warn_of_unrecorded(folder.absolute())
+    return record
+
+
+def compare_record(folder: Path) -> FileState:
+    """Compare `dataset.json` with its checksum.
+
+    Raises:
+        DatasetError: The checksums are damaged.
+    """
+    try:
+        return compare_checksum(folder / RECORD_NAME)
+    except RunFolderError as error:
+        raise DatasetError(str(error)) from error
+
+
+@functools.cache
+def _warn_of_unrecorded(folder: Path) -> None:
+    """Warn once a process: an earlier version prepared the dataset, or the checksum is gone."""
+    _logger.warning(
+        "The dataset '%s' has no checksum of its dataset.json, so it is not known whether its "
+        "classes were altered. If you trust it: 'cxresnet verify %s --record-checksums'.",
+        folder,
+        folder,
+    )
+
+
+def parse_dataset_record(folder: Path) -> DatasetRecord:
+    """Read `dataset.json` without comparing it with its checksum.
 
     Raises:
         DatasetError: There is no dataset, or another version prepared it.

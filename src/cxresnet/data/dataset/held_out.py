@@ -12,17 +12,18 @@ changes with the preprocessing.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import astuple, dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from cxresnet import __version__
 from cxresnet.core.errors import DatasetError
-from cxresnet.core.files import explain_storage_errors
+from cxresnet.core.files import explain_storage_errors, locked
 from cxresnet.core.printable import make_printable
 from cxresnet.data.dataset.dataset_record import ACCESS_LOG_NAME, MANIFEST_NAME
 from cxresnet.data.manifest import read_safe_csv, write_safe_csv
@@ -30,6 +31,7 @@ from cxresnet.data.manifest import read_safe_csv, write_safe_csv
 _logger = logging.getLogger(__name__)
 
 _FIRST = "0" * 64
+_WAIT_SECONDS = 60.0
 
 _EARLIER_NAME = "test_openings.csv"
 _EARLIER_COLUMNS = {"opened_utc": "accessed_utc"}
@@ -103,8 +105,29 @@ def log_access(path: Path, access_request: AccessRequest, *, dataset_hash: str) 
 
     Raises:
         DatasetError: The access log is missing or its chain is broken.
+        RunFolderError: Another process holds the access log for a minute.
         StorageError: The access log cannot be written; then the test set must stay closed.
     """
+    with hold_access_log(path.parent):
+        return _add_access(path, access_request, dataset_hash=dataset_hash)
+
+
+@contextlib.contextmanager
+def hold_access_log(dataset: Path) -> Iterator[None]:
+    """Keep other processes from the access log of a dataset, so that none of its rows is lost.
+
+    Raises:
+        RunFolderError: Another process holds it for a minute.
+        StorageError: The folder cannot be written.
+    """
+    lock = dataset / f".{ACCESS_LOG_NAME}.lock"
+    what = f"the test access log of '{dataset}'"
+    with locked(lock, what=what, wait_seconds=_WAIT_SECONDS):
+        yield
+
+
+def _add_access(path: Path, access_request: AccessRequest, *, dataset_hash: str) -> AccessRecord:
+    """Read the log, and write it with one row more, flushed to the disk, in place of the old."""
     accesses = read_access_log(path)
     for problem in find_broken_links(accesses)[:1]:
         raise DatasetError(f"The test access log was altered: {problem} Prepare again.")

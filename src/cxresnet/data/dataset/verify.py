@@ -12,27 +12,38 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
+from cxresnet.core.checksums import FileState, find_altered_files, record_checksums
 from cxresnet.core.errors import DatasetError
 from cxresnet.core.files import compute_sha256
+from cxresnet.core.finding import FINDINGS_NAME
 from cxresnet.core.progress import track
 from cxresnet.data.dataset.dataset_record import (
     ACCESS_LOG_NAME,
     FINGERPRINTS_NAME,
     IMAGES_NAME,
     MANIFEST_NAME,
+    RECORD_NAME,
     ROW_HASHES_NAME,
     DatasetRecord,
+    compare_record,
     compute_dataset_hash,
-    read_dataset_record,
+    parse_dataset_record,
 )
 from cxresnet.data.dataset.held_out import find_broken_links, read_access_log
 from cxresnet.data.duplicates import find_clusters
 from cxresnet.data.manifest import compute_row_hashes, read_manifest
+from cxresnet.data.prepare.preprocessing import (
+    Preprocessing,
+    complete_preprocessing,
+    count_levels,
+)
 from cxresnet.data.prepare.store import open_image_array
 from cxresnet.data.split.groups import join_groups
 
 _MANY = 20
+_TOLERANCE = 1e-9
 
 
 @dataclass(frozen=True)
@@ -48,25 +59,29 @@ class Verification:
     problems: tuple[str, ...]
 
 
-def verify_dataset(path: Path, *, recheck_near_duplicates: bool = False) -> Verification:
+def verify_dataset(
+    path: Path, *, recheck_near_duplicates: bool = False, record_missing: bool = False
+) -> Verification:
     """Verify a prepared dataset.
 
     Args:
         path: The folder that `prepare` wrote.
         recheck_near_duplicates: Also search for near-duplicates again, instead of trusting the
             cluster ids.
+        record_missing: Record the checksums of `dataset.json` and the findings as they are now,
+            if there are none and nothing else is wrong.
 
     Raises:
         DatasetError: The folder is no dataset, or not even its manifest can be read.
     """
-    record = read_dataset_record(path)
+    record = parse_dataset_record(path)
     manifest = read_manifest(path / MANIFEST_NAME)
     proofs: list[str] = []
     problems: list[str] = []
     checks = [
         _check_files(path, record),
         _check_rows(path, manifest),
-        _check_images(path, manifest),
+        _check_images(path, manifest, record),
         _check_units(manifest),
         _check_test_access(path, record),
     ]
@@ -76,7 +91,12 @@ def verify_dataset(path: Path, *, recheck_near_duplicates: bool = False) -> Veri
         problems += _shorten(found)
         if not found:
             proofs.append(proof)
-    return Verification(tuple(proofs), tuple(problems))
+    if record_missing and not problems and compare_record(path) is FileState.UNRECORDED:
+        names = (RECORD_NAME, FINDINGS_NAME)
+        record_checksums(*(path / name for name in names if (path / name).is_file()))
+    proof, found = _check_record(path)
+    problems += found
+    return Verification((*proofs, *([] if found else [proof])), tuple(problems))
 
 
 _Check = tuple[str, list[str]]
@@ -92,6 +112,19 @@ def _check_files(path: Path, record: DatasetRecord) -> _Check:
     if compute_dataset_hash(record.files) != record.dataset_hash:
         problems.append("The dataset hash in dataset.json does not match its list of files.")
     return f"{len(record.files)} files have the SHA-256 that they were written with", problems
+
+
+def _check_record(path: Path) -> _Check:
+    """Check that nobody altered `dataset.json`, which names the classes, or the findings."""
+    altered = list(find_altered_files(path))
+    if not altered and compare_record(path) is FileState.UNRECORDED:
+        problem = (
+            f"There is no checksum of {RECORD_NAME}: an earlier version prepared the dataset, or "
+            f"the checksum was removed. If you trust it: 'cxresnet verify {path} "
+            "--record-checksums'."
+        )
+        altered.append(problem)
+    return f"{RECORD_NAME} and its classes are as they were written", altered
 
 
 def _check_rows(path: Path, manifest: pd.DataFrame) -> _Check:
@@ -114,7 +147,8 @@ def _check_rows(path: Path, manifest: pd.DataFrame) -> _Check:
     return f"{len(hashes)} rows of the manifest are as they were written", problems
 
 
-def _check_images(path: Path, manifest: pd.DataFrame) -> _Check:
+def _check_images(path: Path, manifest: pd.DataFrame, record: DatasetRecord) -> _Check:
+    """Name the images that are not as they were written; compute mean and sd again."""
     try:
         array_file = open_image_array(path / IMAGES_NAME)
     except DatasetError as error:
@@ -124,14 +158,29 @@ def _check_images(path: Path, manifest: pd.DataFrame) -> _Check:
             return "", [f"{array_file.count} images, but {len(manifest)} rows in the manifest."]
         problems = []
         expected = manifest["pixels_sha256"].tolist()
+        in_training = (manifest["split"] == "train").to_numpy()
+        levels = np.zeros(256, dtype=np.int64)
         for start, images in track(array_file.read_chunks(), "Hashing images"):
+            levels += count_levels(images[in_training[start : start + len(images)]])
             for row, image in enumerate(images, start=start):
                 if hashlib.sha256(image.tobytes()).hexdigest() != expected[row]:
                     image_id = manifest["image_id"].iloc[row]
                     problems.append(
                         f"The pixels of the image '{image_id}' (row {row}) were altered."
                     )
+    if not problems and in_training.any():
+        problems += _compare_preprocessing(record.preprocessing, levels)
     return f"{len(manifest)} images have the SHA-256 in their row", problems
+
+
+def _compare_preprocessing(stated: Preprocessing, levels: NDArray[np.int64]) -> Iterator[str]:
+    computed = complete_preprocessing(stated, levels)
+    pairs = ((stated.mean, computed.mean), (stated.sd, computed.sd))
+    if any(one is None or other is None or abs(one - other) > _TOLERANCE for one, other in pairs):
+        yield (
+            f"{RECORD_NAME} states mean {stated.mean} and sd {stated.sd} of the training images; "
+            f"they are {computed.mean:.4f} and {computed.sd:.4f}."
+        )
 
 
 def _check_units(manifest: pd.DataFrame) -> _Check:

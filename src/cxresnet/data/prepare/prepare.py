@@ -17,7 +17,7 @@ from cxresnet.core.config.data import DataConfig
 from cxresnet.core.errors import CXResnetError, RunFolderError, StorageError
 from cxresnet.core.files import explain_storage_errors, locked
 from cxresnet.data.dataset.dataset_record import RECORD_NAME, DatasetRecord
-from cxresnet.data.dataset.held_out import carry_over_access_log
+from cxresnet.data.dataset.held_out import carry_over_access_log, hold_access_log
 from cxresnet.data.decode.limits import DecodeLimits
 from cxresnet.data.manifest import ImageRecord
 from cxresnet.data.prepare.assemble import DatasetInputs, assemble_dataset
@@ -29,6 +29,7 @@ from cxresnet.data.sources.source import AbstractSource, Rejection, ScanResult, 
 _logger = logging.getLogger(__name__)
 
 _SPARE_BYTES = 16 * 2**20
+_REPLACED = "replaced"
 
 
 def require_free_output(out: Path, *, mark: str, force: bool) -> None:
@@ -91,6 +92,7 @@ def open_working_directory(out: Path, *, mark: str, force: bool) -> Iterator[Pat
     """
     partial = out.parent / f".{out.name}.partial"
     with locked(out.parent / f".{out.name}.lock", what=f"'{out}'"):
+        _put_replaced_back(partial, out)
         require_free_output(out, mark=mark, force=force)
         try:
             yield partial
@@ -103,6 +105,19 @@ def open_working_directory(out: Path, *, mark: str, force: bool) -> Iterator[Pat
             raise
 
 
+def _put_replaced_back(partial: Path, out: Path) -> None:
+    """Undo a replacement that was killed half-way: the old dataset has the test access log."""
+    replaced = partial / _REPLACED
+    if replaced.is_dir() and not out.exists():
+        with explain_storage_errors(out):
+            replaced.rename(out)
+        _logger.warning(
+            "An earlier 'prepare' was stopped while it replaced '%s'. The dataset that was there "
+            "is back, with its test access log.",
+            out,
+        )
+
+
 def move_into_place(fresh: Path, out: Path) -> None:
     """Rename a finished folder to its place.
 
@@ -112,7 +127,7 @@ def move_into_place(fresh: Path, out: Path) -> None:
     """
     with explain_storage_errors(out):
         if out.exists():
-            replaced = fresh.with_name("replaced")
+            replaced = fresh.with_name(_REPLACED)
             shutil.rmtree(replaced, ignore_errors=True)
             out.rename(replaced)
         fresh.rename(out)
@@ -250,6 +265,7 @@ def finish_dataset(
     fresh = partial / "dataset"
     shutil.rmtree(fresh, ignore_errors=True)
     record = assemble_dataset(inputs, config=config, folder=fresh, name=out.name)
-    carry_over_access_log(out, fresh)
-    move_into_place(fresh, out)
+    with hold_access_log(out) if out.is_dir() else contextlib.nullcontext():
+        carry_over_access_log(out, fresh)
+        move_into_place(fresh, out)
     return PrepareResult(out, record)

@@ -122,7 +122,7 @@ def run_prepare_shard(
             warnings=scan.warnings,
             claimed=scan.classes,
         )
-        write_record(decoded.path / _RECORD_NAME, record)
+        write_record(decoded.path / _RECORD_NAME, record, with_checksum=False)
         move_into_place(decoded.path, out)
     return out
 
