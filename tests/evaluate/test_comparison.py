@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cxresnet.core.checksums import record_checksums
 from cxresnet.core.config import EvaluateConfig
 from cxresnet.core.errors import DatasetError, RunFolderError
 from cxresnet.core.files import read_json, write_json
@@ -242,6 +243,7 @@ def test_what_makes_a_comparison_unfair_is_said(
         content = read_json(run.metrics)
         content["provenance"] |= {"trained_on": dataset, "accesses": count}
         write_json(run.metrics, content)
+        record_checksums(run.metrics)
     warnings = compare_runs(*runs, config=config).warnings
     assert len(warnings) == len(said)
     for warning, part in zip(warnings, said, strict=True):

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from cxresnet.core.checksums import record_checksums
 from cxresnet.core.config import EvaluateConfig
 from cxresnet.core.errors import ClassMapError, DatasetError, StorageError
 from cxresnet.core.files import read_json, write_json
@@ -170,6 +171,7 @@ def test_a_run_remembers_the_hash_of_each_opening_where_it_was_kept(
     content = read_json(run.metrics)
     content["provenance"]["access_log"][0]["row_hash"] = kept
     write_json(run.metrics, content)
+    record_checksums(run.metrics)
     if believed:
         assert run_evaluate(run, config=config).provenance.accesses == 2
         return
@@ -217,6 +219,7 @@ def test_the_decision_of_another_network_is_not_used(
     run_evaluate(run, config=config)
     path = run.evaluate / DECISION_NAME
     write_json(path, read_json(path) | {"network": "0" * 64})
+    record_checksums(path)
     assert read_decision(run) is None
 
 

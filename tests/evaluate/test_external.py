@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from cxresnet.core.checksums import record_checksums
 from cxresnet.core.config import EvaluateConfig
 from cxresnet.core.errors import RunFolderError
 from cxresnet.core.files import read_json, write_json
@@ -109,6 +110,7 @@ def test_the_test_of_another_network_is_not_taken_for_this_ones(
     content = read_json(run.metrics)
     content["provenance"]["checkpoint"] = "0" * 64
     write_json(run.metrics, content)
+    record_checksums(run.metrics)
     other = write_dataset(tmp_path / "clinic", seed=1)
     run_evaluate(run, config=config, dataset=other.path)
     found = read_external(run.path / "evaluate-clinic" / "external.json")

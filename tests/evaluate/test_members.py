@@ -20,7 +20,7 @@ from cxresnet.evaluate.evaluation import run_evaluate
 from cxresnet.evaluate.members import MEMBERS_NAME, list_members, read_members
 from cxresnet.model.checkpoint import read_checkpoint, write_checkpoint
 from cxresnet.model.ensemble import gather_member_weights
-from cxresnet.model.resnet import CXResNet
+from cxresnet.model.folding import FoldedNetwork
 from cxresnet.predict import load_predictor
 from cxresnet.predict.predictions import read_predictions
 
@@ -82,13 +82,13 @@ def test_every_network_is_asked_once(
     ensemble_run: RunFolder, config: EvaluateConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = []
-    ask = CXResNet.forward
+    ask = FoldedNetwork.__call__
 
-    def count(network: CXResNet, images: torch.Tensor) -> torch.Tensor:
+    def count(network: FoldedNetwork, images: torch.Tensor) -> torch.Tensor:
         asked.append(len(images))
         return ask(network, images)
 
-    monkeypatch.setattr(CXResNet, "forward", count)
+    monkeypatch.setattr(FoldedNetwork, "__call__", count)
     run_evaluate(ensemble_run, config=config)
 
     counts = [

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cxresnet.core.checksums import record_checksums
 from cxresnet.core.errors import RunFolderError
 from cxresnet.explain.record import (
     Attributions,
@@ -84,6 +85,7 @@ def test_a_torn_file_is_refused(tmp_path: Path, name: str) -> None:
     write_attributions(tmp_path, build_attributions())
     content = (tmp_path / name).read_bytes()
     (tmp_path / name).write_bytes(content[: len(content) // 2])
+    record_checksums(tmp_path / name)
     with pytest.raises(RunFolderError, match=r"Make (it|them again) with 'cxresnet explain RUN'"):
         read_attributions(tmp_path)
 
@@ -92,6 +94,7 @@ def test_an_index_of_an_earlier_version_is_refused(tmp_path: Path) -> None:
     write_attributions(tmp_path, build_attributions())
     index = json.loads((tmp_path / "index.json").read_text())
     (tmp_path / "index.json").write_text(json.dumps(index | {"format": 2}))
+    record_checksums(tmp_path / "index.json")
     with pytest.raises(RunFolderError, match=r"another version .format 2; this one reads 3"):
         read_attributions(tmp_path)
 
@@ -101,6 +104,7 @@ def test_an_index_of_other_maps_is_refused(tmp_path: Path) -> None:
     index = (tmp_path / "index.json").read_bytes()
     write_attributions(tmp_path, build_attributions(count=2))
     (tmp_path / "index.json").write_bytes(index)
+    record_checksums(tmp_path / "index.json")
     with pytest.raises(RunFolderError, match="do not belong together"):
         read_attributions(tmp_path)
 
@@ -109,5 +113,6 @@ def test_maps_that_hold_python_objects_are_refused_unread(tmp_path: Path) -> Non
     write_attributions(tmp_path, build_attributions())
     with (tmp_path / "attributions.npz").open("wb") as stream:
         np.savez(stream, images=np.array([object()]), lung_masks=0, map_occlusion=0)
+    record_checksums(tmp_path / "attributions.npz")
     with pytest.raises(RunFolderError, match=r"Make (it|them again) with 'cxresnet explain RUN'"):
         read_attributions(tmp_path)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from cxresnet.core.checksums import record_checksums
 from cxresnet.core.config import ModelConfig
 from cxresnet.core.errors import ModelModeError, RunFolderError
 from cxresnet.core.files import read_json, write_json
@@ -166,6 +167,7 @@ def test_an_earlier_decision_is_of_the_image_alone(decision: Decision, tmp_path:
     written = read_json(path)
     assert written.pop("test_time_augmentation") is False
     write_json(path, written)
+    record_checksums(path)
     assert read_decision(run) == own
 
 
@@ -200,6 +202,7 @@ def test_a_decision_of_another_version_is_refused(
     run = _write_run(tmp_path)
     path = write_decision(run.evaluate / DECISION_NAME, decision)
     write_json(path, read_json(path) | changes)
+    record_checksums(path)
     with pytest.raises(RunFolderError, match=message):
         read_decision(run)
 

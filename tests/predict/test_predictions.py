@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cxresnet import DISCLAIMER
+from cxresnet.core.checksums import record_checksums
 from cxresnet.core.errors import RunFolderError, StorageError
 from cxresnet.predict import (
     Predictions,
@@ -176,6 +177,7 @@ def test_an_altered_table_is_refused(tmp_path: Path, old: str, new: str, message
     predictions.logits[1, 0] = -0.5
     path = write_predictions(tmp_path / "predictions.csv", predictions)
     path.write_bytes(path.read_bytes().replace(old.encode(), new.encode(), 1))
+    record_checksums(path)
     with pytest.raises(RunFolderError, match=message):
         read_predictions(path)
 

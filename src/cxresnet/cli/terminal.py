@@ -109,7 +109,7 @@ def reopen_closed_streams() -> None:
 
 
 def flush_output() -> None:
-    """Write what waits, before Python does it where nobody can tell the user of an error.
+    """Write what waits, before Python does it where no error can be shown to the user.
 
     Raises:
         OutputClosedError: It goes to a pipe that nobody reads any more.

@@ -217,7 +217,7 @@ def write_attributions(folder: Path, attributions: Attributions) -> None:
         StorageError: The folder cannot be written.
     """
     (folder / _INDEX).unlink(missing_ok=True)
-    write_arrays(folder / _ARRAYS, attributions)
+    record_checksums(write_arrays(folder / _ARRAYS, attributions))
     write_record(folder / _INDEX, attributions.index)
 
 
@@ -240,7 +240,6 @@ def write_arrays(path: Path, attributions: Attributions) -> Path:
             lung_masks=attributions.lung_masks,
             **arrays,
         )
-    record_checksums(path)
     return path
 
 
