@@ -136,8 +136,26 @@ def test_a_table_shows_decisions_probabilities_and_refusals(
     assert run_command_line(["predict", ".", "--no-gate", "--run", str(run.path)]) == 0
     shown = " ".join(capsys.readouterr().out.split())
     assert "abstain 0.7" in shown
-    assert "letter.txt" in shown
+    assert "letter.txt refused – – 3" in shown
+    assert "1 Nothing checked that this is a chest X-ray." in shown
+    assert shown.count("Nothing checked") == 1
     assert "Give one of: " in shown
+    assert "Possible: normal or covid-19." in shown
+    assert "from its threshold on (normal 0.000, covid-19 0.000)" in shown
+
+
+def test_a_class_that_is_not_the_most_probable_is_explained(
+    run: RunFolder, images: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plain = build_plain_decision(CLASS_NAMES, network=compute_network_hash(run))
+    point = plain.operating_point.model_copy(update={"weights": (0.01, 3.0), "shifts": (1.0, 0.0)})
+    write_decision(
+        run.evaluate / DECISION_NAME, plain.model_copy(update={"operating_point": point})
+    )
+    words = ["predict", str(images / "image.png"), "--no-gate", "--run", str(run.path)]
+    assert run_command_line(words) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "largest weighted probability (normal × 0.01, covid-19 × 3.00)" in shown
 
 
 def test_noise_is_refused_unless_nothing_is_to_be_checked(

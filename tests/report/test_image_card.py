@@ -68,6 +68,13 @@ def test_the_classes_that_remain_possible_are_the_reason(
     assert "90%" in card.reason
 
 
+def test_the_weights_are_told_where_they_decide(attributions: Attributions) -> None:
+    card = _build_card(attributions)
+    weighed = card.model_copy(update={"weighing": "Weights: normal × 2.00."})
+    assert "Weights: normal × 2.00." in render_image_card(weighed, attributions)
+    assert "Weights:" not in render_image_card(card, attributions)
+
+
 def test_a_network_that_was_not_evaluated_says_so(attributions: Attributions) -> None:
     card = _build_card(attributions, ("covid-19",), coverage=None)
     assert "was not evaluated" in card.reason

@@ -204,6 +204,7 @@ class _Writer:
             decision=prediction.decision,
             gate=prediction.gate,
             note=prediction.note,
+            weighing=model.decision.describe_weights() if prediction.is_weighed else "",
             nominal_coverage=model.decision.nominal_coverage,
             classes=_list_classes(model, prediction),
             index=attributions.index,

@@ -47,6 +47,12 @@ class Prediction:
         return self.decision == ABSTAIN
 
     @property
+    def is_weighed(self) -> bool:
+        """Whether the predicted class is another than the most probable one; see `Decision`."""
+        shares = self.probabilities
+        return bool(shares) and shares[self.class_name] < max(shares.values())
+
+    @property
     def refused(self) -> bool:
         """Whether the image could not be used; `reason` says why."""
         return bool(self.reason)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,7 +16,7 @@ from rich.text import Text
 from cxresnet.cli.commands import command
 from cxresnet.cli.images import list_files, load_network, write_cards
 from cxresnet.cli.options import AnyBodyPartOption, FixOption, GateOption
-from cxresnet.cli.terminal import console, say_unfolded, say_wrote
+from cxresnet.cli.terminal import console, say, say_unfolded, say_wrote
 from cxresnet.core.config import ExplainConfig
 from cxresnet.core.errors import EmptySourceError
 from cxresnet.core.files import write_json
@@ -24,7 +24,9 @@ from cxresnet.core.printable import make_printable
 from cxresnet.core.progress import track
 
 if TYPE_CHECKING:
+    from cxresnet.api.classifier import Model
     from cxresnet.api.prediction import Prediction
+    from cxresnet.predict.decision import Decision
 
 
 class Format(StrEnum):
@@ -70,7 +72,7 @@ def predict(  # noqa: PLR0913  each is a flag of the command
     files = list(list_files(paths))
     predictions = list(track(model.predict_each(files), "Classifying images", total=len(files)))
     if out is None:
-        _show(predictions, model.class_names, format_=format_)
+        _show(predictions, model, format_=format_)
     else:
         say_wrote(_write(out, predictions, model.class_names, format_=format_))
     if explain is not None:
@@ -82,15 +84,18 @@ def predict(  # noqa: PLR0913  each is a flag of the command
         )
 
 
-def _show(
-    predictions: Sequence[Prediction], class_names: Sequence[str], *, format_: Format
-) -> None:
+def _show(predictions: Sequence[Prediction], model: Model, *, format_: Format) -> None:
     if format_ is Format.TABLE:
-        console.print(_build_table(predictions, class_names))
+        notes: dict[str, int] = {}
+        console.print(_build_table(predictions, model.class_names, notes))
+        for note, number in notes.items():
+            say(f"{number:>3}  {note}")
+        for line in _explain_table(predictions, model.decision):
+            say(line)
         return
     from cxresnet.data.manifest import format_safe_csv
 
-    rows = [_describe(prediction, class_names) for prediction in predictions]
+    rows = [_describe(prediction, model.class_names) for prediction in predictions]
     if format_ is Format.JSON:
         say_unfolded(json.dumps(rows, indent=2))
     else:
@@ -130,22 +135,50 @@ def _name(prediction: Prediction) -> str:
     return make_printable(str(prediction.path))
 
 
-def _build_table(predictions: Sequence[Prediction], class_names: Sequence[str]) -> Table:
+def _build_table(
+    predictions: Sequence[Prediction], class_names: Sequence[str], notes: dict[str, int]
+) -> Table:
+    """Build the table; what is to be said of an image stands below it, by the number in `notes`."""
     table = Table(box=SIMPLE)
     table.add_column("image", overflow="fold")
     table.add_column("decision")
     for name in class_names:
         table.add_column(name, justify="right")
-    table.add_column("gate")
-    table.add_column("refused, or note", overflow="fold")
+    table.add_column("notes")
     for one in predictions:
         shares = [f"{share:.3f}" for share in one.probabilities.values()]
-        cells = shares or ["–"] * len(class_names)
+        numbers = [notes.setdefault(note, len(notes) + 1) for note in _list_notes(one)]
         table.add_row(
             Text(_name(one)),
-            one.decision or "–",
-            *cells,
-            one.gate,
-            Text(one.reason or " ".join(filter(None, (one.note, one.abstention_reason)))),
+            "refused" if one.refused else one.decision,
+            *(shares or ["–"] * len(class_names)),
+            ", ".join(map(str, numbers)),
         )
     return table
+
+
+def _list_notes(prediction: Prediction) -> Iterator[str]:
+    """List what has to be known beside the numbers, or why the image was refused."""
+    if prediction.refused:
+        yield prediction.reason
+    if prediction.note:
+        yield prediction.note
+    if prediction.abstention_reason:
+        names = prediction.prediction_set
+        yield f"Possible: {' or '.join(names)}." if names else "No class fits."
+
+
+def _explain_table(predictions: Sequence[Prediction], decision: Decision) -> Iterator[str]:
+    """Explain once, below the table, what stands in many rows."""
+    if any(one.abstention_reason for one in predictions):
+        thresholds = ", ".join(
+            f"{name} {threshold:.3f}"
+            for name, threshold in zip(decision.class_names, decision.set_thresholds, strict=True)
+        )
+        yield (
+            f"A class remains possible from its threshold on ({thresholds}), chosen so that the "
+            f"possible classes hold the true one in {decision.nominal_coverage:.0%} of the images "
+            "of each class. Where it is not exactly one, none is decided on."
+        )
+    if any(one.is_weighed and not one.abstained for one in predictions):
+        yield decision.describe_weights()

@@ -191,6 +191,20 @@ class Decision(Record):
             for decided, members, shares in rows
         )
 
+    def describe_weights(self) -> str:
+        """Say by which weights the class is chosen; "" where the largest probability wins."""
+        point = self.operating_point
+        if len(set(point.weights)) < 2:
+            return ""
+        weights = ", ".join(
+            f"{name} × {weight:.2f}"
+            for name, weight in zip(self.class_names, point.weights, strict=True)
+        )
+        return (
+            f"The predicted class is the one with the largest weighted probability ({weights}); "
+            f"the weights were chosen on {point.chosen_on}."
+        )
+
     def _explain_abstention(self, members: NDArray[np.bool_], shares: Sequence[float]) -> str:
         """Say which classes remain possible and why; "" where exactly one does."""
         if members.sum() == 1:

@@ -68,6 +68,7 @@ class ImageCard(Record):
         decision: The predicted class, or "abstain".
         gate: What the check for a frontal chest X-ray found, as of `Prediction.gate`.
         note: What has to be known beside the decision, one sentence; mostly "".
+        weighing: By which weights the class is predicted, where it is not the most probable one.
         nominal_coverage: Share of the images of each class whose prediction set should hold that
             class; None where no thresholds were chosen.
         classes: In the order of the network.
@@ -88,6 +89,7 @@ class ImageCard(Record):
     decision: str
     gate: str = ""
     note: str = ""
+    weighing: str = ""
     nominal_coverage: float | None = None
     classes: tuple[ClassShare, ...]
     index: ExplanationIndex
