@@ -134,7 +134,7 @@ def test_predict_writes_cards_too(
 ) -> None:
     words = ["predict", str(images), "--no-gate", "--run", str(run.path), "--format=csv"]
     assert run_command_line([*words, "--explain", str(tmp_path / "cards")]) == 0
-    assert capsys.readouterr().out.startswith("file,decision")
+    assert capsys.readouterr().out.startswith('"file","decision"')
     (card,) = (tmp_path / "cards").glob("*.json")
     assert (
         json.loads(card.read_text(encoding="utf-8"))["index"]["methods"][0]["name"] == "occlusion"
