@@ -101,4 +101,4 @@ def test_the_first_line_of_the_card_stands_beside_every_answer(images: Path) -> 
 
     said = " ".join(result.stderr.split())
     assert read_bundled_headline()[:60] in said
-    assert result.stdout.splitlines()[0].startswith("file,decision")
+    assert result.stdout.splitlines()[0].startswith('"file","decision"')
