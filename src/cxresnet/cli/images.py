@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cxresnet.cli.terminal import say, say_wrote, warn
-from cxresnet.core.config import ExplainConfig
 from cxresnet.core.errors import EmptySourceError
 
 if TYPE_CHECKING:
     from cxresnet.api.classifier import Model
+    from cxresnet.core.config import ExplainConfig
 
 
 def list_files(paths: Sequence[Path]) -> Iterator[Path]:

@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cxresnet.cli.commands import command
 from cxresnet.cli.evaluate import describe_headline, evaluate_network
 from cxresnet.cli.explain import explain_network
-from cxresnet.cli.options import ConfigOption, ForceOption, ResumeOption, SetOption, SourceArgument
+from cxresnet.cli.options import (
+    ConfigOption,
+    ForceOption,
+    ResumeOption,
+    SetOption,
+    SourceArgument,
+    read_settings,
+)
 from cxresnet.cli.prepare import prepare_dataset
 from cxresnet.cli.report import write_report
 from cxresnet.cli.source import SourceFlags, open_source_from_flags, take_source_flags
 from cxresnet.cli.terminal import say
 from cxresnet.cli.train import train_network
-from cxresnet.core.config import Config, change_config, read_config
 from cxresnet.core.run_folder import RunFolder, claim_run_folder, hold_run_folder
+
+if TYPE_CHECKING:
+    from cxresnet.core.config import Config
 
 
 @command(order=10, outlives_output=True)
@@ -36,9 +45,9 @@ def run(
     force: ForceOption = False,
 ) -> None:
     """Run everything: prepare, train, evaluate, explain and report."""
-    settings = change_config(
-        read_config(config, settings=set_ or ()), source_flags.list_data_values()
-    )
+    from cxresnet.core.config import change_config
+
+    settings = change_config(read_settings(config, set_), source_flags.list_data_values())
     dataset = out / "dataset"
     opened = open_source_from_flags(source, settings, source_flags)
     with hold_run_folder(out):

@@ -12,25 +12,19 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from rich.console import Console, ConsoleOptions, RenderableType
-from rich.logging import RichHandler
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 from rich.segment import Segment
 from rich.text import Text
 
 from cxresnet.core.errors import CXResnetError, OutputClosedError, StorageError
-from cxresnet.core.finding import Finding
 from cxresnet.core.printable import make_printable
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+    from cxresnet.core.finding import Finding
 
 
 class SafeConsole(Console):
@@ -189,17 +183,20 @@ def show_log_lines(level: int) -> None:
     Args:
         level: The least important level still shown, as of `logging`.
     """
-    if error_console.is_terminal:
-        handler: logging.Handler = RichHandler(
-            console=error_console, show_time=False, show_path=False, show_level=False
-        )
-    else:
-        handler = logging.StreamHandler(sys.stderr)
+    handler = _LogLines()
     handler.setFormatter(_OneLineFormatter())
     logger = logging.getLogger("cxresnet")
     logger.handlers = [handler]
     logger.setLevel(level)
     logger.propagate = False
+
+
+class _LogLines(logging.Handler):
+    """Prints log lines: on a terminal above the bars and folded, elsewhere one line each."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        folded = error_console.is_terminal
+        error_console.print(self.format(record), markup=False, soft_wrap=not folded)
 
 
 class _OneLineFormatter(logging.Formatter):
@@ -274,6 +271,15 @@ reporter = TerminalReporter()
 
 
 def _build_progress() -> Progress:
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
     return Progress(
         TextColumn("{task.description:<28}", markup=False),
         BarColumn(bar_width=30),
