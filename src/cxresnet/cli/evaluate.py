@@ -289,7 +289,12 @@ def evaluate(  # noqa: PLR0913  each is a flag of the command
                 "--sets, --seeds and --advise-merge belong to --leave-sources-out. Add it, or "
                 "leave them out."
             )
-        evaluate_network(open_run_folder(run), config=settings, data=data)
+        folder = open_run_folder(run)
+        if data is not None:
+            from cxresnet.data.dataset.dataset_record import read_dataset_record
+
+            read_dataset_record(data)  # a wrong path is told before torch is imported
+        evaluate_network(folder, config=settings, data=data)
         return
     if data is not None:
         raise ConfigError(

@@ -35,15 +35,16 @@ def model(
     set_: SetOption = None,
 ) -> None:
     """Show a network: a table of its layers and a picture of its architecture."""
-    from cxresnet.model.diagram import draw_architecture
     from cxresnet.model.presets import build_model, list_presets
-    from cxresnet.model.summary import summarise_model
 
     if preset is None:
         _show_presets(list_presets())
         return
     settings = read_settings(None, [*(set_ or ()), f'model.preset="{preset}"'])
     network = build_model(settings.model, class_count=len(DEFAULT_CLASS_NAMES))
+    from cxresnet.model.diagram import draw_architecture
+    from cxresnet.model.summary import summarise_model
+
     side_px = side or next(known.side_px for known in list_presets() if known.name == preset)
     console.print(
         _build_table(summarise_model(network, side_px=side_px), f"{preset}, {side_px} px")

@@ -66,8 +66,8 @@ def predict(  # noqa: PLR0913  each is a flag of the command
     ] = None,
 ) -> None:
     """Classify images: one row per image, or the reason why it was refused."""
-    model = load_network(run, any_body_part=bool(any_body_part), gate=gate, fix=fix)
     files = list(list_files(paths))
+    model = load_network(run, any_body_part=bool(any_body_part), gate=gate, fix=fix)
     predictions = list(track(model.predict_each(files), "Classifying images", total=len(files)))
     if out is None:
         _show(predictions, model, format_=format_)
