@@ -88,6 +88,7 @@ def start(
     level = logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO
     terminal.show_log_lines(level)
     terminal.reporter.quiet = quiet
+    terminal.reporter.detailed = verbose
 
 
 def run_command_line(arguments: Sequence[str]) -> int:

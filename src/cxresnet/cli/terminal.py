@@ -218,13 +218,15 @@ class _Step:
 
 @dataclass
 class TerminalReporter:
-    """Draws one bar per step on a terminal; elsewhere prints one line per step that took long.
+    """Draws a bar on a terminal; elsewhere prints one line per step that took long.
 
     Attributes:
         quiet: Whether to draw nothing.
+        detailed: Whether steps inside of a step have bars of their own, and finished bars stay.
     """
 
     quiet: bool = False
+    detailed: bool = False
     _progress: Progress | None = field(default=None, init=False)
     _open: int = field(default=0, init=False)
 
@@ -233,9 +235,10 @@ class TerminalReporter:
         step = _Step(description, None, time.monotonic())
         if error_console.is_terminal and not self.quiet:
             if self._progress is None:
-                self._progress = _build_progress()
+                self._progress = _build_progress(transient=not self.detailed)
                 self._progress.start()
-            step.task = self._progress.add_task(description, total=total)
+            if self.detailed or not self._open:
+                step.task = self._progress.add_task(description, total=total)
         self._open += 1
         return step
 
@@ -270,7 +273,7 @@ reporter = TerminalReporter()
 """The one reporter of this process."""
 
 
-def _build_progress() -> Progress:
+def _build_progress(*, transient: bool) -> Progress:
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -282,10 +285,11 @@ def _build_progress() -> Progress:
 
     return Progress(
         TextColumn("{task.description:<28}", markup=False),
-        BarColumn(bar_width=30),
+        BarColumn(bar_width=16),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
         console=error_console,
+        transient=transient,
     )

@@ -44,7 +44,7 @@ def standardise_spectrum(image: NDArray[np.float32], *, strength: float) -> NDAr
         any contrast comes back as it is.
     """
     height, width = image.shape
-    rows, columns = _build_cosines(height), _build_cosines(width)
+    rows, columns = build_cosines(height), build_cosines(width)
     cosines = rows @ image.astype(np.float64) @ columns.T
     cycles = np.hypot(*np.mgrid[:height, :width]) / 2
     centres, own = _measure_rings(cosines**2 / image.size, cycles)
@@ -62,7 +62,7 @@ def standardise_spectrum(image: NDArray[np.float32], *, strength: float) -> NDAr
 
 
 @functools.lru_cache(maxsize=4)
-def _build_cosines(length: int) -> NDArray[np.float64]:
+def build_cosines(length: int) -> NDArray[np.float64]:
     """Build the orthonormal DCT-II as a matrix, (frequency, place).
 
     At the size of a network's input it is as quick as `scipy.fft`, whose import takes longer than
