@@ -24,10 +24,10 @@ def list_files(paths: Sequence[Path]) -> Iterator[Path]:
     Raises:
         EmptySourceError: A folder holds no file, or none of the paths is there.
     """
-    from cxresnet.data.sources.source import is_hidden
-
     if not any(holds(path.exists) for path in paths):
         raise EmptySourceError(f"There is no '{paths[0]}'. Name an image or a folder of images.")
+    from cxresnet.data.sources.source import is_hidden
+
     for path in paths:
         if not holds(path.is_dir):
             yield path

@@ -80,8 +80,9 @@ def compute_probabilities(
     scaled = np.asarray(logits, dtype=np.float64) / temperature
     if len(shifts):
         scaled = scaled + np.asarray(shifts, dtype=np.float64)
-    shares: _Array = np.exp(scaled - scaled.max(axis=1, keepdims=True))
-    return shares / shares.sum(axis=1, keepdims=True)
+    odds = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+    probabilities: _Array = odds / odds.sum(axis=1, keepdims=True)
+    return probabilities
 
 
 def fit_temperature(logits: NDArray[np.floating], truth: NDArray[np.int64]) -> float:

@@ -69,7 +69,8 @@ def build_cosines(length: int) -> NDArray[np.float64]:
     everything else that a single prediction does besides importing torch.
     """
     places = np.arange(length) + 0.5
-    cosines = np.cos(np.pi / length * np.outer(np.arange(length), places)) * np.sqrt(2 / length)
+    angles = np.pi / length * np.outer(np.arange(length), places)
+    cosines: NDArray[np.float64] = np.cos(angles) * np.sqrt(2 / length)
     cosines[0] /= np.sqrt(2)
     return cosines
 
