@@ -153,3 +153,41 @@ def test_no_command_writes_into_a_run_that_another_one_writes(
     assert "is writing the run" in shown
     assert "at this moment. Wait until it is done" in shown
     assert sorted(held_run.iterdir()) == before
+
+
+def test_each_step_is_announced_with_the_time_left(
+    calls: list[tuple[str, dict[str, Any]]],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = iter((0.0, 0.0, 190.0, 670.0, 690.0, 1774.0))  # twice the usual times
+    monkeypatch.setattr(run_module, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    _run(tmp_path / "run")
+    shown = [line for line in capsys.readouterr().err.splitlines() if line.startswith("Step")]
+    assert shown == [
+        "Step 1 of 5: prepare",
+        "Step 2 of 5: train, about 27 minutes left",
+        "Step 3 of 5: evaluate, about 19 minutes left",
+        "Step 4 of 5: explain, about 18 minutes left",
+        "Step 5 of 5: report, less than a minute left",
+    ]
+
+
+def test_a_step_that_was_kept_is_not_taken_for_a_quick_one(
+    calls: list[tuple[str, dict[str, Any]]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    (out / "train").mkdir(parents=True)
+    (out / "dataset").mkdir()
+    (out / "dataset" / "dataset.json").write_text("{}")
+    _run(out, "--resume")
+    assert "Step 2 of 5: train\n" in capsys.readouterr().err
+
+
+def test_a_quick_run_checks_the_maps_on_fewer_images_unless_told_otherwise(
+    calls: list[tuple[str, dict[str, Any]]], tmp_path: Path
+) -> None:
+    _run(tmp_path / "run", "--quick", "--set", "explain.zone_mean_images=5")
+    config = dict(calls)["explain_network"]["config"]
+    assert (config.sanity_check_images, config.zone_mean_images) == (12, 5)

@@ -4,10 +4,13 @@ import errno
 import io
 import logging
 import os
+import re
 
 import pytest
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from cxresnet.cli import terminal
 from cxresnet.cli.terminal import SafeConsole, TerminalReporter
@@ -61,7 +64,7 @@ def test_quiet_draws_nothing(screen: io.StringIO) -> None:
 
 
 def test_steps_can_be_nested_and_the_display_is_taken_down(screen: io.StringIO) -> None:
-    reporter = TerminalReporter()
+    reporter = TerminalReporter(detailed=True)
     with reporting_to(reporter):
         for _ in track(range(2), "Epochs"):
             list(track(range(2), "Batches"))
@@ -132,3 +135,24 @@ def test_a_lost_output_ends_a_command_unless_it_outlives_it(
 def test_lost_messages_end_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stderr", _Refusing(errno.ENOSPC))
     SafeConsole(stderr=True).print("a message")
+
+
+def test_without_details_there_is_one_bar_and_it_is_taken_away(screen: io.StringIO) -> None:
+    with reporting_to(TerminalReporter()):
+        for _ in track(range(2), "Epochs"):
+            list(track(range(2), "Batches"))
+        list(track(range(2), "Images"))
+    shown = screen.getvalue()
+    assert "Epochs" in shown
+    assert "Images" in shown
+    assert "Batches" not in shown
+    assert shown.endswith("\x1b[2K")  # the line is cleared
+
+
+def test_a_bar_fits_a_terminal_of_80_columns(screen: io.StringIO) -> None:
+    with reporting_to(TerminalReporter()):
+        list(track(range(20_000), "Auditing the images slowly"))
+    whole = [
+        line for line in re.split(r"\r|\n|\x1b\[\d*[A-Z]", screen.getvalue()) if "Audit" in line
+    ]
+    assert max(cell_len(Text.from_ansi(line).plain.rstrip()) for line in whole) <= 80

@@ -46,11 +46,12 @@ app = typer.Typer(
     name="cxresnet",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # plain text reads better in 80 columns, and is there at once
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog=f"{DISCLAIMER} Start with: cxresnet run phantoms --out runs/first",
 )
 for _command in find_commands():
-    app.command(_command.name)(_command.function)
+    app.command(_command.name, short_help=_command.summary)(_command.function)
 _OUTLIVING = {one.name for one in find_commands() if one.outlives_output}
 
 
@@ -87,6 +88,7 @@ def start(
     level = logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO
     terminal.show_log_lines(level)
     terminal.reporter.quiet = quiet
+    terminal.reporter.detailed = verbose
 
 
 def run_command_line(arguments: Sequence[str]) -> int:

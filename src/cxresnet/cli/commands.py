@@ -37,6 +37,11 @@ class Command:
     function: Callable[..., Any]
     outlives_output: bool = False
 
+    @property
+    def summary(self) -> str:
+        """The first sentence of its docstring, whole."""
+        return " ".join((self.function.__doc__ or "").split("\n\n")[0].split())
+
 
 _COMMANDS: dict[str, Command] = {}
 

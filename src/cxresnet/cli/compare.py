@@ -7,17 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.box import SIMPLE
-from rich.table import Table
-from rich.text import Text
 
 from cxresnet.cli.commands import command
-from cxresnet.cli.options import ConfigOption, SetOption
+from cxresnet.cli.options import ConfigOption, SetOption, read_settings
 from cxresnet.cli.terminal import console, say, say_unfolded, warn
-from cxresnet.core.config import read_config
 from cxresnet.core.run_folder import open_run_folder
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from cxresnet.evaluate.comparison import Comparison
     from cxresnet.metrics.estimate import Estimate
 
@@ -34,10 +32,11 @@ def compare(
     set_: SetOption = None,
 ) -> None:
     """Compare two runs on the same images (paired bootstrap over patients)."""
+    settings = read_settings(config, set_)
+    runs = (open_run_folder(first), open_run_folder(second))
     from cxresnet.evaluate.comparison import compare_runs
 
-    settings = read_config(config, settings=set_ or ())
-    found = compare_runs(open_run_folder(first), open_run_folder(second), config=settings.evaluate)
+    found = compare_runs(*runs, config=settings.evaluate)
     if json_:
         say_unfolded(json.dumps(found.model_dump(mode="json"), indent=2))
         return
@@ -59,6 +58,10 @@ def compare(
 
 
 def _build_table(found: Comparison) -> Table:
+    from rich.box import SIMPLE
+    from rich.table import Table
+    from rich.text import Text
+
     title = Text(f"{found.images} images of {found.patients} patients, evaluated by both")
     table = Table(title=title, box=SIMPLE, title_justify="left", title_style="bold")
     table.add_column("")

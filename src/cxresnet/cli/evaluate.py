@@ -8,11 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.box import SIMPLE
-from rich.table import Table
-from rich.text import Text
 
-from cxresnet.api import stages
 from cxresnet.cli.commands import command
 from cxresnet.cli.options import (
     ConfigOption,
@@ -20,13 +16,16 @@ from cxresnet.cli.options import (
     RunArgument,
     SetOption,
     parse_seeds,
+    read_settings,
 )
 from cxresnet.cli.terminal import console, print_red_flag, say, say_wrote, warn
-from cxresnet.core.config import Config, EvaluateConfig, read_config, read_written_config
 from cxresnet.core.errors import ConfigError
 from cxresnet.core.run_folder import RunFolder, holding_run_folder, open_run_folder
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
+    from cxresnet.core.config import EvaluateConfig
     from cxresnet.data.dataset.dataset import PreparedDataset
     from cxresnet.evaluate.leave_sources_out import LeaveSourcesOut
     from cxresnet.evaluate.merge_advice import MergeComparison
@@ -94,6 +93,7 @@ def evaluate_left_out(run: RunFolder, *, config: EvaluateConfig, options: LeaveO
     Neither package imports the other: `train` writes a checkpoint for each set and seed, and
     `evaluate` reads them.
     """
+    from cxresnet.core.config import read_written_config
     from cxresnet.data.dataset.dataset import open_dataset
     from cxresnet.data.split.source_folds import parse_source_sets, plan_source_folds
     from cxresnet.evaluate.leave_sources_out import (
@@ -146,6 +146,10 @@ def announce_trainings(sets: int, trainings: int, *, seeds: int) -> None:
 
 
 def _show_left_out(found: LeaveSourcesOut) -> None:
+    from rich.box import SIMPLE
+    from rich.table import Table
+    from rich.text import Text
+
     from cxresnet.metrics.estimate import format_estimate
 
     table = Table(
@@ -219,6 +223,7 @@ def add_prevalences(config: EvaluateConfig, given: Sequence[str] | None) -> Eval
     Raises:
         ConfigError: A text is not such a pair, or its share is not between 0 and 1.
 
+    >>> from cxresnet.core.config import EvaluateConfig
     >>> add_prevalences(EvaluateConfig(), ["covid=2%,pneumonia=0.1"]).prevalence
     {'covid': 0.02, 'pneumonia': 0.1}
     """
@@ -277,14 +282,19 @@ def evaluate(  # noqa: PLR0913  each is a flag of the command
     set_: SetOption = None,
 ) -> None:
     """Evaluate the network on the held-out test set, every score with its n and interval."""
-    settings = add_prevalences(read_config(config, settings=set_ or ()).evaluate, prevalence)
+    settings = add_prevalences(read_settings(config, set_).evaluate, prevalence)
     if not leave_sources_out:
         if sets or seeds or advise_merge:
             raise ConfigError(
                 "--sets, --seeds and --advise-merge belong to --leave-sources-out. Add it, or "
                 "leave them out."
             )
-        evaluate_network(open_run_folder(run), config=settings, data=data)
+        folder = open_run_folder(run)
+        if data is not None:
+            from cxresnet.data.dataset.dataset_record import read_dataset_record
+
+            read_dataset_record(data)  # a wrong path is told before torch is imported
+        evaluate_network(folder, config=settings, data=data)
         return
     if data is not None:
         raise ConfigError(
@@ -299,6 +309,9 @@ def evaluate_network(
     run: RunFolder, *, config: EvaluateConfig, data: Path | None = None
 ) -> Evaluation:
     """Evaluate, and show the headline numbers."""
+    from cxresnet.api import stages
+    from cxresnet.core.config import Config
+
     evaluation = stages.evaluate(run.path, data=data, config=Config(evaluate=config))
     show_headline(evaluation)
     folder = run.evaluate if data is None else run.path / f"evaluate-{evaluation.name}"
@@ -371,6 +384,10 @@ def show_reliability(folder: Path) -> None:
 
 
 def _build_table(evaluation: Evaluation) -> Table:
+    from rich.box import SIMPLE
+    from rich.table import Table
+    from rich.text import Text
+
     percent = round(evaluation.provenance.confidence * 100)
     title = (
         f"{evaluation.name}: {evaluation.images} images of {evaluation.patients} patients "

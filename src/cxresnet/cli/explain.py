@@ -4,20 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, get_args
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cxresnet.cli.commands import command
 from cxresnet.cli.images import holds, list_files, load_network, write_cards
-from cxresnet.cli.options import AnyBodyPartOption, ConfigOption, FixOption, GateOption, SetOption
+from cxresnet.cli.options import (
+    AnyBodyPartOption,
+    ConfigOption,
+    FixOption,
+    GateOption,
+    SetOption,
+    read_settings,
+)
 from cxresnet.cli.terminal import say, say_wrote
-from cxresnet.core.config import ExplainConfig, read_config
-from cxresnet.core.config.explain import MethodName
 from cxresnet.core.errors import ConfigError, EmptySourceError
 from cxresnet.core.run_folder import RunFolder, open_run_folder
 
 if TYPE_CHECKING:
+    from cxresnet.core.config import ExplainConfig
     from cxresnet.explain.run import ExplainOutputs
     from cxresnet.explain.sanity.record import SanityCard
 
@@ -51,7 +57,9 @@ MethodsOption = Annotated[
     typer.Option(
         "--methods",
         metavar="NAME,…",
-        help=f"Attribution methods, separated by commas: {', '.join(get_args(MethodName))}.",
+        help="Attribution methods, separated by commas: occlusion, grad_cam, guided_grad_cam, "
+        "guided_backprop, integrated_gradients, smooth_grad, gradient_shap, deep_lift, "
+        "shapley_regions, kernel_shap.",
     ),
 ]
 ClassOption = Annotated[
@@ -111,7 +119,7 @@ def explain(  # noqa: PLR0913  each is a flag of the command
     Of each IMAGE a card is written (HTML, PNG, JSON and .npz), and a page that links the cards.
     """
     chosen = [] if methods is None else [f"explain.methods={_list_names(methods)}"]
-    settings = read_config(config, settings=[*(set_ or ()), *chosen]).explain
+    settings = read_settings(config, [*(set_ or ()), *chosen]).explain
     if not _is_run(paths):
         _refuse_options_of_runs(test_image, sanity_checks_only=sanity_checks_only)
         files = _list_images(paths, out=out or _DEFAULT_OUT)

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cxresnet.cli.terminal import say, say_wrote, warn
-from cxresnet.core.config import ExplainConfig
 from cxresnet.core.errors import EmptySourceError
+from cxresnet.core.run_folder import open_run_folder
 
 if TYPE_CHECKING:
     from cxresnet.api.classifier import Model
+    from cxresnet.core.config import ExplainConfig
 
 
 def list_files(paths: Sequence[Path]) -> Iterator[Path]:
@@ -21,8 +22,10 @@ def list_files(paths: Sequence[Path]) -> Iterator[Path]:
     Only names below a named folder count: whoever names a hidden folder means it.
 
     Raises:
-        EmptySourceError: A folder holds no file.
+        EmptySourceError: A folder holds no file, or none of the paths is there.
     """
+    if not any(holds(path.exists) for path in paths):
+        raise EmptySourceError(f"There is no '{paths[0]}'. Name an image or a folder of images.")
     from cxresnet.data.sources.source import is_hidden
 
     for path in paths:
@@ -61,6 +64,8 @@ def _walk(folder: Path) -> Iterator[Path]:
 
 def load_network(run: Path | None, *, any_body_part: bool, gate: bool, fix: bool) -> Model:
     """Load the network of a run, or the bundled one, and say what must be known of it."""
+    if run is not None:
+        open_run_folder(run)  # a wrong path is told before torch is imported
     from cxresnet.api.classifier import load
 
     model = load(run, any_body_part=any_body_part, gate=gate, fix=fix)

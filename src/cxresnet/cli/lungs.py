@@ -25,9 +25,9 @@ def lungs(
     any_body_part: AnyBodyPartOption = None,
 ) -> None:
     """Segment the lungs on images: a mask and a contour for each, or why it was refused."""
+    files = list(list_files(paths))
     from cxresnet.predict.lungs import find_lungs_in_files, write_lung_pictures
 
-    files = list(list_files(paths))
     found = find_lungs_in_files(files, any_body_part=bool(any_body_part))
     results = list(track(found, "Segmenting lungs", total=len(files)))
     table = write_lung_pictures(out, results)

@@ -6,17 +6,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.box import SIMPLE
-from rich.table import Table
 
 from cxresnet.cli.commands import command
-from cxresnet.cli.options import SetOption
+from cxresnet.cli.options import SetOption, read_settings
 from cxresnet.cli.terminal import console, say, say_wrote
 from cxresnet.core.classes import DEFAULT_CLASS_NAMES
-from cxresnet.core.config import read_config
 from cxresnet.core.files import write_text
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from cxresnet.model.presets import Preset
     from cxresnet.model.summary import LayerRow
 
@@ -36,15 +35,16 @@ def model(
     set_: SetOption = None,
 ) -> None:
     """Show a network: a table of its layers and a picture of its architecture."""
-    from cxresnet.model.diagram import draw_architecture
     from cxresnet.model.presets import build_model, list_presets
-    from cxresnet.model.summary import summarise_model
 
     if preset is None:
         _show_presets(list_presets())
         return
-    settings = read_config(settings=[*(set_ or ()), f'model.preset="{preset}"'])
+    settings = read_settings(None, [*(set_ or ()), f'model.preset="{preset}"'])
     network = build_model(settings.model, class_count=len(DEFAULT_CLASS_NAMES))
+    from cxresnet.model.diagram import draw_architecture
+    from cxresnet.model.summary import summarise_model
+
     side_px = side or next(known.side_px for known in list_presets() if known.name == preset)
     console.print(
         _build_table(summarise_model(network, side_px=side_px), f"{preset}, {side_px} px")
@@ -59,6 +59,9 @@ def _show_presets(presets: tuple[Preset, ...]) -> None:
 
 
 def _build_table(rows: list[LayerRow], title: str) -> Table:
+    from rich.box import SIMPLE
+    from rich.table import Table
+
     from cxresnet.model.summary import compute_totals
 
     table = Table(

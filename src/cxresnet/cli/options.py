@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cxresnet.core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from cxresnet.core.config import Config
 
 SourceArgument = Annotated[
     list[str],
@@ -168,6 +172,17 @@ RENAMED_OPTIONS = {
     "--trust-only": "--sanity-checks-only",
 }
 """Options of version 0.1, and what they are called since."""
+
+
+def read_settings(config: Path | None, settings: Sequence[str] | None) -> Config:
+    """Read the config as of `ConfigOption` and `SetOption`.
+
+    Raises:
+        ConfigError: There is no such file or setting, or a value is wrong.
+    """
+    from cxresnet.core.config import read_config
+
+    return read_config(config, settings=settings or ())
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:

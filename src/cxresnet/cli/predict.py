@@ -9,21 +9,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.box import SIMPLE
-from rich.table import Table
-from rich.text import Text
 
 from cxresnet.cli.commands import command
 from cxresnet.cli.images import list_files, load_network, write_cards
 from cxresnet.cli.options import AnyBodyPartOption, FixOption, GateOption
 from cxresnet.cli.terminal import console, say, say_unfolded, say_wrote
-from cxresnet.core.config import ExplainConfig
 from cxresnet.core.errors import EmptySourceError
 from cxresnet.core.files import write_json
 from cxresnet.core.printable import make_printable
 from cxresnet.core.progress import track
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from cxresnet.api.classifier import Model
     from cxresnet.api.prediction import Prediction
     from cxresnet.predict.decision import Decision
@@ -68,14 +66,16 @@ def predict(  # noqa: PLR0913  each is a flag of the command
     ] = None,
 ) -> None:
     """Classify images: one row per image, or the reason why it was refused."""
-    model = load_network(run, any_body_part=bool(any_body_part), gate=gate, fix=fix)
     files = list(list_files(paths))
+    model = load_network(run, any_body_part=bool(any_body_part), gate=gate, fix=fix)
     predictions = list(track(model.predict_each(files), "Classifying images", total=len(files)))
     if out is None:
         _show(predictions, model, format_=format_)
     else:
         say_wrote(_write(out, predictions, model.class_names, format_=format_))
     if explain is not None:
+        from cxresnet.core.config import ExplainConfig
+
         write_cards(model, files, out=explain, config=ExplainConfig())
     if all(prediction.refused for prediction in predictions):
         raise EmptySourceError(
@@ -139,6 +139,10 @@ def _build_table(
     predictions: Sequence[Prediction], class_names: Sequence[str], notes: dict[str, int]
 ) -> Table:
     """Build the table; what is to be said of an image stands below it, by the number in `notes`."""
+    from rich.box import SIMPLE
+    from rich.table import Table
+    from rich.text import Text
+
     table = Table(box=SIMPLE)
     table.add_column("image", overflow="fold")
     table.add_column("decision")

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cxresnet.api import stages
 from cxresnet.cli.commands import command
 from cxresnet.cli.options import (
     ConfigOption,
@@ -17,14 +16,15 @@ from cxresnet.cli.options import (
     ForceOption,
     SetOption,
     SourceArgument,
+    read_settings,
 )
 from cxresnet.cli.source import SourceFlags, open_source_from_flags, take_source_flags
 from cxresnet.cli.terminal import say, say_wrote, show_finding, warn
-from cxresnet.core.config import Config, DataConfig, change_config, read_config
 from cxresnet.core.errors import ConfigError
-from cxresnet.core.finding import Finding, read_findings
 
 if TYPE_CHECKING:
+    from cxresnet.core.config import DataConfig
+    from cxresnet.core.finding import Finding
     from cxresnet.data.prepare.prepare import PrepareResult
     from cxresnet.data.sources.source import AbstractSource
 
@@ -49,10 +49,12 @@ def prepare(  # noqa: PLR0913  each is a flag of the command
     force: ForceOption = False,
 ) -> None:
     """Turn images into a dataset: decode, split by patient and hold out a test set."""
+    from cxresnet.core.config import change_config
+
     flags = source_flags.list_data_values() | (
         {"data.external_test": True} if external_test else {}
     )
-    settings = change_config(read_config(config, settings=set_ or ()), flags)
+    settings = change_config(read_settings(config, set_), flags)
     opened = open_source_from_flags(source, settings, source_flags)
     if shard is None:
         prepare_dataset(opened, config=settings.data, out=out, force=force)
@@ -76,15 +78,19 @@ def merge(
     force: ForceOption = False,
 ) -> None:
     """Merge the shards that several machines prepared into one dataset."""
+    from cxresnet.api import stages
     from cxresnet.data.prepare.shards import merge_shards
 
-    settings = read_config(config, settings=set_ or ())
+    settings = read_settings(config, set_)
     result = merge_shards(shares, config=settings.data, out=out, force=force)
     _show(result, stages.audit_dataset(result.path))
 
 
 def prepare_dataset(opened: AbstractSource, *, config: DataConfig, out: Path, force: bool) -> None:
     """Prepare and audit a dataset, and show the counts and the findings."""
+    from cxresnet.api import stages
+    from cxresnet.core.config import Config
+    from cxresnet.core.finding import read_findings
     from cxresnet.data.prepare.prepare import PrepareResult
 
     dataset = stages.prepare(opened, out=out, config=Config(data=config), force=force)
@@ -92,13 +98,15 @@ def prepare_dataset(opened: AbstractSource, *, config: DataConfig, out: Path, fo
 
 
 def _show(result: PrepareResult, findings: Sequence[Finding]) -> None:
+    from cxresnet.api.stages import DATA_REPORT_NAME
+
     for warning in result.warnings:
         warn(warning)
     say(result.describe())
     say_wrote(result.path)
     for finding in findings:
         show_finding(finding)
-    say_wrote(result.path / stages.DATA_REPORT_NAME)
+    say_wrote(result.path / DATA_REPORT_NAME)
 
 
 def _parse_shard(text: str) -> tuple[int, int]:

@@ -2,27 +2,49 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cxresnet.cli.commands import command
 from cxresnet.cli.evaluate import describe_headline, evaluate_network
 from cxresnet.cli.explain import explain_network
-from cxresnet.cli.options import ConfigOption, ForceOption, ResumeOption, SetOption, SourceArgument
+from cxresnet.cli.options import (
+    ConfigOption,
+    ForceOption,
+    ResumeOption,
+    SetOption,
+    SourceArgument,
+    read_settings,
+)
 from cxresnet.cli.prepare import prepare_dataset
 from cxresnet.cli.report import write_report
 from cxresnet.cli.source import SourceFlags, open_source_from_flags, take_source_flags
 from cxresnet.cli.terminal import say
 from cxresnet.cli.train import train_network
-from cxresnet.core.config import Config, change_config, read_config
 from cxresnet.core.run_folder import RunFolder, claim_run_folder, hold_run_folder
+
+if TYPE_CHECKING:
+    from cxresnet.core.config import Config
+
+_STEPS_S = {"prepare": 95, "train": 240, "evaluate": 10, "explain": 110, "report": 10}
+"""Seconds of the steps in a run with `configs/demo.toml` on two busy cores, without the sanity
+checks. Only their proportion is used, for the time left."""
+
+_SANITY_CHECKS_S = 12
+"""An image, in the same run."""
+
+_QUICK = ("explain.sanity_check_images=12", "explain.zone_mean_images=4")
+
+_logger = logging.getLogger(__name__)
 
 
 @command(order=10, outlives_output=True)
 @take_source_flags
-def run(
+def run(  # noqa: PLR0913  each is a flag of the command
     source: SourceArgument,
     *,
     out: Annotated[
@@ -32,28 +54,82 @@ def run(
     config: ConfigOption = None,
     set_: SetOption = None,
     source_flags: SourceFlags,
+    quick: Annotated[
+        bool,
+        typer.Option(
+            "--quick",
+            help="Test the attribution maps on 12 images instead of 36, and average them per lung "
+            "zone over 4 a class instead of 12; the report says so.",
+        ),
+    ] = False,
     resume: ResumeOption = False,
     force: ForceOption = False,
 ) -> None:
     """Run everything: prepare, train, evaluate, explain and report."""
+    from cxresnet.core.config import change_config
+
     settings = change_config(
-        read_config(config, settings=set_ or ()), source_flags.list_data_values()
+        read_settings(config, [*(_QUICK if quick else ()), *(set_ or ())]),
+        source_flags.list_data_values(),
     )
     dataset = out / "dataset"
     opened = open_source_from_flags(source, settings, source_flags)
     with hold_run_folder(out):
         folder = claim_run_folder(out, dataset=dataset, force=force or resume)
-        say(f"Run {out}: prepare, train, evaluate, explain, report")
+        steps = _Steps(sanity_check_images=settings.explain.sanity_check_images)
         if not (resume and (dataset / "dataset.json").is_file()):
+            steps.begin("prepare")
             prepare_dataset(opened, config=settings.data, out=dataset, force=force)
-        _run_stages(folder, dataset, config=settings, resume=resume)
+        _run_stages(folder, dataset, config=settings, resume=resume, steps=steps)
 
 
-def _run_stages(run: RunFolder, dataset: Path, *, config: Config, resume: bool) -> None:
+def _run_stages(
+    run: RunFolder, dataset: Path, *, config: Config, resume: bool, steps: _Steps
+) -> None:
     from cxresnet.data.dataset.dataset import open_dataset
 
+    steps.begin("train")
     train_network(open_dataset(dataset), config=config, run=run, resume=resume)
+    steps.begin("evaluate")
     evaluation = evaluate_network(run, config=config.evaluate)
+    steps.begin("explain")
     explain_network(run, config=config.explain)
     say(describe_headline(evaluation))
+    steps.begin("report")
     write_report(run)
+
+
+class _Steps:
+    """Says which step of the run begins, and about how long the rest takes."""
+
+    def __init__(self, *, sanity_check_images: int) -> None:
+        extra = _SANITY_CHECKS_S * sanity_check_images
+        self._usual_s = {**_STEPS_S, "explain": _STEPS_S["explain"] + extra}
+        self._started = time.monotonic()
+        self._done: list[str] = []
+        self._current = ""
+
+    def begin(self, name: str) -> None:
+        """Say that a step begins; steps that are left out do not count as done."""
+        if self._current:
+            self._done.append(self._current)
+        self._current = name
+        names = list(self._usual_s)
+        number = names.index(name)
+        seconds = time.monotonic() - self._started
+        done_s = sum(self._usual_s[one] for one in self._done)
+        rest_s = sum(self._usual_s[one] for one in names[number:])
+        left = describe_time_left(rest_s * seconds / done_s) if done_s else ""
+        _logger.info("Step %s of %s: %s%s", number + 1, len(names), name, left)
+
+
+def describe_time_left(seconds: float) -> str:
+    """Describe an estimate of the time left, for the end of a line.
+
+    >>> describe_time_left(250)
+    ', about 4 minutes left'
+    """
+    minutes = round(seconds / 60)
+    if minutes < 1:
+        return ", less than a minute left"
+    return f", about {minutes} {'minute' if minutes == 1 else 'minutes'} left"

@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, get_type_hints
 
-from cxresnet.api.stages import open_configured_source
 from cxresnet.cli.options import (
     AnyBodyPartOption,
     ClassesOption,
@@ -24,10 +23,10 @@ from cxresnet.cli.options import (
     OneHotOption,
 )
 from cxresnet.core.classes import override_class_table, parse_class_table
-from cxresnet.core.config import Config, SourceConfig
 from cxresnet.core.errors import ConfigError
 
 if TYPE_CHECKING:
+    from cxresnet.core.config import Config, SourceConfig
     from cxresnet.data.sources.source import AbstractSource
 
 
@@ -109,6 +108,8 @@ def open_source_from_flags(
         ConfigError: A flag is malformed.
         SourceError: There is nothing of that name, or its kind cannot be read.
     """
+    from cxresnet.api.stages import open_configured_source
+
     settings = config.source.model_copy(update=_read_flags(flags, config.source))
     return open_configured_source(source, settings, config.data)
 

@@ -12,25 +12,19 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from rich.console import Console, ConsoleOptions, RenderableType
-from rich.logging import RichHandler
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 from rich.segment import Segment
 from rich.text import Text
 
 from cxresnet.core.errors import CXResnetError, OutputClosedError, StorageError
-from cxresnet.core.finding import Finding
 from cxresnet.core.printable import make_printable
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+    from cxresnet.core.finding import Finding
 
 
 class SafeConsole(Console):
@@ -189,17 +183,20 @@ def show_log_lines(level: int) -> None:
     Args:
         level: The least important level still shown, as of `logging`.
     """
-    if error_console.is_terminal:
-        handler: logging.Handler = RichHandler(
-            console=error_console, show_time=False, show_path=False, show_level=False
-        )
-    else:
-        handler = logging.StreamHandler(sys.stderr)
+    handler = _LogLines()
     handler.setFormatter(_OneLineFormatter())
     logger = logging.getLogger("cxresnet")
     logger.handlers = [handler]
     logger.setLevel(level)
     logger.propagate = False
+
+
+class _LogLines(logging.Handler):
+    """Prints log lines: on a terminal above the bars and folded, elsewhere one line each."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        folded = error_console.is_terminal
+        error_console.print(self.format(record), markup=False, soft_wrap=not folded)
 
 
 class _OneLineFormatter(logging.Formatter):
@@ -221,13 +218,15 @@ class _Step:
 
 @dataclass
 class TerminalReporter:
-    """Draws one bar per step on a terminal; elsewhere prints one line per step that took long.
+    """Draws a bar on a terminal; elsewhere prints one line per step that took long.
 
     Attributes:
         quiet: Whether to draw nothing.
+        detailed: Whether steps inside of a step have bars of their own, and finished bars stay.
     """
 
     quiet: bool = False
+    detailed: bool = False
     _progress: Progress | None = field(default=None, init=False)
     _open: int = field(default=0, init=False)
 
@@ -236,9 +235,10 @@ class TerminalReporter:
         step = _Step(description, None, time.monotonic())
         if error_console.is_terminal and not self.quiet:
             if self._progress is None:
-                self._progress = _build_progress()
+                self._progress = _build_progress(transient=not self.detailed)
                 self._progress.start()
-            step.task = self._progress.add_task(description, total=total)
+            if self.detailed or not self._open:
+                step.task = self._progress.add_task(description, total=total)
         self._open += 1
         return step
 
@@ -273,13 +273,23 @@ reporter = TerminalReporter()
 """The one reporter of this process."""
 
 
-def _build_progress() -> Progress:
+def _build_progress(*, transient: bool) -> Progress:
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
     return Progress(
         TextColumn("{task.description:<28}", markup=False),
-        BarColumn(bar_width=30),
+        BarColumn(bar_width=16),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
         console=error_console,
+        transient=transient,
     )

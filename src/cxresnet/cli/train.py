@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cxresnet.api import stages
-from cxresnet.api.stages import TrainedRun
 from cxresnet.cli.commands import command
 from cxresnet.cli.options import (
     ConfigOption,
@@ -17,12 +15,14 @@ from cxresnet.cli.options import (
     ResumeOption,
     SetOption,
     parse_seeds,
+    read_settings,
 )
 from cxresnet.cli.terminal import say, say_wrote
-from cxresnet.core.config import Config, read_config
 from cxresnet.core.run_folder import RunFolder
 
 if TYPE_CHECKING:
+    from cxresnet.api.stages import TrainedRun
+    from cxresnet.core.config import Config
     from cxresnet.data.dataset.dataset import PreparedDataset
 
 
@@ -56,7 +56,9 @@ def train(  # noqa: PLR0913  each is a flag of the command
     force: ForceOption = False,
 ) -> None:
     """Train a network from scratch; the validation set chooses the epoch."""
-    settings = read_config(config, settings=set_ or ())
+    from cxresnet.api import stages
+
+    settings = read_settings(config, set_)
     trained = stages.train(
         dataset,
         out=out,
@@ -74,6 +76,8 @@ def train_network(
     prepared: PreparedDataset, *, config: Config, run: RunFolder, resume: bool
 ) -> None:
     """Train in a run folder that was claimed already, and say how it went."""
+    from cxresnet.api import stages
+
     _show(stages.train(prepared, out=run.path, config=config, resume=resume, force=True))
 
 

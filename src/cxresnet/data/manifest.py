@@ -8,14 +8,16 @@ import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from cxresnet.core.errors import DatasetError
 from cxresnet.core.files import write_text
 from cxresnet.core.printable import make_printable
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,6 +155,8 @@ def build_manifest(columns: Mapping[str, Iterable[Any]]) -> pd.DataFrame:
         DatasetError: A column is missing or has values of another type, an image stands twice, or a
             row has no class or no known split.
     """
+    import pandas as pd  # noqa: PLC0415  slow to import, and not needed to predict
+
     missing = [name for name in MANIFEST_COLUMNS if name not in columns]
     if missing:
         raise DatasetError(f"The manifest has no column {', '.join(missing)}. {_WAY_OUT}")
@@ -205,6 +209,8 @@ def _get_columns(frame: pd.DataFrame) -> dict[str, Iterable[Any]]:
 
 
 def _convert(values: Iterable[Any], *, name: str, kind: str) -> pd.Series[Any]:
+    import pandas as pd  # noqa: PLC0415  slow to import, and not needed to predict
+
     if kind == _TEXT:
         return pd.Series([make_printable(str(value)) for value in values], dtype="str")
     try:

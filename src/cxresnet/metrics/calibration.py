@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize, special
 
 from cxresnet.metrics.statistic import Statistic, divide
 
@@ -81,7 +80,8 @@ def compute_probabilities(
     scaled = np.asarray(logits, dtype=np.float64) / temperature
     if len(shifts):
         scaled = scaled + np.asarray(shifts, dtype=np.float64)
-    probabilities: _Array = special.softmax(scaled, axis=1)
+    odds = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+    probabilities: _Array = odds / odds.sum(axis=1, keepdims=True)
     return probabilities
 
 
@@ -102,6 +102,8 @@ def fit_temperature(logits: NDArray[np.floating], truth: NDArray[np.int64]) -> f
         Guo et al. 2017, "On Calibration of Modern Neural Networks", section 4.2, with the targets
         of Platt 1999, section 2.2.
     """
+    from scipy import optimize, special  # noqa: PLC0415  slow to import, and not needed to predict
+
     if not len(truth):
         return 1.0
     exact = np.asarray(logits, dtype=np.float64)
@@ -140,6 +142,8 @@ def fit_calibration(
         Alexandari et al. 2020, "Maximum likelihood with bias-corrected calibration is hard-to-beat
         at label shift adaptation": bias-corrected temperature scaling.
     """
+    from scipy import optimize, special  # noqa: PLC0415  slow to import, and not needed to predict
+
     exact = np.asarray(logits, dtype=np.float64)
     classes = exact.shape[1]
     if not len(truth):

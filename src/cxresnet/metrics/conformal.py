@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from cxresnet.metrics.statistic import Statistic, divide
 
@@ -76,6 +75,8 @@ def compute_expected_coverage(
     >>> f"{low:.3f} to {high:.3f}"
     '0.834 to 0.962'
     """
+    from scipy import stats  # noqa: PLC0415  slow to import, and not needed to predict
+
     excluded = _count_excluded(images, coverage)
     if not excluded:
         return 1.0, 1.0

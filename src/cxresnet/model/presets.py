@@ -5,13 +5,15 @@ from __future__ import annotations
 import dataclasses
 import difflib
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from cxresnet.core.config.model import ModelConfig
 from cxresnet.core.errors import ConfigError
 from cxresnet.model.architecture import Architecture
-from cxresnet.model.blocks import get_block
-from cxresnet.model.ensemble import CXResNetEnsemble, Network
-from cxresnet.model.resnet import CXResNet
+
+if TYPE_CHECKING:
+    from cxresnet.model.ensemble import Network
+    from cxresnet.model.resnet import CXResNet
 
 
 @dataclass(frozen=True)
@@ -150,6 +152,8 @@ def resolve_architecture(config: ModelConfig) -> Architecture:
         ConfigError: There is no such preset or block, or widths and depths differ in length.
     """
     preset = _find_preset(config.preset)
+    from cxresnet.model.blocks import get_block  # noqa: PLC0415  needs torch; names need none
+
     changes = config.model_dump(exclude={"preset", "members"}, exclude_none=True)
     architecture = dataclasses.replace(preset.architecture, **changes)
     get_block(architecture.block)
@@ -171,7 +175,11 @@ def build_network(config: ModelConfig, *, class_count: int) -> Network:
         ConfigError: As of `build_model`.
     """
     members = [build_model(config, class_count=class_count) for _ in range(config.members)]
-    return members[0] if len(members) == 1 else CXResNetEnsemble(members)
+    if len(members) == 1:
+        return members[0]
+    from cxresnet.model.ensemble import CXResNetEnsemble  # noqa: PLC0415  needs torch; names need none
+
+    return CXResNetEnsemble(members)
 
 
 def build_model(config: ModelConfig, *, class_count: int) -> CXResNet:
@@ -187,7 +195,10 @@ def build_model(config: ModelConfig, *, class_count: int) -> CXResNet:
     Raises:
         ConfigError: The preset is unknown, the stages do not fit, or there are too few classes.
     """
-    return CXResNet(resolve_architecture(config), class_count=class_count)
+    architecture = resolve_architecture(config)
+    from cxresnet.model.resnet import CXResNet  # noqa: PLC0415  needs torch; names need none
+
+    return CXResNet(architecture, class_count=class_count)
 
 
 def _find_preset(name: str) -> Preset:

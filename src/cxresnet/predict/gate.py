@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 MIN_AREA_SHARE = 0.06
 MAX_AREA_SHARE = 0.80
@@ -106,6 +105,8 @@ def explain_refusal(measures: LungMeasures) -> str:
 
 
 def _measure_largest_component(lung: NDArray[np.bool_]) -> float:
+    from scipy import ndimage  # noqa: PLC0415  slow to import, and not needed to predict
+
     labels, _ = ndimage.label(lung)
     sizes = np.bincount(labels.ravel())[1:]
     return float(sizes.max() / sizes.sum()) if sizes.size else 0.0

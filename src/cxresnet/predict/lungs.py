@@ -17,7 +17,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
-from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional
 
@@ -188,6 +187,8 @@ def _enlarge(share: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.b
 
 def _clean(lung: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Keep the largest piece, and fill its holes."""
+    from scipy import ndimage  # noqa: PLC0415  slow to import, and not needed to predict
+
     labels, count = ndimage.label(lung)
     if count == 0:
         return lung
@@ -308,6 +309,8 @@ def _draw_contour(
     image: NDArray[np.uint8], right: NDArray[np.bool_], left: NDArray[np.bool_]
 ) -> NDArray[np.uint8]:
     """Draw the patient's right lung orange and the left one blue, thick enough to be seen."""
+    from scipy import ndimage  # noqa: PLC0415  slow to import, and not needed to predict
+
     width = max(1, max(image.shape) // 250)
     picture = np.repeat(image[..., None], 3, axis=2)
     for lung, colour in ((right, _RIGHT_RGB), (left, _LEFT_RGB)):

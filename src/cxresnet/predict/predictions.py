@@ -12,13 +12,13 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
 
 from cxresnet import DISCLAIMER
 from cxresnet.core.checksums import record_checksums, require_unaltered
 from cxresnet.core.errors import RunFolderError
 from cxresnet.core.files import write_text
 from cxresnet.data.manifest import read_safe_csv, write_safe_csv
+from cxresnet.metrics.calibration import compute_probabilities
 
 _TEXT_COLUMNS = ("image_id", "patient_id", "group_id", "source", "true_class")
 _LOGIT, _PROBABILITY, _CALIBRATED = "logit_", "probability_", "calibrated_"
@@ -67,8 +67,7 @@ class Predictions:
     @property
     def probabilities(self) -> NDArray[np.float64]:
         """Softmax of the logits as they are, (images, classes); rows sum to 1."""
-        probabilities: NDArray[np.float64] = special.softmax(self.logits.astype(np.float64), axis=1)
-        return probabilities
+        return compute_probabilities(self.logits)
 
     def select(self, chosen: NDArray[np.bool_]) -> Predictions:
         """Take some of the images; `chosen` is a mask, (images,)."""

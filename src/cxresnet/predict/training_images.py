@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.fft import dctn
 
 from cxresnet import DISCLAIMER
 from cxresnet.core.errors import CheckpointError
 from cxresnet.core.run_folder import RunFolder
 from cxresnet.core.seeding import build_generator
 from cxresnet.data.duplicates.fingerprint import FINGERPRINT_SIDE_PX, compute_fingerprints
+from cxresnet.data.prepare.spectrum import build_cosines
 from cxresnet.model.checkpoint import read_tensor_folder, write_tensor_folder
 from cxresnet.predict.decision import compute_network_hash
 from cxresnet.predict.predictor import Predictor
@@ -42,6 +42,7 @@ _MAX_IMAGES = 2000
 _DIRECTIONS = 32
 _USUAL_PERCENTILE = 99
 _TINY = 1e-6
+_ROUNDING = 1e-9
 _SMALLEST_SHARE = 1e-3
 """Of the largest standard deviation: below it a direction is rounding, or never used."""
 
@@ -93,8 +94,9 @@ def compute_signs(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """
     side = FINGERPRINT_SIDE_PX
     thumbnails = compute_fingerprints(images).reshape(-1, side, side).astype(np.float64)
-    patterns = dctn(thumbnails, axes=(1, 2), norm="ortho")[:, :_PATTERNS, :_PATTERNS]
-    return np.packbits(patterns.reshape(len(images), -1)[:, 1:] > 0, axis=1)
+    cosines = build_cosines(side)[:_PATTERNS]
+    patterns = cosines @ thumbnails @ cosines.T
+    return np.packbits(patterns.reshape(len(images), -1)[:, 1:] > _ROUNDING, axis=1)
 
 
 def describe_training_images(

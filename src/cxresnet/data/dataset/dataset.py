@@ -7,10 +7,9 @@ import mmap
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from cxresnet.core.errors import DatasetError, HeldOutTestError
@@ -28,6 +27,9 @@ from cxresnet.data.dataset.dataset_record import (
 from cxresnet.data.dataset.held_out import AccessRequest, log_access
 from cxresnet.data.manifest import read_manifest
 from cxresnet.data.prepare.preprocessing import Preprocessing
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from cxresnet.core.checksums import FileState, find_altered_files, record_checksums
@@ -41,6 +41,9 @@ from cxresnet.data.prepare.preprocessing import (
 )
 from cxresnet.data.prepare.store import open_image_array
 from cxresnet.data.split.groups import join_groups
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _MANY = 20
 _TOLERANCE = 1e-9
@@ -185,6 +188,8 @@ def _compare_preprocessing(stated: Preprocessing, levels: NDArray[np.int64]) -> 
 
 def _check_units(manifest: pd.DataFrame) -> _Check:
     """Check that no patient, no cluster and no linked group is in two splits or folds."""
+    import pandas as pd  # noqa: PLC0415  slow to import, and not needed to say what is wrong
+
     known = manifest[manifest["patient_id"] != ""]
     linked = join_groups(manifest["patient_id"].tolist(), manifest["cluster_id"].to_numpy())
     problems = [
@@ -234,6 +239,8 @@ def _count_times(count: int) -> str:
 
 
 def _check_near_duplicates(path: Path, manifest: pd.DataFrame) -> _Check:
+    import pandas as pd  # noqa: PLC0415  slow to import, and not needed to say what is wrong
+
     with open_image_array(path / FINGERPRINTS_NAME) as prints:
         clusters = find_clusters(prints.read(0, prints.count).reshape(prints.count, -1))
     problems = list(

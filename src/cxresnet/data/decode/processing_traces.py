@@ -16,7 +16,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 _PATCH_PX = 5
 _MAX_FLAT_RANGE = 2
@@ -86,6 +85,8 @@ def _combine_patches(levels: NDArray[np.uint8], combine: np.ufunc) -> NDArray[np
 
 def _compute_bandwidth(levels: NDArray[np.uint8]) -> float:
     """Compute the bandwidth along rows."""
+    from scipy import ndimage  # noqa: PLC0415  slow to import, and not needed to say what is wrong
+
     height, width = levels.shape
     if width < _MIN_BLOCKS * _BLOCK_PX:
         return 1.0

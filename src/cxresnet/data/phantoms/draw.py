@@ -8,7 +8,6 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from cxresnet.core.seeding import build_generator
 from cxresnet.data.phantoms.anatomy import Anatomy, Body, Field, Position, draw_anatomy, place_body
@@ -132,6 +131,8 @@ def _expose(
     grey = 1 - np.exp(-exposure * np.maximum(density, 0))
     grey = 0.88 * grey + 0.12 * _scatter(grey)
     if blur_px > 0.35:
+        from scipy import ndimage  # noqa: PLC0415  slow to import, and not needed to say what is wrong
+
         grey = ndimage.gaussian_filter(grey, blur_px, mode="nearest", truncate=2.5)
     grey += np.float32(noise) * image_generator.standard_normal(grey.shape, dtype=np.float32)
     grey = np.clip(grey, 0, 1) ** np.float32(

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, astuple, dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from cxresnet.core.config.data import DataConfig
@@ -61,6 +61,9 @@ from cxresnet.data.split.groups import find_label_conflicts, join_groups
 from cxresnet.data.split.split import assign_folds, assign_splits, warn_of_small_splits
 
 # Selecting images: near-duplicates are found, and label conflicts are left out.
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -244,6 +247,8 @@ class SplitPlan:
     ) -> pd.DataFrame:
         """Build the manifest, given where the masks went."""
         records = [place.record for place in self.places]
+        import pandas as pd  # noqa: PLC0415  slow to import, and not needed to say what is wrong
+
         facts = pd.DataFrame([asdict(place.facts) for place in self.places])
         return build_manifest(
             {name: [getattr(record, name) for record in records] for name in _RECORD_COLUMNS}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from cxresnet.core.config import ExplainConfig
 from cxresnet.explain.sanity.check import SanityCheck, list_checks, report_untested
 from cxresnet.explain.sanity.record import MethodCard, SanityCard, SanityMeasure, TestResult
 from cxresnet.metrics.estimate import format_estimate
@@ -56,11 +57,13 @@ class SanityView:
 
     Attributes:
         card: As recorded.
+        usual_images: Images that the checks use if there are enough, and without --quick.
         tests: The tests, in order.
         methods: One row each.
     """
 
     card: SanityCard
+    usual_images: int
     tests: tuple[SanityCheck, ...]
     methods: tuple[MethodView, ...]
 
@@ -75,7 +78,12 @@ class SanityView:
 )
 def build_sanity_view(card: SanityCard) -> SanityView:
     """Show each method and each check in words and shape."""
-    return SanityView(card, list_checks(), tuple(_build_method(method) for method in card.methods))
+    return SanityView(
+        card=card,
+        usual_images=ExplainConfig().sanity_check_images,
+        tests=list_checks(),
+        methods=tuple(_build_method(method) for method in card.methods),
+    )
 
 
 def _build_method(method: MethodCard) -> MethodView:
