@@ -40,14 +40,12 @@ class FoldedConv:
         bias: (width,).
         stride: Of the convolution.
         relu: What comes out is at least 0.
-        packed: The weight in the order in which oneDNN reads it; None where there is no oneDNN.
     """
 
     weight: Tensor
     bias: Tensor
     stride: int
     relu: bool
-    packed: Tensor | None
 
     @property
     def kernel_px(self) -> int:
@@ -60,24 +58,10 @@ class FoldedConv:
 
     def run(self, features: Tensor, *, padding: int) -> Tensor:
         """Convolve, (batch, in_width, h, w) channels last."""
-        if self.packed is None:
-            out = functional.conv2d(
-                features, self.weight, self.bias, stride=self.stride, padding=padding
-            )
-            return out.relu_() if self.relu else out
-        fused: Tensor = torch.ops.mkldnn._convolution_pointwise(  # noqa: SLF001
-            features,
-            self.packed,
-            self.bias,
-            [padding, padding],
-            [self.stride, self.stride],
-            [1, 1],
-            1,
-            "relu" if self.relu else "none",
-            [],
-            "",
+        out = functional.conv2d(
+            features, self.weight, self.bias, stride=self.stride, padding=padding
         )
-        return fused
+        return out.relu_() if self.relu else out
 
 
 def fold_conv(part: ConvNorm, *, relu: bool = False) -> FoldedConv:
@@ -102,9 +86,7 @@ def fold_conv(part: ConvNorm, *, relu: bool = False) -> FoldedConv:
     folded = (weight.double() * scale[:, None, None, None]).to(weight.dtype)
     bias = (norm.bias.double() - mean.double() * scale).to(weight.dtype)
     folded = folded.detach().contiguous(memory_format=torch.channels_last)
-    return FoldedConv(
-        weight=folded, bias=bias.detach(), stride=stride, relu=relu, packed=_pack(folded, stride)
-    )
+    return FoldedConv(weight=folded, bias=bias.detach(), stride=stride, relu=relu)
 
 
 def _is_plain(convolution: nn.Conv2d) -> bool:
@@ -119,24 +101,6 @@ def _is_plain(convolution: nn.Conv2d) -> bool:
         and convolution.groups == 1
         and convolution.bias is None
     )
-
-
-def _pack(weight: Tensor, stride: int) -> Tensor | None:
-    """Put a weight in oneDNN's order, once instead of at every call.
-
-    The operations are those that PyTorch's own compiler emits. They have no public name, so that
-    they are tried, and done without where they are missing or changed.
-    """
-    if weight.device.type != "cpu" or not torch.backends.mkldnn.enabled:
-        return None
-    padding = weight.shape[-1] // 2
-    try:
-        packed: Tensor = torch.ops.mkldnn._reorder_convolution_weight(  # noqa: SLF001
-            weight, [padding] * 2, [stride] * 2, [1, 1], 1, None
-        )
-    except (AttributeError, RuntimeError, TypeError):
-        return None
-    return packed
 
 
 @dataclass(frozen=True, eq=False)

@@ -137,11 +137,6 @@ def test_the_shifts_count() -> None:
     check(model, height=32, width=32)
 
 
-def test_without_the_operations_of_onednn_it_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cxresnet.model.folding._pack", lambda _weight, _stride: None)
-    check(build_awake(preset="nano"), height=32, width=40)
-
-
 def test_a_network_of_another_kind_is_left_to_others(tiny_network: nn.Module) -> None:
     assert build_fast_network(tiny_network) is None
     assert build_fast_network(build_awake(preset="nano", norm="group")) is None
