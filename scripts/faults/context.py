@@ -58,6 +58,7 @@ class Part:
         name: As of `--part`.
         promise: What must hold, for the table.
         cases: At full size.
+        short: In the short form, which is part of the tests.
         limit_seconds: For one case; longer is a hang.
         prepare: Fills `Context.shared` once.
         check: Runs one case by number.
@@ -66,6 +67,7 @@ class Part:
     name: str
     promise: str
     cases: int
+    short: int
     limit_seconds: float
     prepare: Callable[[Path], None]
     check: Callable[[Context, int], Outcome]

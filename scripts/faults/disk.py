@@ -64,6 +64,7 @@ PART = Part(
     name="disk",
     promise="A full disk ends a stage with one sentence, and the next attempt gives the result.",
     cases=_SIZES * len(STAGES),
+    short=3,
     limit_seconds=400,
     prepare=prepare,
     check=check,

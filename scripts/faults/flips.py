@@ -55,6 +55,7 @@ PART = Part(
     name="flips",
     promise="A flipped bit in any file that a stage reads is found by `verify`.",
     cases=2_000,
+    short=40,
     limit_seconds=120,
     prepare=prepare,
     check=check,

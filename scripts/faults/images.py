@@ -259,6 +259,7 @@ PART = Part(
     name="images",
     promise="A damaged image or archive gives an image or one reason: no crash, hang or NaN.",
     cases=100_000,
+    short=300,
     limit_seconds=30,
     prepare=prepare,
     check=check,

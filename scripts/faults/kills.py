@@ -96,6 +96,7 @@ PART = Part(
     name="kills",
     promise="A stage that was killed gives the same result when it is run again.",
     cases=300,
+    short=6,
     limit_seconds=400,
     prepare=prepare,
     check=check,
