@@ -54,10 +54,18 @@ class _Running:
 
 
 def find_tests(root: Path, module: Path) -> tuple[str, ...]:
-    """Find the tests of a module: its mirror, or all of its folder where it has none."""
+    """Find the tests of a module: its mirror, or those beside it that import it, or all there."""
     folder = Path("tests") / module.relative_to("cxresnet").parent
     mirror = folder / f"test_{module.name}"
-    return (str(mirror if (root / mirror).is_file() else folder),)
+    if (root / mirror).is_file():
+        return (str(mirror),)
+    dotted = ".".join(module.with_suffix("").parts)
+    importing = [
+        str(path.relative_to(root))
+        for path in sorted((root / folder).rglob("test_*.py"))
+        if f"from {dotted} import" in path.read_text(encoding="utf-8")
+    ]
+    return tuple(importing) or (str(folder),)
 
 
 def preload() -> None:
