@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import os
 import random
 import shutil
@@ -134,12 +135,16 @@ def start(arguments: list[str], *, first: Callable[[], object] | None = None) ->
         os.setsid()
         os.dup2(writer, 1)
         os.dup2(writer, 2)
+        # Those of the parent may stand for a file, which can be wound back; a pipe cannot.
+        sys.stdout = io.TextIOWrapper(io.FileIO(1, "w", closefd=False), "utf-8")
+        sys.stderr = io.TextIOWrapper(io.FileIO(2, "w", closefd=False), "utf-8")
         if first is not None:
             first()
         from cxresnet.cli.app import run_command_line
 
         code = run_command_line(arguments)
         sys.stdout.flush()
+        sys.stderr.flush()
     except BaseException as error:  # noqa: BLE001  a fork never returns
         os.write(2, f"Unexpected error {type(error).__name__}: {error}".encode())
     finally:

@@ -118,7 +118,7 @@ def _start(one: _Running) -> int:
 
 
 def _run_tests(one: _Running) -> None:
-    """Run the tests in this fork, and end."""
+    """Run the tests, with the examples in the module's docstrings, in this fork, and end."""
     code = 99
     try:
         os.setsid()
@@ -131,8 +131,11 @@ def _run_tests(one: _Running) -> None:
         os.dup2(handle, 2)
         import pytest
 
+        tests = [*one.job.tests]
+        if ">>>" in one.job.source:
+            tests += ["--doctest-modules", str(one.copy / one.job.module)]
         options = ["-x", "-q", "-p", "no:cacheprovider", "-m", "not slow"]
-        code = int(pytest.main([*one.job.tests, *options]))
+        code = int(pytest.main([*tests, *options, "-c", "pyproject.toml", "--rootdir", "."]))
         sys.stdout.flush()
     except BaseException as error:  # noqa: BLE001  a fork never returns
         os.write(2, f"{type(error).__name__}: {error}".encode())
