@@ -124,7 +124,7 @@ PART = Part(
     promise="No text of a DICOM header and no name of its file comes out in any output.",
     cases=16_000 // (FILES * TAGS),
     short=1,
-    limit_seconds=400,
+    limit_seconds=1800,
     prepare=prepare,
     check=check,
 )

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 UNEXPECTED = ("Unexpected error", "Traceback (most recent call last)", "Fatal Python error")
-_COMMAND_SECONDS = 120
+_COMMAND_SECONDS = 600
 
 
 @dataclass(frozen=True)

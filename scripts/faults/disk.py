@@ -65,7 +65,7 @@ PART = Part(
     promise="A full disk ends a stage with one sentence, and the next attempt gives the result.",
     cases=_SIZES * len(STAGES),
     short=3,
-    limit_seconds=400,
+    limit_seconds=1800,
     prepare=prepare,
     check=check,
 )

@@ -56,7 +56,7 @@ PART = Part(
     promise="A flipped bit in any file that a stage reads is found by `verify`.",
     cases=2_000,
     short=40,
-    limit_seconds=120,
+    limit_seconds=900,
     prepare=prepare,
     check=check,
 )

@@ -97,7 +97,7 @@ PART = Part(
     promise="A stage that was killed gives the same result when it is run again.",
     cases=300,
     short=6,
-    limit_seconds=400,
+    limit_seconds=1800,
     prepare=prepare,
     check=check,
 )
