@@ -54,18 +54,19 @@ class _Running:
 
 
 def find_tests(root: Path, module: Path) -> tuple[str, ...]:
-    """Find the tests of a module: its mirror, or those beside it that import it, or all there."""
+    """Find the tests of a module: its mirror first, then those of its room that import it."""
     folder = Path("tests") / module.relative_to("cxresnet").parent
-    mirror = folder / f"test_{module.name}"
-    if (root / mirror).is_file():
-        return (str(mirror),)
+    mirror = str(folder / f"test_{module.name}")
     dotted = ".".join(module.with_suffix("").parts)
-    importing = [
+    room = root / "tests" / module.parts[1]
+    found = {
         str(path.relative_to(root))
-        for path in sorted((root / folder).rglob("test_*.py"))
+        for path in room.rglob("test_*.py")
         if f"from {dotted} import" in path.read_text(encoding="utf-8")
-    ]
-    return tuple(importing) or (str(folder),)
+    }
+    if (root / mirror).is_file():
+        found.add(mirror)
+    return tuple(sorted(found, key=lambda name: (name != mirror, name))) or (str(folder),)
 
 
 def preload() -> None:
