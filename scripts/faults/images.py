@@ -260,7 +260,7 @@ PART = Part(
     promise="A damaged image or archive gives an image or one reason: no crash, hang or NaN.",
     cases=100_000,
     short=300,
-    limit_seconds=120,
+    limit_seconds=400,
     prepare=prepare,
     check=check,
 )
