@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import io
 import os
 import random
@@ -193,15 +192,6 @@ def must_run(arguments: list[str]) -> None:
     result = run(arguments)
     if result.code:
         raise SystemExit(f"cxresnet {' '.join(arguments)}: {result.code}\n{result.text}")
-
-
-def compute_digests(folder: Path) -> dict[str, str]:
-    """Compute the SHA-256 of every file below a folder, by relative name."""
-    return {
-        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
 
 
 def copy_anew(source: Path, target: Path) -> Path:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import functools
+import hashlib
+import json
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from faults.context import compute_digests, copy_anew, must_run
+from faults.context import copy_anew, must_run
 
 _SOURCE = "phantoms:images_per_class=12,min_images_per_patient=1,max_images_per_patient=2"
 _SETTINGS = (
@@ -84,6 +88,38 @@ def build_states(shared: Path) -> None:
 
 def _get_stage(name: str) -> Stage:
     return next(stage for stage in STAGES if stage.name == name)
+
+
+_OF_THE_MOMENT = re.compile(r"_utc$|seconds$|^access|^row_hash$|^previous_hash$|^files$")
+"""Keys of JSON that may differ after a fault: times, durations, and accesses, which count."""
+_COUNTS_ACCESSES = re.compile(r"opened \d+ times for scores")
+
+
+def compute_digests(folder: Path) -> dict[str, str]:
+    """Compute the SHA-256 of every file below a folder without what is of the moment, by name."""
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(_read_lasting(path)).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def _read_lasting(path: Path) -> bytes:
+    content = path.read_bytes()
+    if path.suffix == ".json":
+        return json.dumps(_drop_moment(json.loads(content))).encode()
+    if path.name == "history.csv":  # the last column is seconds
+        return b"\n".join(line.rpartition(b",")[0] for line in content.splitlines())
+    return content
+
+
+def _drop_moment(value: Any) -> Any:
+    if isinstance(value, dict):
+        kept = ((name, one) for name, one in value.items() if not _OF_THE_MOMENT.search(name))
+        return {name: _drop_moment(one) for name, one in kept}
+    if isinstance(value, list):
+        return [_drop_moment(one) for one in value if not _COUNTS_ACCESSES.search(str(one))]
+    return value
 
 
 @functools.cache
