@@ -90,7 +90,7 @@ def list_commands(given: Path, source: Path, out: Path, number: int) -> Iterator
         tiny = ["train.epochs=1", "train.batch_size=8", "model.widths=[8,16]", "model.depths=[1,1]"]
         settings = [word for setting in tiny for word in ("--set", setting)]
         yield ["train", str(out / "dataset"), "--out", str(out / "run"), *settings]
-        yield ["evaluate", str(out / "run"), "--set", "evaluate.bootstrap_resamples=50"]
+        yield ["evaluate", str(out / "run"), "--set", "evaluate.bootstrap_resamples=100"]
         yield ["report", str(out / "run")]
     renamed = source.parent / "image.dcm"  # `predict` names each file that it was given
     renamed.write_bytes(next(source.rglob("*.dcm")).read_bytes())

@@ -18,7 +18,7 @@ _SOURCE = "phantoms:images_per_class=12,min_images_per_patient=1,max_images_per_
 _SETTINGS = (
     "data.side_px=32", "data.common_side_px=48", "data.workers=1", "model.widths=[8,16]",
     "model.depths=[1,1]", "train.epochs=2", "train.batch_size=8", "train.accelerator=cpu",
-    "train.save_minutes=0", "evaluate.bootstrap_resamples=50", "explain.images_per_class=1",
+    "train.save_minutes=0", "evaluate.bootstrap_resamples=100", "explain.images_per_class=1",
     "explain.sanity_check_images=2", "explain.occlusion_window_share=0.5",
     "explain.occlusion_stride_share=0.5",
 )  # fmt: skip
