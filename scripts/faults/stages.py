@@ -19,7 +19,7 @@ _SETTINGS = (
     "data.side_px=32", "data.common_side_px=48", "data.workers=1", "model.widths=[8,16]",
     "model.depths=[1,1]", "train.epochs=2", "train.batch_size=8", "train.accelerator=cpu",
     "train.save_minutes=0", "evaluate.bootstrap_resamples=100", "explain.images_per_class=1",
-    "explain.sanity_check_images=2", "explain.occlusion_window_share=0.5",
+    "explain.sanity_check_images=4", "explain.occlusion_window_share=0.5",
     "explain.occlusion_stride_share=0.5",
 )  # fmt: skip
 
