@@ -58,7 +58,7 @@ class Part:
         name: As of `--part`.
         promise: What must hold, for the table.
         cases: At full size.
-        short: In the short form, which is part of the tests.
+        short: In the short form.
         limit_seconds: For one case; longer is a hang.
         prepare: Fills `Context.shared` once.
         check: Runs one case by number.

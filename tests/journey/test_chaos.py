@@ -1,12 +1,10 @@
-"""The short form of `make chaos`: what was broken on purpose is noticed, and harms nothing else."""
+"""`make chaos` notices what breaks a promise, and makes the same faults from the same number."""
 
 from __future__ import annotations
 
 import importlib
 import json
 import random
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +12,6 @@ import numpy as np
 import pytest
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
-
-
-@pytest.mark.slow
-def test_damaged_files_kills_full_disks_and_canaries_break_no_promise(tmp_path: Path) -> None:
-    command = [sys.executable, str(SCRIPTS / "chaos"), "--short", "--folder", str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=280, check=False)
-
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    assert done.stdout.count(" 0 faults") == 5
-    rows = [json.loads(line) for line in (tmp_path / "results.jsonl").read_text().splitlines()]
-    assert {row["part"] for row in rows} == {"images", "kills", "flips", "disk", "canaries"}
-    assert "image" in {row["word"] for row in rows}
-    assert "found" in {row["word"] for row in rows}
 
 
 @pytest.fixture
