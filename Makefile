@@ -1,4 +1,6 @@
-# Two commands: `make demo` (the whole main job on drawn images) and `make test`.
+# Two commands: `make demo` (the whole main job on drawn images) and `make test`. The long forms,
+# before a release: `make chaos` (damaged files, kills, full disks) and `make mutants` (do the tests
+# notice a fault?); both go on where they were stopped.
 PY         ?= python3
 VENV       ?= .venv
 BIN        := $(VENV)/bin
@@ -13,7 +15,7 @@ export UV_CONSTRAINT  := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export VENV
 
-.PHONY: demo test check clean
+.PHONY: demo test check chaos mutants clean
 
 demo: $(VENV)/.stamp-all
 	$(BIN)/cxresnet run phantoms --out $(DEMO_OUT) --config configs/demo.toml --force
@@ -24,6 +26,12 @@ test: $(VENV)/.stamp-dev
 
 check: $(VENV)/.stamp-dev
 	scripts/check
+
+chaos: $(VENV)/.stamp-dev
+	$(BIN)/python scripts/chaos $(CHAOS_ARGS)
+
+mutants: $(VENV)/.stamp-dev
+	$(BIN)/python scripts/mutants $(MUTANTS_ARGS)
 
 clean:
 	rm -rf $(VENV) runs

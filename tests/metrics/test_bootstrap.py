@@ -440,13 +440,15 @@ def test_unknown_values_are_left_out_and_not_counted() -> None:
 
 def test_without_a_value_the_reason_is_given() -> None:
     found = estimate_mean([float("nan")], scale="difference")
-    assert (found.value, found.low, found.n) == (None, None, 0)
+    assert (found.value, found.low, found.high) == (None, None, None)
+    assert (found.n, found.groups) == (0, 0)
     assert found.reason
 
 
 def test_one_patient_gives_no_interval() -> None:
     found = estimate_mean([0.5], scale="share")
-    assert (found.value, found.low) == (0.5, None)
+    assert (found.value, found.low, found.high) == (0.5, None, None)
+    assert (found.n, found.groups) == (1, 1)
     assert "one image" in found.reason
 
 

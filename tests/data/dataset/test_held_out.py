@@ -99,6 +99,26 @@ def test_a_ledger_that_cannot_be_read_is_kept_and_verify_says_so(
     assert any("access log" in problem for problem in verify_dataset(opened).problems)
 
 
+@pytest.mark.parametrize(("images", "kept"), [("bc", 3), ("cd", 0)])
+def test_one_image_in_common_is_enough_to_keep_the_accesses(
+    images: str, kept: int, access_log: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    fresh = access_log.parent / "fresh"
+    fresh.mkdir()
+    for folder, test in ((access_log.parent, "ab"), (fresh, images)):
+        rows = [("test", image) for image in test] + [("train", "b"), ("train", "a")]
+        write_safe_csv(folder / "manifest.csv", ("split", "content_sha256"), rows)
+    start_access_log(fresh / "test_access_log.csv")
+
+    carry_over_access_log(access_log.parent, fresh)
+
+    assert len(read_access_log(fresh / "test_access_log.csv")) == kept
+    if kept:
+        assert "1 of the 2 images of the new one" in caplog.text
+    else:
+        assert "none of its images" in caplog.text
+
+
 def _open(reason: str) -> AccessRequest:
     return AccessRequest(reason=reason, run="=first\nrun", network="ef" * 32, config="cd" * 32)
 

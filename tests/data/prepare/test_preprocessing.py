@@ -56,11 +56,15 @@ def test_crop_keeps_the_middle_of_the_longer_side() -> None:
     assert image[:, 9:].max() == 0
 
 
-def test_pad_keeps_the_whole_image_between_black_bars() -> None:
-    pixels = make_ramp(16, 32)
-    image = prepare_image(pixels, make_preprocessing(resize_mode="pad"))
-    assert image[:4].max() == image[12:].max() == 0
-    assert image[8, -1] == 255
+@pytest.mark.parametrize("border_cut", [0.0, 0.1])
+def test_pad_keeps_the_whole_image_and_its_shape_between_black_bars(border_cut: float) -> None:
+    preprocessing = make_preprocessing(resize_mode="pad", border_cut=border_cut)
+    wide = prepare_image(make_ramp(16, 32), preprocessing)
+    assert wide[:4].max() == wide[12:].max() == 0
+    assert wide[4:12, -1].tolist() == [255] * 8
+    tall = prepare_image(make_ramp(32, 16), preprocessing)
+    assert tall[:, :4].max() == tall[:, 12:].max() == 0
+    assert tall[:, 11].tolist() == [255] * 16
 
 
 def test_padding_does_not_count_as_grey_levels_of_the_image() -> None:

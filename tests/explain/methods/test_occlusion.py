@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from cxresnet.core.errors import ModelModeError
 from cxresnet.explain.methods.method import AbstractMethod
 from cxresnet.explain.methods.occlusion import OcclusionMap, compute_occlusion
-from cxresnet.explain.methods.patches import build_occlusion_baseline
+from cxresnet.explain.methods.patches import BASELINE_DESCRIPTIONS, build_occlusion_baseline
 
 
 def test_by_hand_the_map_is_the_probability_lost_in_the_square(square_network: nn.Module) -> None:
@@ -108,6 +108,14 @@ def test_the_range_holds_every_pair_of_baselines_not_only_the_first_with_each_ot
     torch.testing.assert_close(found, torch.stack(pairs).amax(dim=0))
     # Somewhere the second and the third are farther from each other than from the first.
     assert (pairs[2] > torch.maximum(pairs[0], pairs[1]) + 1e-3).any()
+
+
+def test_it_says_what_a_patch_is_filled_with_and_what_a_value_means() -> None:
+    method = OcclusionMap(window_px=8, stride_px=4, baselines=("mean", "noise"))
+    first, second = (BASELINE_DESCRIPTIONS[name] for name in method.baselines)
+    assert method.baseline == f"{first}; {second}"
+    assert f"patch of 8 × 8 px is filled with {first} (" in method.interpretation
+    assert "stride 4 px" in method.interpretation
 
 
 def test_one_baseline_has_no_range(tiny_network: nn.Module, images: Tensor) -> None:

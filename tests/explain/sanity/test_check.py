@@ -18,6 +18,8 @@ from cxresnet.explain.sanity.check import (
     SanityImages,
     SimilarityRetained,
     compute_maps,
+    get_high,
+    get_low,
     list_checks,
     register_check,
 )
@@ -30,6 +32,7 @@ from cxresnet.explain.sanity.weight_randomization import (
     estimate_similarity_retained,
     grade_weight_randomization,
 )
+from cxresnet.metrics.estimate import Estimate
 
 NEAR = np.array([-0.01, 0.0, 0.01])
 TIGHT = np.array([-0.001, 0.0, 0.001])
@@ -329,3 +332,19 @@ def test_maps_are_compared_as_they_are_drawn(sample: SanityImages) -> None:
     network = Indifferent().eval()
     plain, drawn = (compute_maps(network, one, sample) for one in (QuestionMap(), SummedMap()))
     np.testing.assert_allclose(drawn[:, 1, 1], plain[:, :3, :3].sum(axis=(1, 2)), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "high", "images", "ends"),
+    [
+        (0.3, 0.1, 0.5, 4, (0.1, 0.5)),
+        (0.3, None, None, 2, (0.3, 0.3)),
+        (0.3, None, None, 1, (-1, 1)),
+        (None, None, None, 3, (-1, 1)),
+    ],
+)
+def test_without_an_interval_only_images_that_agree_count(
+    value: float | None, low: float | None, high: float | None, images: int, ends: tuple[float, ...]
+) -> None:
+    found = Estimate(value=value, low=low, high=high, n=images, groups=images)
+    assert (get_low(found), get_high(found)) == ends

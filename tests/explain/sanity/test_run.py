@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from cxresnet.explain.sanity.run import choose_sanity_images
 from cxresnet.metrics.classification import ClassifiedImages
@@ -24,6 +25,14 @@ def test_every_class_has_as_many_as_can_be_had() -> None:
     rows = choose_sanity_images(_grade(truth), group_ids=groups, count=15, seed=0)
     assert np.bincount([truth[row] for row in rows]).tolist() == [6, 3, 6]
     assert list(rows) == sorted(set(rows))
+
+
+@pytest.mark.parametrize("count", [1, 4, 5, 6])
+def test_no_more_images_than_wanted_are_chosen(count: int) -> None:
+    truth = [0, 1, 2] * 10
+    groups = tuple(map(str, range(30)))
+    rows = choose_sanity_images(_grade(truth), group_ids=groups, count=count, seed=0)
+    assert len(rows) == count
 
 
 def test_no_two_images_are_of_one_patient() -> None:
