@@ -107,3 +107,37 @@ def test_a_whole_jpeg_is_read_though_it_ends_in_the_level_that_stands_for_no_dat
         for progressive in (False, True):
             content = encode_jpeg(levels, quality=95, progressive=progressive)
             assert decode_image(content).pixels.shape == (64, 48)
+
+
+def test_a_jpeg_that_was_cut_off_is_refused_whatever_follows_it() -> None:
+    whole = encode_jpeg(NOISE)
+    cut = whole[: len(whole) // 2] + b"\xff\xd9"
+    assert refuse(cut + b"more" + b"\xff\xd9") == "truncated"
+    assert refuse(cut + whole) == "truncated"
+    progressive = encode_jpeg(NOISE, progressive=True)
+    third = progressive.index(b"\xff\xda", progressive.index(b"\xff\xda") + 2)
+    assert refuse(progressive[:third] + b"\xff\xd9" + progressive) == "truncated"
+
+
+def test_bytes_that_belong_to_no_marker_hide_nothing_of_a_jpeg() -> None:
+    whole = encode_jpeg(NOISE, progressive=True)
+    frame, first = whole.index(b"\xff\xc2"), whole.index(b"\xff\xda")
+    longer = whole[:frame] + b"\0\0\0" + whole[frame:]
+    assert decode_image(longer).width == 48
+    assert refuse(longer[: first + 40] + b"\xff\xd9") == "truncated"
+
+
+def test_a_jpeg_with_further_pictures_behind_it_is_examined_like_any_other() -> None:
+    stream, picture = io.BytesIO(), Image.fromarray(NOISE)
+    picture.save(stream, "MPO", save_all=True, append_images=[picture])
+    whole = stream.getvalue()
+    assert decode_image(whole).width == 48
+    start = whole.index(b"\xff\xda")
+    assert refuse(whole[: start + 900] + b"\xff\xd9" + whole[start + 902 :]) == "truncated"
+
+
+def test_a_png_that_states_two_sizes_is_refused() -> None:
+    whole = pack_png(list_rows(NOISE))
+    small = whole[8:16] + struct.pack(">II", 8, 8) + whole[24:29]
+    small += struct.pack(">I", zlib.crc32(small[4:]))
+    assert refuse(whole[:8] + small + whole[8:]) == "damaged"

@@ -188,6 +188,8 @@ def test_an_image_whose_decoder_ran_out_of_time_is_too_slow(
         (encode("WEBP"), True),
         (encode("PNG")[:16] + struct.pack(">II", 8, MAX_PLAIN_PIXELS // 8 + 1), True),
         (encode("PNG")[:16] + struct.pack(">II", 60_000, 60_000) + encode("PNG")[24:], False),
+        (encode("PNG")[:33] + encode("PNG")[8:], True),  # two headers: the second may be large
+        (encode("PNG")[:8] + struct.pack(">I4s13xI", 13, b"tEXt", 0) + encode("PNG")[8:], True),
         (bytes(128) + b"DICM", True),
     ],
 )

@@ -34,6 +34,13 @@ def test_a_picture_of_very_many_scans_is_refused() -> None:
     check_scans(repeat_last_scan(content, MAX_SCANS + 1 - scans))
 
 
+def test_bytes_before_a_marker_hide_no_scans() -> None:
+    content = repeat_last_scan(encode(progressive=True), MAX_SCANS)
+    frame = content.index(b"\xff\xc2")
+    with pytest.raises(ImageError, match="scans"):
+        check_scans(content[:frame] + b"\0\0" + content[frame:])
+
+
 def test_scans_of_a_thumbnail_do_not_count() -> None:
     check_scans(encode(progressive=True, exif=b"Exif\0\0" + b"\xff\xda" * 200))
 

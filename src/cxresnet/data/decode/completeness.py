@@ -16,8 +16,10 @@ import numpy as np
 from PIL import Image
 
 from cxresnet.core.errors import ImageError
-from cxresnet.data.decode.jpeg import END_OF_PICTURE, lacks_scans
+from cxresnet.data.decode.jpeg import find_end_of_picture, lacks_scans
 
+_JPEG_FORMATS = ("JPEG", "MPO")
+"""MPO is what Pillow calls a JPEG with further pictures behind it, as many cameras write."""
 _BLOCK_PX = 8
 _FILL_LEVELS = (127, 128)
 _PNG_HEADER = struct.Struct(">IIBBxxB")
@@ -38,10 +40,10 @@ def check_complete(image: Image.Image, content: bytes) -> None:
         content: The file that it comes from.
 
     Raises:
-        ImageError: "truncated".
+        ImageError: "truncated"; "damaged" if a PNG states two sizes.
     """
     missing = (image.format == "PNG" and _lacks_rows_png(image, content)) or (
-        image.format == "JPEG" and _lacks_rows_jpeg(image, content)
+        image.format in _JPEG_FORMATS and _lacks_rows_jpeg(image, content)
     )
     if missing:
         raise ImageError(
@@ -55,6 +57,8 @@ def check_complete(image: Image.Image, content: bytes) -> None:
 
 def _lacks_rows_png(image: Image.Image, content: bytes) -> bool:
     width, height, bits, kind, interlaced = _PNG_HEADER.unpack_from(content, 16)
+    if (width, height) != image.size:
+        raise ImageError("damaged", "The PNG file states two sizes. Save it again.")
     last_row = image.crop((0, image.height - 1, image.width, image.height))
     if not interlaced and np.asarray(last_row).any():
         return False
@@ -101,7 +105,7 @@ def _lacks_rows_jpeg(image: Image.Image, content: bytes) -> bool:
         return True
     if not _is_filled(image):
         return False
-    end = content.rfind(END_OF_PICTURE)
+    end = find_end_of_picture(content)
     longer = content[:end] + _make_noise() + content[end:]
     with Image.open(io.BytesIO(longer), formats=("JPEG",)) as other:
         return not np.array_equal(np.asarray(image), np.asarray(other))

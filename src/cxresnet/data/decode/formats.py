@@ -36,6 +36,8 @@ _KNOWN_STARTS = (
     (b"\x93NUMPY", "NumPy"),
 )
 _DICOM_MARK = slice(128, 132)
+_PNG_HEADER = b"IHDR"
+"""Of several the last one counts for Pillow, wherever they stand."""
 
 
 def sniff_format(content: bytes) -> str:
@@ -73,7 +75,7 @@ def is_plain(content: bytes, *, kind: str) -> bool:
     Plain are PNG, and JPEG stored row by row, of up to `MAX_PLAIN_PIXELS`. One that states more
     than `MAX_PIXELS` is refused before anything is decoded, which is plain enough.
     """
-    if kind == "PNG":
+    if kind == "PNG" and content.count(_PNG_HEADER) == 1 and content[12:16] == _PNG_HEADER:
         width, height = (int.from_bytes(content[at : at + 4], "big") for at in (16, 20))
     elif kind == "JPEG" and is_sequential(content):
         width, height = read_jpeg_size(content) or (0, 0)

@@ -13,6 +13,7 @@ _SEQUENTIAL = frozenset({0xC0, 0xC1})
 _PROGRESSIVE = frozenset({0xC2, 0xCA})
 _START_OF_FRAME = frozenset({*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC})
 _START_OF_SCAN = 0xDA
+_WITHOUT_BODY = frozenset({0x00, 0x01, *range(0xD0, 0xD9)})
 
 
 def find_start_of_frame(content: bytes) -> int:
@@ -62,8 +63,8 @@ def lacks_scans(content: bytes) -> bool:
         return False
     components = content[frame + 10 : frame + 10 + 3 * content[frame + 9] : 3]
     missing = {(component, frequency) for component in components for frequency in range(64)}
-    place = frame
-    while (place := content.find(bytes((0xFF, _START_OF_SCAN)), place + 2)) >= 0:
+    place, end = frame, find_end_of_picture(content)
+    while (place := content.find(bytes((0xFF, _START_OF_SCAN)), place + 2, end)) >= 0:
         body = content[
             place + 4 : place + 2 + int.from_bytes(content[place + 2 : place + 4], "big")
         ]
@@ -79,16 +80,29 @@ def lacks_scans(content: bytes) -> bool:
     return bool(missing)
 
 
+def find_end_of_picture(content: bytes) -> int:
+    """Find where the picture ends; a thumbnail may lie before it, and anything behind it.
+
+    Returns:
+        Place of its end marker; where there is none, the length of the content.
+    """
+    end = content.find(END_OF_PICTURE, _find_marker(content, frozenset({_START_OF_SCAN})))
+    return end if end >= 0 else len(content)
+
+
 def _find_marker(content: bytes, wanted: frozenset[int]) -> int:
+    """Go from marker to marker as decoders do, which pass over bytes that belong to none."""
     place = len(JPEG_START)
-    while place + 9 <= len(content) and content[place] == 0xFF:
+    while (place := content.find(b"\xff", place)) >= 0 and place + 9 <= len(content):
         marker = content[place + 1]
-        if marker == 0xFF:
-            place += 1
-            continue
         if marker in wanted:
             return place
         if marker == _START_OF_SCAN:
             return 0
-        place += 2 + int.from_bytes(content[place + 2 : place + 4], "big")
+        if marker == 0xFF:
+            place += 1
+        elif marker in _WITHOUT_BODY:
+            place += 2
+        else:
+            place += 2 + int.from_bytes(content[place + 2 : place + 4], "big")
     return 0

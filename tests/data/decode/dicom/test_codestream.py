@@ -101,3 +101,22 @@ def test_an_image_in_several_fragments_is_read(kit: Any) -> None:
     dataset.file_meta.TransferSyntaxUID = uid.JPEG2000Lossless
     image = decode_image(kit.save(dataset))
     np.testing.assert_allclose(image.pixels, levels / 255, atol=1e-6)
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_jpeg_that_was_cut_off_and_closed_is_refused(kit: Any, progressive: bool) -> None:
+    levels = np.random.default_rng(0).integers(1, 256, (64, 80), dtype=np.uint8)
+    stream = io.BytesIO()
+    Image.fromarray(levels).save(stream, "JPEG", progressive=progressive)
+    whole = stream.getvalue()
+    dataset = kit.make_dataset(levels, bits=8)
+    dataset.file_meta.TransferSyntaxUID = uid.JPEGBaseline8Bit
+    for frame, code in ((whole, ""), (whole[: len(whole) // 3] + b"\xff\xd9", "truncated")):
+        dataset.PixelData = encapsulate([frame])
+        dataset["PixelData"].is_undefined_length = True
+        if not code:
+            assert decode_image(kit.save(dataset)).width == 80
+            continue
+        with pytest.raises(ImageError) as caught:
+            decode_image(kit.save(dataset))
+        assert caught.value.code == code

@@ -7,17 +7,20 @@ states of itself is read before it is decoded.
 
 from __future__ import annotations
 
+import io
 from typing import Any
 
 import gdcm
 import numpy as np
 import pydicom
 from numpy.typing import NDArray
+from PIL import Image
 from pydicom import uid
 from pydicom.encaps import generate_frames
 from pydicom.pixels import get_decoder, pixel_array
 
 from cxresnet.core.errors import ImageError
+from cxresnet.data.decode.completeness import check_complete
 from cxresnet.data.decode.jpeg import (
     END_OF_PICTURE,
     JPEG_START,
@@ -71,7 +74,8 @@ def read_precision(dataset: pydicom.Dataset) -> int | None:
 # on some damaged files.
 
 _JPEG_2000 = frozenset({uid.JPEG2000, uid.JPEG2000Lossless})
-_PILLOW = frozenset({uid.JPEGBaseline8Bit, uid.JPEGExtended12Bit, *_JPEG_2000})
+_JPEG = frozenset({uid.JPEGBaseline8Bit, uid.JPEGExtended12Bit})
+_PILLOW = _JPEG | _JPEG_2000
 
 
 def has_second_decoder(dataset: pydicom.Dataset) -> bool:
@@ -94,10 +98,12 @@ def decode_samples(dataset: pydicom.Dataset, *, second: bool = False) -> NDArray
         second: Let GDCM decode what Pillow usually does.
 
     Raises:
+        ImageError: "truncated".
         Exception: Whatever the decoder raises for a damaged picture.
     """
     if _is_deep_jpeg(dataset):
         return _decode_deep_jpeg(dataset)
+    _require_whole_jpeg(dataset)
     plugin = "pillow" if dataset.file_meta.TransferSyntaxUID in _PILLOW else ""
     samples: NDArray[Any] = pixel_array(dataset, decoding_plugin="gdcm" if second else plugin)
     return samples
@@ -132,6 +138,16 @@ def _check_size(dataset: pydicom.Dataset) -> None:
             "The picture in the DICOM file has another size than Rows (0028,0010) and Columns "
             "(0028,0011) say. Export the image again.",
         )
+
+
+def _require_whole_jpeg(dataset: pydicom.Dataset) -> None:
+    """Refuse a JPEG of 8 bits that ends too early; its decoder makes up the rest."""
+    if dataset.file_meta.TransferSyntaxUID not in _JPEG:
+        return
+    frame = next(generate_frames(dataset.PixelData, number_of_frames=1))
+    with Image.open(io.BytesIO(frame), formats=("JPEG",)) as picture:
+        picture.load()
+        check_complete(picture, frame)
 
 
 def _has_decoder(syntax: uid.UID) -> bool:
