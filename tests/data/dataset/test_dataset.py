@@ -184,6 +184,7 @@ def test_a_manifest_changed_by_hand_is_not_trusted(path: Path) -> None:
         ("dataset.json", b"{}", "cannot be read"),
         ("dataset.json", b"\xff", "cannot be read"),
         ("images.npy", b"", "cannot be read"),
+        ("images.npy", b"\x93NUMPY\1\0\x80\0" + b"(" * 128, "cannot be read"),
         ("images.npy", None, "missing or cut off"),
         ("manifest.csv", None, "no manifest"),
     ],

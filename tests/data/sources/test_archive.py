@@ -163,6 +163,51 @@ def test_a_header_that_would_fill_the_memory_is_refused(tmp_path, kind, header):
         open_archive(path).list_members()
 
 
+def add_header(kind: bytes, body: bytes) -> bytes:
+    info = tarfile.TarInfo("header")
+    info.type, info.size = kind, len(body)
+    return info.tobuf(tarfile.GNU_FORMAT) + body + bytes(-len(body) % 512)
+
+
+def make_holed_header() -> bytes:
+    """The header of a file whose holes are listed in further headers."""
+    header = bytearray(add_header(tarfile.GNUTYPE_SPARSE, b""))
+    header[482], header[148:156] = 1, b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    return bytes(header)
+
+
+@pytest.mark.parametrize(
+    ("headers", "message"),
+    [
+        (add_header(tarfile.XHDTYPE, b"13 comment=x\n") * 2000, "hundreds of headers"),
+        (add_header(tarfile.GNUTYPE_LONGNAME, b"name\0") * 2000, "hundreds of headers"),
+        (add_header(tarfile.XHDTYPE, b"9" * 5000 + b" a=b\n"), "not a readable tar"),
+        (add_header(tarfile.XHDTYPE, b"22 GNU.sparse.map=a,b\n"), "not a readable tar"),
+        (make_holed_header(), "very many holes"),
+    ],
+)  # fmt: skip
+def test_headers_that_no_tool_writes_are_refused(tmp_path, headers, message):
+    path = tmp_path / "images.tar"
+    path.write_bytes(headers + add_header(tarfile.REGTYPE, b"x") + bytes(1024))
+    with pytest.raises(SourceError, match=message):
+        open_archive(path).list_members()
+
+
+def test_a_map_of_holes_is_not_read(tmp_path):
+    """Reading this one would go on to the end of the archive, whatever that unpacks to."""
+    path = tmp_path / "images.tar"
+    records = (
+        b"22 GNU.sparse.major=1\n22 GNU.sparse.minor=0\n"
+        b"30 GNU.sparse.name=Normal/a.p\n28 GNU.sparse.realsize=100\n"
+    )
+    holed = add_header(tarfile.REGTYPE, b"999999999\n".ljust(512, b"\n"))
+    whole = add_header(tarfile.REGTYPE, b"x").replace(b"header", b"N/b.pg", 1)
+    path.write_bytes(add_header(tarfile.XHDTYPE, records) + holed + whole + bytes(1024))
+    entries = tar_index.index_tar(path, 0, 0).entries
+    assert next(entry.is_special for entry in entries)
+
+
 def test_names_longer_than_a_header_holds_are_read(tmp_path):
     for style in (tarfile.PAX_FORMAT, tarfile.GNU_FORMAT):
         path = tmp_path / f"images-{style}.tar"

@@ -74,6 +74,23 @@ def test_arrays_of_another_shape_are_refused(write_medmnist, changes, message):
         MedMnistSource(path).scan()
 
 
+def test_an_array_without_ending_does_not_hide_another(write_medmnist):
+    """NumPy reads it in place of the one that is checked."""
+    path, _ = write_medmnist()
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("train_labels", b"text")
+    with pytest.raises(SourceError, match="two arrays of the name 'train_labels'"):
+        MedMnistSource(path).scan()
+
+
+def test_a_header_that_python_cannot_take_apart_is_refused(write_medmnist):
+    path, _ = write_medmnist()
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("x.npy", b"\x93NUMPY\1\0\x80\0" + b"(" * 128)
+    with pytest.raises(SourceError, match="not a readable"):
+        MedMnistSource(path).scan()
+
+
 def test_two_arrays_of_one_name_are_refused(write_medmnist):
     """The first is checked; NumPy reads the last."""
     path, _ = write_medmnist()

@@ -7,6 +7,7 @@ import mmap
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from tokenize import TokenError
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -228,7 +229,7 @@ def _map(path: Path) -> NDArray[np.uint8] | None:
         images = np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, SyntaxError, RuntimeError, TokenError) as error:
         raise DatasetError(f"'{path}' cannot be read ({error}). Prepare again.") from error
     if not isinstance(images, np.memmap) or images.dtype != np.uint8 or images.ndim != 3:
         raise DatasetError(f"'{path}' holds no 8-bit images. Prepare the dataset again.")

@@ -7,6 +7,7 @@ import lzma
 import os
 import stat
 import struct
+import tokenize
 import zipfile
 import zlib
 from abc import abstractmethod
@@ -33,8 +34,9 @@ ARCHIVE_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz")
 """Endings of the archives that are read."""
 
 DAMAGED = (
-    EOFError, NotImplementedError, OSError, RuntimeError, ValueError,
-    lzma.LZMAError, struct.error, zipfile.BadZipFile, zlib.error,
+    EOFError, NotImplementedError, OSError, RuntimeError, SyntaxError, ValueError,
+    lzma.LZMAError, struct.error, tokenize.TokenError,
+    zipfile.BadZipFile, zlib.error,
 )  # fmt: skip
 """What Python raises of an archive that is damaged, locked, or of a kind that it cannot read."""
 

@@ -50,8 +50,8 @@ def read_headers(path: Path) -> Mapping[str, ArrayHeader]:
     """
     try:
         with zipfile.ZipFile(path) as archive:
+            _refuse_duplicates(archive.infolist(), path)
             members = [info for info in archive.infolist() if info.filename.endswith(".npy")]
-            _refuse_duplicates(members, path)
             return {
                 info.filename.removesuffix(".npy"): _read_header(archive, info, path)
                 for info in members
@@ -61,7 +61,10 @@ def read_headers(path: Path) -> Mapping[str, ArrayHeader]:
 
 
 def _refuse_duplicates(members: Sequence[zipfile.ZipInfo], path: Path) -> None:
-    """Refuse two arrays of one name: the one that is checked may not be the one that is read."""
+    """Refuse two arrays of one name: the one that is checked may not be the one that is read.
+
+    For NumPy, what is called "x" comes before "x.npy".
+    """
     counts = Counter(info.filename.removesuffix(".npy") for info in members)
     twice = [name for name, count in counts.items() if count > 1]
     if twice:

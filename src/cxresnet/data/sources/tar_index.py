@@ -170,7 +170,13 @@ class _Header(tarfile.TarInfo):
     def _proc_member(self, archive: tarfile.TarFile) -> tarfile.TarInfo:
         if self.type in _HEADERS_IN_MEMORY and self.size > _MAX_HEADER_BYTES:
             raise tarfile.ReadError(f"a header of it states {self.size:,} bytes")
+        if self.type == tarfile.GNUTYPE_SPARSE and self._sparse_structs[1]:  # type: ignore[attr-defined]
+            raise tarfile.ReadError("a file in it has very many holes")
         return super()._proc_member(archive)  # type: ignore[misc,no-any-return]  # not in typeshed
+
+    def _proc_gnusparse_10(self, member: tarfile.TarInfo, *_where_its_holes_are: object) -> None:
+        """Leave the map of holes unread, however long; such a file is refused."""
+        member.sparse = []  # type: ignore[attr-defined]
 
 
 @dataclass(frozen=True)
@@ -235,7 +241,12 @@ def index_tar(path: Path, written_ns: int, size_bytes: int) -> TarIndex:
                     _check_ratio(path, entry, size_bytes=size_bytes)
                     entries.append(entry)
             return TarIndex(path, tuple(entries), unpacked.points)
-    except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
+    except RecursionError as error:
+        raise SourceError(
+            f"'{path.name}' is not a readable tar archive: hundreds of headers precede one file. "
+            "Check where it comes from."
+        ) from error
+    except (tarfile.TarError, zlib.error, EOFError, OSError, ValueError) as error:
         raise SourceError(
             f"'{path.name}' is not a readable tar archive: {error}. Download it again."
         ) from error
