@@ -362,3 +362,24 @@ def test_a_member_packed_in_an_unknown_way_or_damaged_is_refused_alone(tmp_path)
             store.read_member(member)
         with pytest.raises(ImageError, match="cannot be unpacked"):
             store.read_head(member)
+
+
+def test_bzip2_that_unpacks_to_more_than_is_stated_takes_no_memory(tmp_path):
+    """A step of 4 KiB of it may hold gigabytes."""
+    path = tmp_path / "images.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_BZIP2) as archive:
+        archive.writestr("Normal/a.png", bytes(2**25))
+        archive.writestr("Normal/b.png", b"whole")
+    content = bytearray(path.read_bytes())
+    place = content.index(b"PK\1\2")
+    content[place + 24 : place + 28] = (1000).to_bytes(4, "little")
+    path.write_bytes(content)
+    store = open_archive(path)
+    assert store.read_member("Normal/b.png") == b"whole"
+    tracemalloc.start()
+    with pytest.raises(ImageError, match="cannot be unpacked"):
+        store.read_member("Normal/a.png")
+    with pytest.raises(ImageError, match="cannot be unpacked"):
+        store.read_head("Normal/a.png")
+    assert tracemalloc.get_traced_memory()[1] < 2**21
+    tracemalloc.stop()

@@ -91,6 +91,14 @@ def test_a_header_that_python_cannot_take_apart_is_refused(write_medmnist):
         MedMnistSource(path).scan()
 
 
+def test_an_array_packed_unlike_those_of_numpy_is_refused(write_medmnist):
+    path, _ = write_medmnist()
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_BZIP2) as archive:
+        archive.writestr("x.npy", bytes(100))
+    with pytest.raises(SourceError, match="NumPy does not write"):
+        MedMnistSource(path).scan()
+
+
 def test_two_arrays_of_one_name_are_refused(write_medmnist):
     """The first is checked; NumPy reads the last."""
     path, _ = write_medmnist()

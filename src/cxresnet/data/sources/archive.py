@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bz2
 import io
 import lzma
 import os
@@ -15,7 +16,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import cast
+from typing import IO, cast
 
 from cxresnet.core.errors import ImageError, SourceError, UnsafePathError
 from cxresnet.core.printable import make_printable
@@ -43,7 +44,7 @@ DAMAGED = (
 _MAX_RATIO = 200
 _BOMB_BYTES = 2**20
 _OPEN_ARCHIVES = 32
-_BOUNDED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+BOUNDED_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 """Methods of which no step unpacks to more than was asked for."""
 _STEP_BYTES = 2**20
 _SMALL_STEP_BYTES = 2**12
@@ -166,7 +167,7 @@ class ZipStore(AbstractArchiveStore):
 
     def _unpack_head(self, place: zipfile.ZipInfo | TarEntry) -> bytes:
         archive = _open_zip(*_identify(self.path), os.getpid())
-        with archive.open(cast("zipfile.ZipInfo", place)) as stream:
+        with _open_zip_entry(archive, cast("zipfile.ZipInfo", place)) as stream:
             return stream.read(HEAD_BYTES)
 
 
@@ -190,7 +191,7 @@ class PackedZipStore(ZipStore):
         return _read_zip_entry(self._load()[0], cast("zipfile.ZipInfo", place))
 
     def _unpack_head(self, place: zipfile.ZipInfo | TarEntry) -> bytes:
-        with self._load()[0].open(cast("zipfile.ZipInfo", place)) as stream:
+        with _open_zip_entry(self._load()[0], cast("zipfile.ZipInfo", place)) as stream:
             return stream.read(HEAD_BYTES)
 
     def _load(self) -> tuple[zipfile.ZipFile, _Contents]:
@@ -213,15 +214,38 @@ class TarStore(AbstractArchiveStore):
         return cast("TarEntry", place).head
 
 
+class _BoundedBzip2:
+    """Unpacks bzip2, of which 4 KiB may hold gigabytes, to no more than is stated."""
+
+    def __init__(self, size_bytes: int) -> None:
+        self._inflater, self._left = bz2.BZ2Decompressor(), size_bytes
+
+    @property
+    def eof(self) -> bool:
+        return self._inflater.eof
+
+    def decompress(self, packed: bytes) -> bytes:
+        part = self._inflater.decompress(packed, max_length=self._left)
+        self._left -= len(part)
+        return part
+
+
+def _open_zip_entry(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> IO[bytes]:
+    stream = archive.open(info)
+    if info.compress_type == zipfile.ZIP_BZIP2:
+        stream._decompressor = _BoundedBzip2(info.file_size)  # type: ignore[attr-defined]  # noqa: SLF001
+    return stream
+
+
 def _read_zip_entry(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
     """Unpack one file in small steps: `ZipFile.read` unpacks all that there is, whatever is stated.
 
     Raises:
         zipfile.BadZipFile: It is damaged, or unpacks to another size than is stated.
     """
-    step_bytes = _STEP_BYTES if info.compress_type in _BOUNDED else _SMALL_STEP_BYTES
+    step_bytes = _STEP_BYTES if info.compress_type in BOUNDED_METHODS else _SMALL_STEP_BYTES
     content = io.BytesIO()
-    with archive.open(info) as stream:
+    with _open_zip_entry(archive, info) as stream:
         while part := stream.read(step_bytes):
             content.write(part)
     return content.getvalue()

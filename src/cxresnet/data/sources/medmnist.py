@@ -17,7 +17,7 @@ from cxresnet.core.classes import ClassMap, build_class_map
 from cxresnet.core.errors import ClassMapError, ImageError, SourceError
 from cxresnet.core.printable import make_printable
 from cxresnet.data.manifest import ImageRecord
-from cxresnet.data.sources.archive import DAMAGED
+from cxresnet.data.sources.archive import BOUNDED_METHODS, DAMAGED
 from cxresnet.data.sources.source import AbstractSource, ScanResult, check_classes
 
 # Arrays in a NumPy .npz are checked before they are unpacked; nothing pickled is ever loaded.
@@ -95,6 +95,11 @@ def _read_header(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) ->
         raise SourceError(
             f"'{info.filename}' in '{path.name}' would unpack to {info.file_size:,} bytes; it is "
             "not read. Check where the file comes from."
+        )
+    if info.compress_type not in BOUNDED_METHODS:
+        raise SourceError(
+            f"'{info.filename}' in '{path.name}' is packed in a way that NumPy does not write; it "
+            "is not read. Fetch the file again."
         )
     with archive.open(info) as stream:
         version = np.lib.format.read_magic(stream)

@@ -176,7 +176,7 @@ class _Header(tarfile.TarInfo):
 
     def _proc_gnusparse_10(self, member: tarfile.TarInfo, *_where_its_holes_are: object) -> None:
         """Leave the map of holes unread, however long; such a file is refused."""
-        member.sparse = []  # type: ignore[attr-defined]
+        member.sparse = []  # type: ignore[assignment]
 
 
 @dataclass(frozen=True)
