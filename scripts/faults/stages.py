@@ -100,7 +100,7 @@ def compute_digests(folder: Path) -> dict[str, str]:
     return {
         path.relative_to(folder).as_posix(): hashlib.sha256(_read_lasting(path)).hexdigest()
         for path in sorted(folder.rglob("*"))
-        if path.is_file()
+        if path.is_file() and path.parent.name != "tensorboard"  # named by time and process
     }
 
 

@@ -102,3 +102,17 @@ def test_a_file_in_the_place_of_a_run_is_told(tmp_path: Path) -> None:
         hold_run_folder(tmp_path / "run"),
     ):
         pytest.fail("held a file")
+
+
+def test_what_a_killed_stage_left_half_written_is_removed(tmp_path: Path) -> None:
+    left = tmp_path / "evaluate" / ".selective.json.abc.tmp"
+    left.parent.mkdir()
+    left.write_text("{")
+    kept = tmp_path / "evaluate" / "selective.json"
+    kept.write_text("{}")
+    with hold_run_folder(tmp_path):
+        assert not left.exists()
+        left.write_text("ours")
+        with hold_run_folder(tmp_path):
+            assert left.exists()
+    assert kept.exists()

@@ -130,7 +130,7 @@ _BRIEFLY_SECONDS = 0.2
 
 
 @contextlib.contextmanager
-def locked(path: Path, *, what: str, wait_seconds: float = 0) -> Iterator[None]:
+def locked(path: Path, *, what: str, wait_seconds: float = 0) -> Iterator[bool]:
     """Hold a lock file while something is written; the same thread may hold it several times.
 
     A file that a killed process left behind holds nobody up: the lock is on the open file, not in
@@ -140,6 +140,9 @@ def locked(path: Path, *, what: str, wait_seconds: float = 0) -> Iterator[None]:
         path: The lock file; made, and taken away at the end.
         what: What is being written, for the message.
         wait_seconds: How long to wait for another process to finish.
+
+    Yields:
+        Whether this thread did not hold it already.
 
     Raises:
         RunFolderError: Another process holds it.
@@ -163,11 +166,20 @@ def locked(path: Path, *, what: str, wait_seconds: float = 0) -> Iterator[None]:
             )
     ours = _note_holder(path) if lock.lock_counter == 1 else None
     try:
-        yield
+        yield ours is not None
     finally:
         if ours is not None:
             _remove_lock_file(path, ours)
         lock.release()
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove what a killed process left of files that it was writing, in all subfolders.
+
+    To be called where no other process writes: with the lock of the folder held.
+    """
+    for path in folder.rglob(".*.tmp"):
+        path.unlink(missing_ok=True)
 
 
 def _note_holder(path: Path) -> os.stat_result | None:

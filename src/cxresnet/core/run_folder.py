@@ -13,7 +13,13 @@ from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
 from cxresnet.core.errors import RunFolderError
-from cxresnet.core.files import explain_storage_errors, locked, read_json, write_json
+from cxresnet.core.files import (
+    explain_storage_errors,
+    locked,
+    read_json,
+    remove_unfinished,
+    write_json,
+)
 
 _MARK = "run.json"
 _LOCK = ".lock"
@@ -170,7 +176,9 @@ def hold_run_folder(path: Path) -> Iterator[None]:
     if any(os.environ.get(name, "0") != "0" for name in _RANKS):
         yield
         return
-    with locked(path / _LOCK, what=f"the run '{path}'"):
+    with locked(path / _LOCK, what=f"the run '{path}'") as is_first:
+        if is_first:
+            remove_unfinished(path)
         yield
 
 

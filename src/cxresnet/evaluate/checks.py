@@ -34,6 +34,7 @@ from cxresnet.metrics.statistic import compute_value
 from cxresnet.model.checkpoint import CheckpointRecord, read_checkpoint
 from cxresnet.predict.decision import apply_operating_point, compute_network_hash
 from cxresnet.predict.predictions import Predictions, read_predictions
+from cxresnet.predict.training_images import read_training_images
 
 _TOLERANCE = 1e-6
 _WAY_OUT = "Run 'cxresnet evaluate RUN' again."
@@ -226,6 +227,7 @@ def _verify_its_dataset(
 def _check_network(run: RunFolder) -> None:
     _, record = read_checkpoint(run.checkpoint)
     require_training_dataset(record, open_dataset(run.read_dataset_path()), run=run)
+    read_training_images(run)
 
 
 def _check_evaluation(run: RunFolder) -> None:

@@ -112,7 +112,7 @@ def _validate(content: Mapping[str, Any], *, where: str, settings: Sequence[str]
         first = error.errors()[0]
         setting = _find_setting(first, settings)
         text = _explain(first, where="" if setting else where)
-        raise ConfigError(f"--set '{setting}': {text}" if setting else text) from error
+        raise ConfigError(f"--set '{_shorten(setting)}': {text}" if setting else text) from error
 
 
 def _find_setting(error: ErrorDetails, settings: Sequence[str]) -> str:
@@ -168,7 +168,7 @@ def _apply(content: dict[str, Any], setting: str) -> None:
     key, equals, value = setting.partition("=")
     names = key.strip().split(".")
     if not equals or len(names) < 2 or not all(names):
-        raise ConfigError(f"--set '{setting}' is not of the form section.key=value.")
+        raise ConfigError(f"--set '{_shorten(setting)}' is not of the form section.key=value.")
     try:
         parsed = tomllib.loads(f"value = {value}")["value"]
     except (ValueError, RecursionError):
@@ -177,8 +177,12 @@ def _apply(content: dict[str, Any], setting: str) -> None:
     for name in names[:-1]:
         section = section.setdefault(name, {})
         if not isinstance(section, dict):
-            raise ConfigError(f"--set '{setting}': '{name}' is a value, not a section.")
+            raise ConfigError(f"--set '{_shorten(setting)}': '{name}' is a value, not a section.")
     section[names[-1]] = parsed
+
+
+def _shorten(setting: str) -> str:
+    return setting if len(setting) <= _LONGEST_VALUE else f"{setting[:_LONGEST_VALUE]}…"
 
 
 def _explain(error: ErrorDetails, *, where: str) -> str:
