@@ -329,7 +329,7 @@ _TOTALS: dict[str, Callable[[Sample], bool]] = {
     "chest X-rays as they are": lambda one: one.is_frontal,
     "turned, inverted and halves": lambda one: one.picture.kind in TURNS | CUTS,
     "other pictures": lambda one: not (one.is_frontal or one.picture.kind in ALTERATIONS),
-    "… of the packages in OTHERS": lambda one: one.picture.is_new and not one.is_frontal,
+    "pictures of the packages in OTHERS": lambda one: one.picture.is_new and not one.is_frontal,
 }
 
 _RESULTS = ("mended", "let in by --fix only", "borderline", "decided on")
