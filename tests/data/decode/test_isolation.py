@@ -141,7 +141,8 @@ def test_an_image_that_needs_more_memory_than_it_may_have_is_refused(kind: str, 
         if kind == "DICOM"
         else encode(kind, side, side)
     )
-    isolation._find_decoder().close()  # memory that earlier images left free would count for nothing
+    # A fresh process: what earlier images left free would not count.
+    isolation._find_decoder().close()
     with pytest.raises(ImageError, match=r"more than 8 MiB .*data\.decode_memory_mib") as caught:
         decode_image(content, limits=DecodeLimits(memory_mib=8))
     assert caught.value.code == "too-large"
