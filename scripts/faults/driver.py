@@ -85,6 +85,9 @@ def _find_end(worker: _Worker, part: Part) -> str | None:
     number, began = worker.read()
     if number == _NOTHING or time.monotonic() - began < part.limit_seconds:
         return None
+    time.sleep(0.2)
+    if worker.read() != (number, began):  # read while it was being written
+        return None
     stop_group(worker.child)
     os.waitpid(worker.child, 0)
     return f"a hang of more than {part.limit_seconds} s"
