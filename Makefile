@@ -1,4 +1,5 @@
 # Two commands: `make demo` (the whole main job on drawn images) and `make test`.
+# `make bench` measures the speed beside what one would use instead: docs/benchmarks.md, "Speed".
 PY         ?= python3
 VENV       ?= .venv
 BIN        := $(VENV)/bin
@@ -6,6 +7,8 @@ BIN        := $(VENV)/bin
 #   make demo TORCH_ARGS="--index-url <the index that PyTorch's install page names>"
 TORCH_ARGS ?=
 DEMO_OUT   ?= runs/demo
+# For example: make bench BENCH_ARGS="--long --out speed.md"
+BENCH_ARGS ?=
 CORE       := -e '.[all]'
 DEV        := -e '.[dev]'
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
@@ -13,7 +16,7 @@ export UV_CONSTRAINT  := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export VENV
 
-.PHONY: demo test check clean
+.PHONY: demo test check bench clean
 
 demo: $(VENV)/.stamp-all
 	$(BIN)/cxresnet run phantoms --out $(DEMO_OUT) --config configs/demo.toml --force
@@ -24,6 +27,9 @@ test: $(VENV)/.stamp-dev
 
 check: $(VENV)/.stamp-dev
 	scripts/check
+
+bench: $(VENV)/.stamp-dev
+	$(BIN)/python benchmarks/bench.py $(BENCH_ARGS)
 
 clean:
 	rm -rf $(VENV) runs
