@@ -32,6 +32,9 @@ from cxresnet.core.progress import track
 _START_AFTER_S = 8.0
 """Seconds of the processor: shorter work is done before worker processes have started."""
 
+_MOST_PROCESSES = 8
+"""Each takes about 400 MB, most of it PyTorch."""
+
 _logger = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
@@ -132,7 +135,13 @@ class _Workers:
     ) -> Iterator[Result]:
         """Call a function in worker processes; yields in order, and ends early where they fail."""
         try:
-            futures = [self._submit(function, arguments) for arguments in calls]
+            # Once each: a network is the same in many calls.
+            parcels = {id(each): each for arguments in calls for each in arguments}
+            parcels = {key: _pack(each) for key, each in parcels.items()}
+            futures = [
+                self._submit(function, tuple(parcels[id(each)] for each in arguments))
+                for arguments in calls
+            ]
             for future in futures:
                 yield future.result()
         except Exception as error:  # noqa: BLE001  an error of the function itself comes again here
@@ -141,10 +150,11 @@ class _Workers:
                 type(error).__name__,
             )
             self._failed = True
-            self.stop()
+            # A pool that could not send something may wait forever for itself to end.
+            self.stop(at_once=True)
 
     def _submit(
-        self, function: Callable[..., Result], arguments: tuple[Any, ...]
+        self, function: Callable[..., Result], packed: tuple[object, ...]
     ) -> Future[Result]:
         with starting_safely(), _leaving_main_alone():
             if self._pool is None:
@@ -153,14 +163,14 @@ class _Workers:
                     mp_context=multiprocessing.get_context("spawn"),
                     initializer=_start_worker,
                 )
-            return self._pool.submit(_call_packed, function, tuple(map(_pack, arguments)))
+            return self._pool.submit(_call_packed, function, packed)
 
     def stop(self, *, at_once: bool = False) -> None:
         """End the processes; `at_once` does not wait for the calls that they are busy with."""
         if self._pool is None:
             return
         if at_once:
-            for process in list(self._pool._processes.values()):  # noqa: SLF001  no public way yet
+            for process in list((self._pool._processes or {}).values()):  # noqa: SLF001  no public way yet
                 process.terminate()
         self._pool.shutdown(cancel_futures=True)
         self._pool = None
@@ -176,10 +186,12 @@ def working_on_all_cores(
     """Let `map_calls` use worker processes inside the block.
 
     Args:
-        count: Processes; None: one a core.
+        count: Processes; None: one a core, but no more than there is memory for.
         start_after_s: Seconds of the processor in this process before they are started.
     """
-    workers = _Workers(count=count or _count_cores(), start_after_s=start_after_s)
+    workers = _Workers(
+        count=count or min(_count_cores(), _MOST_PROCESSES), start_after_s=start_after_s
+    )
     token = _current.set(workers)
     try:
         yield
