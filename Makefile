@@ -1,6 +1,7 @@
 # Two commands: `make demo` (the whole main job on drawn images) and `make test`. The long forms,
 # before a release: `make chaos` (damaged files, kills, full disks) and `make mutants` (do the tests
 # notice a fault?); both go on where they were stopped.
+# `make bench` measures the speed beside what one would use instead: docs/benchmarks.md, "Speed".
 PY         ?= python3
 VENV       ?= .venv
 BIN        := $(VENV)/bin
@@ -8,6 +9,8 @@ BIN        := $(VENV)/bin
 #   make demo TORCH_ARGS="--index-url <the index that PyTorch's install page names>"
 TORCH_ARGS ?=
 DEMO_OUT   ?= runs/demo
+# For example: make bench BENCH_ARGS="--long --out speed.md"
+BENCH_ARGS ?=
 CORE       := -e '.[all]'
 DEV        := -e '.[dev]'
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
@@ -15,7 +18,7 @@ export UV_CONSTRAINT  := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export VENV
 
-.PHONY: demo test check chaos mutants clean
+.PHONY: demo test check bench chaos mutants clean
 
 demo: $(VENV)/.stamp-all
 	$(BIN)/cxresnet run phantoms --out $(DEMO_OUT) --config configs/demo.toml --force
@@ -26,6 +29,9 @@ test: $(VENV)/.stamp-dev
 
 check: $(VENV)/.stamp-dev
 	scripts/check
+
+bench: $(VENV)/.stamp-dev
+	$(BIN)/python benchmarks/bench.py $(BENCH_ARGS)
 
 chaos: $(VENV)/.stamp-dev
 	$(BIN)/python scripts/chaos $(CHAOS_ARGS)

@@ -217,5 +217,6 @@ def _build_name(attributions: Attributions, row: int) -> str:
 
 def _encode(picture: Image.Image) -> bytes:
     stream = io.BytesIO()
-    picture.save(stream, format="PNG", optimize=True)
+    # Six times as fast as the smallest file, and a twentieth larger.
+    picture.save(stream, format="PNG", compress_level=6)
     return stream.getvalue()

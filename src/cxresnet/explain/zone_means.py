@@ -302,7 +302,7 @@ def write_zone_means_figure(path: Path, zone_means: ZoneMeans) -> Path:
     )
     pen.text((20, height - 30), DISCLAIMER, fill=_FAINT, font=load_font(20))
     stream = io.BytesIO()
-    picture.save(stream, format="PNG", optimize=True)
+    picture.save(stream, format="PNG", compress_level=6)
     return write_bytes(path, stream.getvalue())
 
 

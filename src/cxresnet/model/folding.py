@@ -151,7 +151,7 @@ class FoldedBlock:
 
 @dataclass(frozen=True, eq=False)
 class FoldedNetwork:
-    """A whole network, to be asked without gradients.
+    """A whole network, whose weights stay as they are.
 
     Attributes:
         stem: Its steps.
@@ -184,7 +184,8 @@ def fold_network(network: Network) -> Step:
 
     Returns:
         From images (batch, 1, height, width) to logits (batch, class), equal to the network's own
-        up to rounding, in about half the time. To be called where no gradient is wanted.
+        up to rounding, in about half the time. It can be differentiated by the images, not by the
+        weights.
     """
     try:
         if isinstance(network, CXResNetEnsemble):

@@ -318,7 +318,7 @@ class CalibratedNetwork(nn.Module):
 
 
 def fold_for_inference(network: nn.Module) -> Step:
-    """Fold a network, calibrated or not, for calls without gradients; see `fold_network`.
+    """Fold a network, calibrated or not, whose weights stay as they are; see `fold_network`.
 
     Args:
         network: In evaluation mode. Its weights must not change afterwards.

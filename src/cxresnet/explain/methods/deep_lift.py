@@ -20,7 +20,6 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Self, final
 
 import torch
-from captum.attr import DeepLift
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -53,6 +52,8 @@ class DeepLiftMap(CompletenessMap):
         )
 
     def _explain(self, model: nn.Module, image: Tensor, target: int) -> Tensor:
+        from captum.attr import DeepLift
+
         # On a copy: products are replaced, and Captum's hooks would outlive an error.
         ours = _Probabilities(copy.deepcopy(model))
         found: Tensor = DeepLift(ours).attribute(

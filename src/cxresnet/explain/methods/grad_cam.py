@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import ClassVar, Self, final
 
 import torch
-from captum.attr import LayerGradCam
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
@@ -97,9 +96,7 @@ def compute_grad_cam(
         Selvaraju et al. 2017, eq. 1 and 2. We keep the sign (the paper applies a ReLU), and pass
         the maps of all classes through softmax to get from logits to probability.
     """
-    maps = compute_logit_maps(model, images, layer=layer)
-    with torch.no_grad():
-        logits = model(images)
+    maps, logits = _compute_maps_and_logits(model, images, layer=layer)
     cells = _compute_probability_lost(maps, logits, targets=targets)
     size = images.shape[-2:]
     upsampled = interpolate(cells.unsqueeze(1), size=size, mode="bilinear", align_corners=False)
@@ -121,15 +118,39 @@ def compute_logit_maps(model: nn.Module, images: Tensor, *, layer: nn.Module) ->
     Raises:
         ModelModeError: The model is training.
     """
+    return _compute_maps_and_logits(model, images, layer=layer)[0]
+
+
+def _compute_maps_and_logits(
+    model: nn.Module, images: Tensor, *, layer: nn.Module
+) -> tuple[Tensor, Tensor]:
+    """Compute `compute_logit_maps`, and the logits, (batch, class), in one pass.
+
+    The gradient starts at the layer, so that nothing before it is differentiated or kept.
+    """
     require_evaluation_mode(model)
+    held: list[Tensor] = []
+
+    def start_here(_layer: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        torch.set_grad_enabled(True)
+        held.append(output.detach().requires_grad_())
+        # A copy, because what follows might overwrite what it is given.
+        return held[-1].clone()
+
+    # The hook turns gradients on, and the end of the block restores what was before.
     with torch.no_grad():
-        class_count = model(images[:1]).shape[1]
-    method = LayerGradCam(model, layer)
-    # A copy: Captum sets requires_grad on its input, and the caller's tensor stays untouched.
-    inputs = images.detach().clone()
-    with torch.enable_grad():
-        maps = [method.attribute(inputs, target=target) for target in range(class_count)]
-    return torch.cat(maps, dim=1).detach()
+        handle = layer.register_forward_hook(start_here)
+        try:
+            logits: Tensor = model(images.detach())
+        finally:
+            handle.remove()
+        features = held[-1]
+        weights = [
+            torch.autograd.grad(logit.sum(), features, retain_graph=True)[0].mean(dim=(2, 3))
+            for logit in logits.unbind(dim=1)
+        ]
+    features = features.detach()
+    return torch.einsum("kbc,bchw->bkhw", torch.stack(weights), features), logits.detach()
 
 
 def _compute_probability_lost(maps: Tensor, logits: Tensor, *, targets: Tensor) -> Tensor:

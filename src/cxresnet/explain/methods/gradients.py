@@ -2,7 +2,7 @@
 
 Explaining the calibrated probability instead of the logit gives the maps a unit: complete ones sum
 to p(image) - p(baseline). Where they only approximate an integral, the completeness error is
-written beside the map.
+written beside the map. Captum is imported where it is used: that takes seconds.
 """
 
 from __future__ import annotations
@@ -13,14 +13,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Self, final
 
 import torch
-from captum.attr import (
-    GradientShap,
-    GuidedBackprop,
-    GuidedGradCam,
-    IntegratedGradients,
-    NoiseTunnel,
-    Saliency,
-)
+from numpy.polynomial.legendre import leggauss
 from torch import Tensor, nn
 
 from cxresnet.core.config import ExplainConfig
@@ -35,6 +28,7 @@ from cxresnet.explain.methods.method import (
     temporary_seed,
 )
 from cxresnet.explain.record import Unit
+from cxresnet.predict.decision import fold_for_inference
 
 
 class ClassProbability(nn.Module):
@@ -52,19 +46,40 @@ class ClassProbability(nn.Module):
         return compute_target_probabilities(self.model, images, targets)
 
 
+class _FoldedNetwork(nn.Module):
+    """A network folded for speed: its probabilities and gradients, but none of its layers."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.run = fold_for_inference(model)
+        self.eval()
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Compute logits, (batch, class)."""
+        return self.run(images)
+
+
 @dataclass(frozen=True)
 class PerImageMethod(AbstractMethod):
-    """Explains one image at a time, so that memory does not grow with the number of images."""
+    """Explains one image at a time, so that memory does not grow with the number of images.
+
+    Attributes:
+        needs_layers: Captum hooks the layers of the network; otherwise it only differentiates the
+            network, which may be folded for that.
+    """
+
+    needs_layers: ClassVar[bool] = True
 
     @final
     def _compute(self, inputs: AttributionInputs) -> Tensor:
+        model = inputs.model if self.needs_layers else _FoldedNetwork(inputs.model)
         maps = []
         for image, target in zip(inputs.images, inputs.targets.tolist(), strict=True):
             with torch.enable_grad(), warnings.catch_warnings():
                 # Captum warns that it sets hooks; they are on a copy.
                 warnings.filterwarnings("ignore", "Setting .*hooks")
                 batch = image[None].clone().requires_grad_()
-                found = self._explain(inputs.model, batch, target)
+                found = self._explain(model, batch, target)
             maps.append(found.detach().reshape(image.shape[-2:]))
         return torch.stack(maps)
 
@@ -122,6 +137,7 @@ class IntegratedGradientsMap(CompletenessMap):
 
     name: ClassVar[str] = "integrated_gradients"
     title: ClassVar[str] = "Integrated Gradients"
+    needs_layers: ClassVar[bool] = False
 
     steps: int
     batch_size: int
@@ -145,14 +161,20 @@ class IntegratedGradientsMap(CompletenessMap):
         )
 
     def _explain(self, model: nn.Module, image: Tensor, target: int) -> Tensor:
-        found: Tensor = IntegratedGradients(ClassProbability(model, target)).attribute(
-            image,
-            baselines=GREY,
-            n_steps=self.steps,
-            method="gausslegendre",
-            internal_batch_size=self.batch_size,
-        )
-        return found
+        # By hand, as importing Captum takes seconds.
+        points, weights = (torch.from_numpy(each).to(image) for each in leggauss(self.steps))
+        probability, way = ClassProbability(model, target), image.detach() - GREY
+        found = torch.zeros_like(way)
+        for place, weight in zip(
+            torch.split(points, self.batch_size),
+            torch.split(weights, self.batch_size),
+            strict=True,
+        ):
+            # The rule is for -1 to 1: half of it for 0 to 1.
+            along = (GREY + (1 + place[:, None, None, None]) / 2 * way).requires_grad_()
+            (gradients,) = torch.autograd.grad(probability(along).sum(), along)
+            found += torch.einsum("b,bchw->chw", weight / 2, gradients)
+        return found * way
 
 
 @final
@@ -168,6 +190,7 @@ class GradientShapMap(CompletenessMap):
 
     name: ClassVar[str] = "gradient_shap"
     title: ClassVar[str] = "GradientSHAP"
+    needs_layers: ClassVar[bool] = False
 
     samples: int
     seed: int
@@ -205,6 +228,8 @@ class GradientShapMap(CompletenessMap):
         return probabilities.mean(dim=0)[targets]
 
     def _explain(self, model: nn.Module, image: Tensor, target: int) -> Tensor:
+        from captum.attr import GradientShap
+
         with temporary_seed(self.seed):
             found: Tensor = GradientShap(ClassProbability(model, target)).attribute(
                 image, baselines=_build_uniform_images(image), n_samples=self.samples
@@ -233,6 +258,7 @@ class SmoothGradMap(SensitivityMap):
 
     name: ClassVar[str] = "smooth_grad"
     title: ClassVar[str] = "SmoothGrad"
+    needs_layers: ClassVar[bool] = False
     unit: ClassVar[Unit] = "change of probability per sd of grey"
     caption: ClassVar[str] = "rise in the probability of {class_name} per SD of brightness"
 
@@ -261,6 +287,8 @@ class SmoothGradMap(SensitivityMap):
         )
 
     def _explain(self, model: nn.Module, image: Tensor, target: int) -> Tensor:
+        from captum.attr import NoiseTunnel, Saliency
+
         with temporary_seed(self.seed):
             found: Tensor = NoiseTunnel(Saliency(ClassProbability(model, target))).attribute(
                 image,
@@ -297,6 +325,8 @@ class GuidedBackpropMap(SensitivityMap):
         )
 
     def _explain(self, model: nn.Module, image: Tensor, target: int) -> Tensor:
+        from captum.attr import GuidedBackprop
+
         # On a copy: Captum's hooks on the ReLUs would outlive an error.
         found: Tensor = GuidedBackprop(ClassProbability(copy.deepcopy(model), target)).attribute(
             image
@@ -340,6 +370,8 @@ class GuidedGradCamMap(SensitivityMap):
         return self.layer_name
 
     def _explain(self, model: nn.Module, image: Tensor, target: int) -> Tensor:
+        from captum.attr import GuidedGradCam
+
         ours = copy.deepcopy(model)
         layer = find_layer(ours, self.layer_name)
         found: Tensor = GuidedGradCam(ClassProbability(ours, target), layer).attribute(image)

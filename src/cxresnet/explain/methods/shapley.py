@@ -8,7 +8,6 @@ from typing import ClassVar, Self, final
 
 import numpy as np
 import torch
-from captum.attr import KernelShap
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -316,6 +315,8 @@ class KernelShapMap(AbstractMethod):
         def predict(images: Tensor) -> Tensor:
             targets = torch.full((len(images),), target, device=images.device)
             return compute_target_probabilities(model, images, targets)
+
+        from captum.attr import KernelShap
 
         with temporary_seed(self.seed), torch.no_grad():
             found: Tensor = KernelShap(predict).attribute(

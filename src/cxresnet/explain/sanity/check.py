@@ -19,7 +19,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from cxresnet.core.progress import track
 from cxresnet.explain.methods.method import AbstractMethod
 from cxresnet.explain.overlay import compute_drawn_map
 from cxresnet.explain.sanity.map_similarity import (
@@ -30,6 +29,7 @@ from cxresnet.explain.sanity.map_similarity import (
     compute_similarity_retained,
 )
 from cxresnet.explain.sanity.record import SanityMeasure, TestResult
+from cxresnet.explain.workers import map_calls
 from cxresnet.metrics.estimate import Estimate, format_estimate
 
 _MODULES = (
@@ -44,6 +44,9 @@ _MODULES = (
 _NOTHING_MEASURED = (
     "Nothing could be measured: the maps are empty, or every noise sample changes the prediction."
 )
+
+_BATCH = 6
+"""Images whose maps are computed at once: what is prepared once for a network serves them all."""
 
 Maps = NDArray[np.float32]
 Values = NDArray[np.float64]
@@ -175,7 +178,7 @@ def compute_maps(
     images: Tensor | None = None,
     description: str = "Sanity checks",
 ) -> Maps:
-    """Compute the maps as they are drawn, (image, row, column), one image at a time.
+    """Compute the maps as they are drawn, (image, row, column), a few images at a time.
 
     Args:
         network: From images to calibrated logits; in evaluation mode.
@@ -185,17 +188,27 @@ def compute_maps(
         description: For the progress bar.
     """
     shown = sample.images if images is None else images
-    maps = np.zeros((len(sample), *shown.shape[-2:]), np.float32)
-    for row in track(range(len(sample)), f"{description}: {method.title}"):
-        found = method.attribute(
-            network,
-            shown[row : row + 1],
-            targets=torch.tensor([sample.targets[row]], device=shown.device),
-            lung_masks=torch.from_numpy(sample.lung_masks[row : row + 1] > 0).to(shown.device),
-        )
-        values = found[0].cpu().numpy()
-        maps[row] = compute_drawn_map(values, patch_px=method.drawn_patch_px)
-    return maps
+    calls = [
+        (network, method, shown[rows], sample.targets[rows], sample.lung_masks[rows])
+        for rows in (slice(first, first + _BATCH) for first in range(0, len(sample), _BATCH))
+    ]
+    return np.concatenate(map_calls(_compute_some_maps, calls, f"{description}: {method.title}"))
+
+
+def _compute_some_maps(
+    network: nn.Module,
+    method: AbstractMethod,
+    images: Tensor,
+    targets: tuple[int, ...],
+    lung_masks: NDArray[np.uint8],
+) -> Maps:
+    found = method.attribute(
+        network,
+        images,
+        targets=torch.tensor(targets, device=images.device),
+        lung_masks=torch.from_numpy(lung_masks > 0).to(images.device),
+    )
+    return compute_drawn_map(found.cpu().numpy(), patch_px=method.drawn_patch_px)
 
 
 def compute_all_retained(reference: ReferenceMaps, others: Maps) -> SimilarityRetained:

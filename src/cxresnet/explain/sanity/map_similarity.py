@@ -51,23 +51,37 @@ def compute_ssim(first: _Map, second: _Map) -> float:
         Wang et al. 2004: Gaussian window of 11 px (sigma 1.5), constants 0.01 and 0.03; mean over
         the places where the window lies inside the map.
     """
-    means = [_blur(values) for values in (first, second)]
-    variances = [
-        _blur(values**2) - mean**2 for values, mean in zip((first, second), means, strict=True)
-    ]
-    covariance = _blur(first * second) - means[0] * means[1]
-    brightness = (2 * means[0] * means[1] + _STEADY_MEAN) / (
-        means[0] ** 2 + means[1] ** 2 + _STEADY_MEAN
+    return _compare_structure(_measure_structure(first), _measure_structure(second))
+
+
+@dataclass(frozen=True, eq=False)
+class _Structure:
+    """What SSIM needs of one map: its values, and their mean and variance around each place."""
+
+    values: NDArray[np.float64]
+    means: NDArray[np.float64]
+    variances: NDArray[np.float64]
+
+
+def _measure_structure(values: _Map) -> _Structure:
+    exact = values.astype(np.float64)
+    means = _blur(exact)
+    return _Structure(exact, means, _blur(exact**2) - means**2)
+
+
+def _compare_structure(first: _Structure, second: _Structure) -> float:
+    product = first.means * second.means
+    covariance = _blur(first.values * second.values) - product
+    brightness = (2 * product + _STEADY_MEAN) / (first.means**2 + second.means**2 + _STEADY_MEAN)
+    structure = (2 * covariance + _STEADY_SPREAD) / (
+        first.variances + second.variances + _STEADY_SPREAD
     )
-    structure = (2 * covariance + _STEADY_SPREAD) / (sum(variances) + _STEADY_SPREAD)
     inside = (slice(_REACH_PX, -_REACH_PX),) * 2
     return float((brightness * structure)[inside].mean())
 
 
 def _blur(values: _Map) -> NDArray[np.float64]:
-    blurred: NDArray[np.float64] = ndimage.gaussian_filter(
-        values.astype(np.float64), _SIGMA_PX, radius=_REACH_PX
-    )
+    blurred: NDArray[np.float64] = ndimage.gaussian_filter(values, _SIGMA_PX, radius=_REACH_PX)
     return blurred
 
 
@@ -174,12 +188,14 @@ def _compute_unrelated_similarity(maps: _Maps, measure: Measure) -> NDArray[np.f
 
 
 def _compare_all(maps: _Maps, measure: Measure) -> NDArray[np.float64]:
-    """Compare each map with each, (image, image); the ranks of a map are found once."""
+    """Compare each map with each, (image, image); what one map alone decides is found once."""
     if measure == "ssim":
-        table = np.full((len(maps), len(maps)), np.nan)
-        for one, other in itertools.combinations(range(len(maps)), 2):
-            for first, second in ((one, other), (other, one)):
-                table[first, second] = compute_map_similarity(maps[first], maps[second], measure)
+        flat = np.ptp(maps, axis=(1, 2)) == 0
+        table = np.zeros((len(maps), len(maps)))
+        known = {row: _measure_structure(_scale(maps[row])) for row in np.flatnonzero(~flat)}
+        for one, other in itertools.combinations(known, 2):
+            table[one, other] = table[other, one] = _compare_structure(known[one], known[other])
+        table[flat] = np.nan
         return table
     values = maps if measure == "signed" else np.abs(maps)
     ranks = np.stack([stats.rankdata(each.ravel()) for each in values])

@@ -8,7 +8,7 @@ so that all have one size and go through in one batch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -72,42 +72,97 @@ class Windows:
 
     Attributes:
         values: (batch, channel, h, w), channels last.
-        places: Row and column of each window's corner in the map.
+        places: Row and column of each window's corner in the map, (batch, 2), int64.
     """
 
     values: Tensor
-    places: tuple[tuple[int, int], ...]
+    places: Tensor
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of every window."""
+        return self.values.shape[2], self.values.shape[3]
 
     def paste_into(self, maps: Tensor) -> None:
         """Lay each window into its own map, (batch, channel, H, W)."""
-        height, width = self.values.shape[2:]
-        for one, value, (row, column) in zip(maps, self.values, self.places, strict=True):
-            one[:, row : row + height, column : column + width] = value
+        rows, columns = list_pixels(self.places, self.size)
+        number = torch.arange(len(maps), device=maps.device)[:, None, None]
+        _channels_last(maps)[number, rows, columns] = _channels_last(self.values)
 
     def sum_of(self, whole: Tensor) -> Tensor:
         """Sum one map, (1, channel, H, W), over each window: (batch, channel)."""
-        height, width = self.values.shape[2:]
-        return torch.stack(
-            [
-                whole[0, :, row : row + height, column : column + width].sum(dim=(1, 2))
-                for row, column in self.places
-            ]
-        )
+        return cut_windows(whole, self.places, size=self.size).sum(dim=(2, 3))
+
+
+def _channels_last(maps: Tensor) -> Tensor:
+    """View maps, (batch, channel, h, w), as (batch, h, w, channel)."""
+    return maps.permute(0, 2, 3, 1)
 
 
 def cut_windows(
-    whole: Tensor, places: Sequence[tuple[int, int]], *, size: tuple[int, int]
+    whole: Tensor, places: Tensor, *, size: tuple[int, int], over: Windows | None = None
 ) -> Tensor:
-    """Cut windows out of one map, (1, channel, H, W): (batch, channel, h, w), channels last."""
-    crops = torch.empty(
-        (len(places), whole.shape[1], *size),
-        dtype=whole.dtype,
-        device=whole.device,
-        memory_format=torch.channels_last,
-    )
-    for crop, (row, column) in zip(crops, places, strict=True):
-        crop.copy_(whole[0, :, row : row + size[0], column : column + size[1]])
-    return crops
+    """Cut windows out of one map: (batch, channel, h, w), channels last.
+
+    Args:
+        whole: (1, channel, H, W).
+        places: Corners of the windows, (batch, 2).
+        size: Height and width of all windows.
+        over: Changed parts of the map, one a window, which count instead of the map. They may lie
+            partly outside of the windows.
+    """
+    return _gather(whole, *list_pixels(places, size), over=over)
+
+
+def _gather(whole: Tensor, rows: Tensor, columns: Tensor, *, over: Windows | None) -> Tensor:
+    """Gather pixels of a map, each image's own: (batch, channel, h, w), channels last.
+
+    Args:
+        whole: (1, channel, H, W).
+        rows: Of the pixels, (batch, h, 1).
+        columns: Of the pixels, (batch, 1, w).
+        over: Changed parts of the map, one an image, which count instead of it.
+    """
+    count = whole.shape[1]
+    pixels = _channels_last(whole).reshape(-1, count)
+    numbers = rows * whole.shape[3] + columns
+    if over is not None:
+        height, width = over.size
+        top, left = _spread(over.places)
+        number = torch.arange(len(rows), device=rows.device)[:, None, None]
+        changed = (number * height + rows - top) * width + columns - left
+        inside = find_inside(
+            rows, columns, corners=over.places, sides=over.places.new_tensor([[height, width]])
+        )
+        numbers = torch.where(inside, len(pixels) + changed, numbers)
+        pixels = torch.cat([pixels, _channels_last(over.values).reshape(-1, count)])
+    found = pixels.index_select(0, numbers.flatten())
+    return found.reshape(*numbers.shape, count).permute(0, 3, 1, 2)
+
+
+def list_pixels(places: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """List the rows, (batch, h, 1), and the columns, (batch, 1, w), of windows."""
+    rows, columns = (torch.arange(side, device=places.device) for side in size)
+    top, left = _spread(places)
+    return top + rows[:, None], left + columns
+
+
+def find_inside(rows: Tensor, columns: Tensor, *, corners: Tensor, sides: Tensor) -> Tensor:
+    """Find the pixels that lie in a rectangle, one an image: (batch, h, w), bool.
+
+    Args:
+        rows: (batch, h, 1).
+        columns: (batch, 1, w).
+        corners: Row and column of the rectangles' corners, (batch, 2).
+        sides: Their heights and widths, (batch, 2), or (1, 2) where all are of one size.
+    """
+    (top, left), (below, right) = _spread(corners), _spread(corners + sides)
+    return (rows >= top) & (rows < below) & (columns >= left) & (columns < right)
+
+
+def _spread(places: Tensor) -> tuple[Tensor, Tensor]:
+    """Split rows and columns, (batch, 2), each to be used beside pixels: (batch, 1, 1)."""
+    return places[:, 0, None, None], places[:, 1, None, None]
 
 
 def grow_windows(layer: PrecomputedLayer, windows: Windows) -> Windows:
@@ -122,63 +177,25 @@ def grow_windows(layer: PrecomputedLayer, windows: Windows) -> Windows:
     """
     step = layer.step
     size, places = _find_reach(layer, windows)
-    corners = [(row * step.stride, column * step.stride) for row, column in places]
     in_size = tuple((side - 1) * step.stride + step.kernel_px for side in size)
-    crops = cut_windows(layer.padded, corners, size=(in_size[0], in_size[1]))
-    for crop, value, corner, place in zip(
-        crops, windows.values, corners, windows.places, strict=True
-    ):
-        top, left = (at + step.before - edge for at, edge in zip(place, corner, strict=True))
-        lay_in(crop, value, place=(top, left))
+    pixels = list_pixels(places * step.stride, (in_size[0], in_size[1]))
     if step.repeats_edge:
-        _repeat_edges(layer, crops, corners)
-    return Windows(step.run(crops), places)
+        # What padding repeats is looked up where it comes from, which may have changed.
+        pixels = (
+            pixels[0].clamp(step.before, layer.padded.shape[2] - layer.after[0] - 1),
+            pixels[1].clamp(step.before, layer.padded.shape[3] - layer.after[1] - 1),
+        )
+    padded = Windows(windows.values, windows.places + step.before)
+    return Windows(step.run(_gather(layer.padded, *pixels, over=padded)), places)
 
 
-def _find_reach(
-    layer: PrecomputedLayer, windows: Windows
-) -> tuple[tuple[int, ...], tuple[tuple[int, int], ...]]:
+def _find_reach(layer: PrecomputedLayer, windows: Windows) -> tuple[tuple[int, int], Tensor]:
     """Find size and places of the windows of the output that changed windows can reach."""
-    step, whole = layer.step, layer.out.shape[2:]
+    step, (height, width) = layer.step, layer.out.shape[2:]
     size = tuple(
         min((side + step.kernel_px - 2) // step.stride + 1, room)
-        for side, room in zip(windows.values.shape[2:], whole, strict=True)
+        for side, room in zip(windows.size, (height, width), strict=True)
     )
-
-    def find_first(at: int, side: int, room: int) -> int:
-        first = -((step.kernel_px - 1 - step.before - at) // step.stride)
-        return min(max(first, 0), room - side)
-
-    places = tuple(
-        (find_first(row, size[0], whole[0]), find_first(column, size[1], whole[1]))
-        for row, column in windows.places
-    )
-    return size, places
-
-
-def lay_in(crop: Tensor, value: Tensor, *, place: tuple[int, int]) -> None:
-    """Lay a window into a crop at a place that may lie partly outside."""
-    slices_in, slices_of = [], []
-    for at, side, room in zip(place, value.shape[1:], crop.shape[1:], strict=True):
-        first, last = max(at, 0), min(at + side, room)
-        slices_in.append(slice(first, last))
-        slices_of.append(slice(first - at, last - at))
-    crop[:, slices_in[0], slices_in[1]] = value[:, slices_of[0], slices_of[1]]
-
-
-def _repeat_edges(
-    layer: PrecomputedLayer, crops: Tensor, corners: Sequence[tuple[int, int]]
-) -> None:
-    """Repeat the map's edge outwards again, where a crop reaches over it (by one pixel)."""
-    before, (below, right) = layer.step.before, layer.after
-    height, width = crops.shape[2:]
-    whole_height, whole_width = layer.padded.shape[2:]
-    for crop, (row, column) in zip(crops, corners, strict=True):
-        if row < before:
-            crop[:, 0] = crop[:, 1]
-        if below and row + height == whole_height:
-            crop[:, -1] = crop[:, -2]
-        if column < before:
-            crop[:, :, 0] = crop[:, :, 1]
-        if right and column + width == whole_width:
-            crop[:, :, -1] = crop[:, :, -2]
+    first = -((step.kernel_px - 1 - step.before - windows.places) // step.stride)
+    last = first.new_tensor([height - size[0], width - size[1]])
+    return (size[0], size[1]), torch.minimum(first.clamp(min=0), last)

@@ -22,8 +22,9 @@ from cxresnet.explain.methods.incremental.local import (
     PrecomputedLayer,
     Windows,
     cut_windows,
+    find_inside,
     grow_windows,
-    lay_in,
+    list_pixels,
 )
 from cxresnet.explain.methods.patches import Patch
 from cxresnet.model.blocks import ConvNorm
@@ -154,29 +155,25 @@ class PrecomputedImage:
         sums = sums + branch.values.sum(dim=(2, 3))
         weights = gate.compute_weights(sums / (whole_branch.shape[2] * whole_branch.shape[3]))
         out = torch.addcmul(whole_input, whole_branch, weights)
-        size = (branch.values.shape[2], branch.values.shape[3])
-        inputs = cut_windows(whole_input, branch.places, size=size)
-        for crop, value, place, corner in zip(
-            inputs, windows.values, windows.places, branch.places, strict=True
-        ):
-            lay_in(crop, value, place=(place[0] - corner[0], place[1] - corner[1]))
+        inputs = cut_windows(whole_input, branch.places, size=branch.size, over=windows)
         changed = torch.addcmul(inputs, branch.values, weights)
         Windows(changed, branch.places).paste_into(out)
         return out.relu_()
 
     def _occlude(self, patches: Sequence[Patch], baseline: Tensor) -> Windows:
         """Cut out of the image a window around each patch, the patch covered."""
-        height = max(patch.height for patch in patches)
-        width = max(patch.width for patch in patches)
-        rows, columns = self.image.shape[1:]
-        places = tuple(
-            (min(patch.top, rows - height), min(patch.left, columns - width)) for patch in patches
+        device = self.image.device
+        corners = torch.tensor([[patch.top, patch.left] for patch in patches], device=device)
+        sides = torch.tensor([[patch.height, patch.width] for patch in patches], device=device)
+        size = (max(one.height for one in patches), max(one.width for one in patches))
+        room = [side - own for side, own in zip(self.image.shape[1:], size, strict=True)]
+        places = torch.minimum(corners, corners.new_tensor(room))
+        covered = find_inside(*list_pixels(places, size), corners=corners, sides=sides)
+        values = torch.where(
+            covered[:, None],
+            cut_windows(baseline[None], places, size=size),
+            cut_windows(self.image[None], places, size=size),
         )
-        values = cut_windows(self.image[None], places, size=(height, width))
-        for value, patch, (row, column) in zip(values, patches, places, strict=True):
-            down = slice(patch.top, patch.top + patch.height)
-            right = slice(patch.left, patch.left + patch.width)
-            lay_in(value, baseline[:, down, right], place=(patch.top - row, patch.left - column))
         return Windows(values, places)
 
 
