@@ -116,3 +116,11 @@ def test_what_a_killed_stage_left_half_written_is_removed(tmp_path: Path) -> Non
         with hold_run_folder(tmp_path):
             assert left.exists()
     assert kept.exists()
+
+
+@pytest.mark.parametrize("content", [b"{", b"[]", b"{}", b"\xff"])
+def test_a_damaged_mark_is_told(tmp_path: Path, content: bytes) -> None:
+    run = RunFolder(tmp_path)
+    run.mark.write_bytes(content)
+    with pytest.raises(RunFolderError, match=r"run\.json' is damaged"):
+        run.read_dataset_path()

@@ -20,6 +20,7 @@ from cxresnet.evaluate.checks import read_checked_evaluation, verify_run
 from cxresnet.evaluate.comparison import compare_runs
 from cxresnet.evaluate.evaluation import run_evaluate
 from cxresnet.evaluate.record import read_evaluation
+from cxresnet.model.sealed_folder import write_sealed_folder
 from cxresnet.predict.decision import read_decision
 from cxresnet.predict.predictions import read_predictions
 
@@ -230,3 +231,16 @@ def test_metrics_of_another_network_are_told(verified: RunFolder) -> None:
 
 def test_a_dataset_that_fails_is_a_problem_of_the_run(evaluated: RunFolder) -> None:
     assert any("row_hashes.txt" in problem for problem in verify_run(evaluated).problems)
+
+
+@pytest.mark.parametrize("kept", ["evaluate/training_images", "train/resume"])
+def test_a_damaged_folder_of_arrays_is_told(verified: RunFolder, kept: str) -> None:
+    folder = verified.path / kept
+    if not folder.is_dir():
+        write_sealed_folder(folder, {"state.json": b"{}"})
+    path = next(path for path in sorted(folder.iterdir()) if path.name != "MANIFEST.json")
+    assert path.name not in " ".join(verify_run(verified).problems)
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    assert path.name in " ".join(verify_run(verified).problems)

@@ -108,7 +108,13 @@ class RunFolder:
         Raises:
             RunFolderError: The mark is not readable, or the dataset is gone.
         """
-        dataset = (self.path / str(read_json(self.mark)["dataset"])).resolve()
+        try:
+            dataset = (self.path / str(read_json(self.mark)["dataset"])).resolve()
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise RunFolderError(
+                f"'{self.mark}' is damaged, so it is not known which dataset the run is of. Train "
+                "again into this folder with --force, which writes it anew."
+            ) from error
         if not dataset.is_dir():
             raise RunFolderError(
                 f"The dataset of the run '{self.path}' is missing: '{dataset}'. "

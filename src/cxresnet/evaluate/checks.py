@@ -32,6 +32,7 @@ from cxresnet.metrics.classification import (
 )
 from cxresnet.metrics.statistic import compute_value
 from cxresnet.model.checkpoint import CheckpointRecord, read_checkpoint
+from cxresnet.model.sealed_folder import read_sealed_folder
 from cxresnet.predict.decision import apply_operating_point, compute_network_hash
 from cxresnet.predict.predictions import Predictions, read_predictions
 from cxresnet.predict.training_images import read_training_images
@@ -228,6 +229,8 @@ def _check_network(run: RunFolder) -> None:
     _, record = read_checkpoint(run.checkpoint)
     require_training_dataset(record, open_dataset(run.read_dataset_path()), run=run)
     read_training_images(run)
+    for manifest in sorted(run.train.glob("*/MANIFEST.json")):
+        read_sealed_folder(manifest.parent)  # where a stopped training would go on
 
 
 def _check_evaluation(run: RunFolder) -> None:
