@@ -161,16 +161,16 @@ def test_each_step_is_announced_with_the_time_left(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    clock = iter((0.0, 0.0, 190.0, 670.0, 690.0, 986.0))  # twice the usual times
+    clock = iter((0.0, 0.0, 150.0, 314.0, 324.0, 566.0))  # twice the usual times
     monkeypatch.setattr(run_module, "time", SimpleNamespace(monotonic=lambda: next(clock)))
     _run(tmp_path / "run")
     shown = [line for line in capsys.readouterr().err.splitlines() if line.startswith("Step")]
     assert shown == [
         "Step 1 of 5: prepare",
-        "Step 2 of 5: train, about 14 minutes left",
-        "Step 3 of 5: evaluate, about 6 minutes left",
+        "Step 2 of 5: train, about 7 minutes left",
+        "Step 3 of 5: evaluate, about 5 minutes left",
         "Step 4 of 5: explain, about 5 minutes left",
-        "Step 5 of 5: report, less than a minute left",
+        "Step 5 of 5: report, about 1 minute left",
     ]
 
 

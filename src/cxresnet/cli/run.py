@@ -30,11 +30,11 @@ from cxresnet.core.run_folder import RunFolder, claim_run_folder, hold_run_folde
 if TYPE_CHECKING:
     from cxresnet.core.config import Config
 
-_STEPS_S = {"prepare": 95, "train": 240, "evaluate": 10, "explain": 40, "report": 10}
-"""Seconds of the steps in a run with `configs/demo.toml` on two busy cores, without the sanity
+_STEPS_S = {"prepare": 75, "train": 82, "evaluate": 5, "explain": 20, "report": 17}
+"""Seconds of the steps in a run with `configs/demo.toml` on two idle cores, without the sanity
 checks. Only their proportion is used, for the time left."""
 
-_SANITY_CHECKS_S = 3
+_SANITY_CHECKS_S = 2.8
 """An image, in the same run."""
 
 _QUICK = ("explain.sanity_check_images=12", "explain.zone_mean_images=4")
