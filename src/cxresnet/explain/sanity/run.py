@@ -58,8 +58,9 @@ def ensure_card(context: ExplainContext, folder: Path) -> SanityCard:
         _LOGGER.info("the sanity card in %s is up to date", folder)
         return card
     card = measure_run(context, content=content)
-    write_sanity_card(folder, card)
+    # The record last: where it is, both are.
     write_text(folder / _MARKDOWN_NAME, render_markdown(card))
+    write_sanity_card(folder, card)
     return card
 
 
