@@ -166,14 +166,13 @@ class FoldedNetwork:
     def __call__(self, images: Tensor) -> Tensor:
         """Compute logits, (batch, class), of images (batch, 1, height, width)."""
         features = images.contiguous(memory_format=torch.channels_last)
-        return self.finish(run_steps(self.stem, features))
+        return run_tail(self.blocks, self.head, run_steps(self.stem, features))
 
-    def finish(self, features: Tensor) -> Tensor:
-        """Compute logits, (batch, class), from what comes into the first of `blocks`."""
-        for block in self.blocks:
-            features = block(features)
-        logits: Tensor = self.head(features.mean(dim=(2, 3)))
-        return logits
+
+def run_tail(blocks: tuple[FoldedBlock, ...], head: nn.Linear, features: Tensor) -> Tensor:
+    """Compute logits, (batch, class), from what comes into the first of the blocks."""
+    logits: Tensor = head(run_steps(blocks, features).mean(dim=(2, 3)))
+    return logits
 
 
 def fold_network(network: Network) -> Step:

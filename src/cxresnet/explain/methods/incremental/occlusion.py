@@ -37,6 +37,7 @@ from cxresnet.model.folding import (
     fold_block,
     fold_conv,
     pair_with_relu,
+    run_tail,
 )
 from cxresnet.model.layers import BlurPool
 from cxresnet.model.resnet import CXResNet, Stem
@@ -93,9 +94,7 @@ class FastNetwork:
 
     def finish(self, features: Tensor) -> Tensor:
         """Compute logits, (batch, class), from what the first layers gave."""
-        for block in self.blocks:
-            features = block(features)
-        logits: Tensor = self.head(features.mean(dim=(2, 3)))
+        logits = run_tail(self.blocks, self.head, features)
         return calibrate_logits(logits, temperature=self.temperature, shifts=self.shifts)
 
 
