@@ -34,7 +34,7 @@ class ForestSettings:
     class_weight: Literal["balanced"] | None
 
 
-PROBE_FOREST = ForestSettings(trees=200, min_samples_leaf=5, class_weight=None)
+PROBE_FOREST = ForestSettings(trees=100, min_samples_leaf=5, class_weight=None)
 """For probes: larger leaves give steadier probabilities, which AUROC ranks."""
 
 BASELINE_FOREST = ForestSettings(trees=300, min_samples_leaf=2, class_weight="balanced")

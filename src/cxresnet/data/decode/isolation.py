@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import cxresnet
-from cxresnet.core.child_processes import SAFE_PATH_VARIABLE
+from cxresnet.core.child_processes import CHILD_VARIABLES
 from cxresnet.core.errors import ImageError, MissingExtraError
 from cxresnet.data.decode.limits import DecodeLimits
 
@@ -194,14 +194,12 @@ class _Watchdog:
 
 
 def _start_worker() -> subprocess.Popen[bytes]:
-    # One thread: those of a BLAS would take a good part of the memory that an image may have.
-    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(  # noqa: S603  our own module, by our own interpreter
         _COMMAND,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        env=environment | {SAFE_PATH_VARIABLE: "1"},
+        env={**os.environ, **CHILD_VARIABLES},
     )
     watchdog = _Watchdog(process, _START_SECONDS)
     try:
