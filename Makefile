@@ -17,6 +17,8 @@ export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export UV_CONSTRAINT  := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export VENV
+# Libraries and our own modules are compiled once: a command would else spend seconds on it each time.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test check bench chaos mutants clean
 
@@ -52,7 +54,7 @@ $(VENV)/.stamp-torch: constraints.txt
 	touch $@
 
 # 2) the rest: uv (fast) leaves the installed torch alone; pip where uv is not to be had.
-install = $(BIN)/uv pip install -q --python $(BIN)/python $(1) || $(BIN)/python -m pip install -q $(1)
+install = $(BIN)/uv pip install -q --compile-bytecode --python $(BIN)/python $(1) || $(BIN)/python -m pip install -q $(1)
 $(VENV)/.stamp-all: $(VENV)/.stamp-torch pyproject.toml
 	$(call install,$(CORE))
 	touch $@
