@@ -48,7 +48,7 @@ def test_the_same_zone_is_found_wherever_the_lungs_lie() -> None:
         "covid-19",
         lungs=lungs,
         group_ids=["a", "b"],
-        attribute=lambda row: _draw_map(lungs[row], "left lower outer"),
+        maps={row: _draw_map(one, "left lower outer") for row, one in enumerate(lungs)},
     )
     shares = {zone_mean.zone: zone_mean.share.value for zone_mean in zone_means.zones}
     assert shares["left lower outer"] == 1
@@ -64,7 +64,7 @@ def test_the_mean_by_hand_and_its_interval_rest_on_patients() -> None:
         "covid-19",
         lungs=lungs,
         group_ids=["a", "a", "b", "c"],
-        attribute=lambda row: _draw_map(lungs[row], zones[row]),
+        maps={row: _draw_map(lungs[row], zone) for row, zone in enumerate(zones)},
     )
     share = next(
         zone_mean.share for zone_mean in zone_means.zones if zone_mean.zone == "left lower outer"
@@ -79,23 +79,16 @@ def test_the_mean_by_hand_and_its_interval_rest_on_patients() -> None:
 def test_images_without_lungs_or_evidence_are_left_out_and_counted() -> None:
     nothing = np.zeros((SIDE, SIDE), bool)
     lungs = [_draw_lungs(), ImageLungs(nothing, nothing, "none", "Why."), _draw_lungs()]
-    asked: list[int] = []
-
-    def attribute(row: int) -> NDArray[np.float32]:
-        asked.append(row)
-        return _draw_map(lungs[row], OUTSIDE) if row == 0 else -np.ones((SIDE, SIDE), np.float32)
+    maps = {0: _draw_map(lungs[0], OUTSIDE), 2: -np.ones((SIDE, SIDE), np.float32)}
 
     zone_means = compute_class_zone_means(
-        "normal", lungs=lungs, group_ids=["a", "b", "c"], attribute=attribute
+        "normal", lungs=lungs, group_ids=["a", "b", "c"], maps=maps
     )
     assert (zone_means.images, zone_means.without_lungs, zone_means.without_evidence) == (1, 1, 1)
-    assert asked == [0, 2]
 
 
 def test_without_any_image_there_are_no_zones() -> None:
-    zone_means = compute_class_zone_means(
-        "normal", lungs=[], group_ids=[], attribute=lambda _: np.zeros((1, 1), np.float32)
-    )
+    zone_means = compute_class_zone_means("normal", lungs=[], group_ids=[], maps={})
     assert (zone_means.images, zone_means.zones) == (0, ())
 
 

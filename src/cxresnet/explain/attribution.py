@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from cxresnet.core.errors import RunFolderError
-from cxresnet.core.progress import track
 from cxresnet.explain.cache import CachedMap, MapCache, open_map_cache
 from cxresnet.explain.choice import Choice, choose_images
 from cxresnet.explain.context import ExplainContext, list_versions
@@ -24,6 +23,7 @@ from cxresnet.explain.lungs import (
 from cxresnet.explain.methods.method import AbstractMethod, compute_target_probabilities
 from cxresnet.explain.overlay import compute_own_scale_limit
 from cxresnet.explain.record import Attributions, ExplainedImage, ExplanationIndex, MethodRecord
+from cxresnet.explain.workers import map_calls
 
 _SHARED_UNITS = {"change of probability", "probability per pixel"}
 
@@ -75,11 +75,17 @@ def explain_images(
     starts = {method.name: np.zeros(count) for method in methods if method.satisfies_completeness}
     completeness_errors = {name: np.zeros(count) for name in starts}
     steps = [(row, method) for row in range(count) for method in methods]
-    for row, method in track(steps, "Explaining images"):
-        image = images[row : row + 1]
-        target = torch.tensor([targets[row]], device=images.device)
-        lungs = torch.from_numpy(lung_masks[row : row + 1] > 0).to(images.device)
-        cached = _explain_image(network, image, target, method=method, lungs=lungs, cache=cache)
+    tensors = [
+        (
+            images[row : row + 1],
+            torch.tensor([targets[row]], device=images.device),
+            torch.from_numpy(lung_masks[row : row + 1] > 0).to(images.device),
+        )
+        for row in range(count)
+    ]
+    calls = [(network, *tensors[row], method, cache) for row, method in steps]
+    found = map_calls(_explain_image, calls, "Explaining images")
+    for (row, method), cached in zip(steps, found, strict=True):
         maps[method.name][row] = cached.values
         if cached.baseline_range is not None:
             baseline_ranges.setdefault(method.name, np.zeros(shape, np.float32))[row] = (
@@ -87,7 +93,7 @@ def explain_images(
             )
         if method.satisfies_completeness:
             start, rest = _measure_completeness(
-                network, image, target, method=method, values=cached.values
+                network, *tensors[row][:2], method=method, values=cached.values
             )
             starts[method.name][row], completeness_errors[method.name][row] = start, rest
     return ImageMaps(
@@ -102,9 +108,8 @@ def _explain_image(
     network: nn.Module,
     image: Tensor,
     target: Tensor,
-    *,
-    method: AbstractMethod,
     lungs: Tensor,
+    method: AbstractMethod,
     cache: MapCache | None,
 ) -> CachedMap:
     """Compute one map of one image, unless it is cached."""

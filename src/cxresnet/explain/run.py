@@ -21,6 +21,7 @@ from cxresnet.explain.sanity.record import SanityCard
 from cxresnet.explain.sanity.run import ensure_card, find_card, remove_card
 from cxresnet.explain.summary import compute_explanation_summary, write_explanation_summary
 from cxresnet.explain.text_summary import choose_summary_method
+from cxresnet.explain.workers import working_on_all_cores
 from cxresnet.predict.decision import apply_operating_point
 
 REQUESTED_FOLDER = "requested"
@@ -51,6 +52,7 @@ class ExplainResult:
 
 
 @holding_run_folder
+@working_on_all_cores()
 def run_explain(
     run: RunFolder, *, config: ExplainConfig, outputs: ExplainOutputs = "all"
 ) -> ExplainResult:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import io
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, cast
 
@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from pydantic import Field
 from scipy import ndimage
+from torch import Tensor, nn
 
 from cxresnet import DISCLAIMER
 from cxresnet.core.config.explain import MethodName
 from cxresnet.core.files import write_bytes
-from cxresnet.core.progress import track
 from cxresnet.core.record import Record
 from cxresnet.core.seeding import build_generator
 from cxresnet.explain.context import ExplainContext
@@ -40,6 +40,7 @@ from cxresnet.explain.lungs import (
 from cxresnet.explain.methods.method import AbstractMethod
 from cxresnet.explain.overlay import AGAINST_RGB, FOR_RGB, compute_drawn_map, load_font
 from cxresnet.explain.text_summary import compute_zone_shares
+from cxresnet.explain.workers import map_calls
 from cxresnet.metrics.bootstrap import compute_estimates
 from cxresnet.metrics.classification import ClassifiedImages
 from cxresnet.metrics.estimate import Estimate
@@ -105,10 +106,7 @@ def compute_zone_means(context: ExplainContext, method_name: str) -> ZoneMeans:
     names = context.predictions.class_names
     return ZoneMeans(
         method=method.title,
-        classes=tuple(
-            _compute_class(context, method, label)
-            for label in track(range(len(names)), "Averaging maps per lung zone")
-        ),
+        classes=tuple(_compute_class(context, method, label) for label in range(len(names))),
     )
 
 
@@ -126,22 +124,42 @@ def _compute_class(context: ExplainContext, method: AbstractMethod, label: int) 
         for image, row in zip(images, rows, strict=True)
     ]
 
-    def attribute(number: int) -> NDArray[np.float32]:
-        image = context.predictor.to_tensor(images[number][None])
-        found = method.attribute(
+    shown = [number for number, one in enumerate(lungs) if one.source != "none"]
+    calls = [
+        (
             context.network,
-            image,
-            targets=torch.tensor([label], device=image.device),
-            lung_masks=torch.from_numpy(lungs[number].mask[None] > 0).to(image.device),
+            method,
+            context.predictor.to_tensor(images[number][None]),
+            label,
+            lungs[number].mask,
         )
-        return compute_drawn_map(found[0].cpu().numpy(), patch_px=method.drawn_patch_px)
-
+        for number in shown
+    ]
+    class_name = context.predictions.class_names[label]
+    maps = map_calls(_attribute, calls, f"Maps of {class_name} per lung zone")
     return compute_class_zone_means(
-        context.predictions.class_names[label],
+        class_name,
         lungs=lungs,
         group_ids=[context.predictions.group_ids[row] for row in chosen],
-        attribute=attribute,
+        maps=dict(zip(shown, maps, strict=True)),
     )
+
+
+def _attribute(
+    network: nn.Module,
+    method: AbstractMethod,
+    image: Tensor,
+    label: int,
+    lung_mask: NDArray[np.uint8],
+) -> NDArray[np.float32]:
+    """Compute the map of one image as it is drawn: (row, column)."""
+    found = method.attribute(
+        network,
+        image,
+        targets=torch.tensor([label], device=image.device),
+        lung_masks=torch.from_numpy(lung_mask[None] > 0).to(image.device),
+    )
+    return compute_drawn_map(found[0].cpu().numpy(), patch_px=method.drawn_patch_px)
 
 
 def choose_zone_mean_images(
@@ -172,7 +190,7 @@ def compute_class_zone_means(
     *,
     lungs: Sequence[ImageLungs],
     group_ids: Sequence[str],
-    attribute: Callable[[int], NDArray[np.float32]],
+    maps: Mapping[int, NDArray[np.float32]],
 ) -> ClassZoneMeans:
     """Average the maps of one class in the common frame.
 
@@ -180,14 +198,14 @@ def compute_class_zone_means(
         class_name: The class.
         lungs: Of each image.
         group_ids: One per image.
-        attribute: Computes the map of image i, (row, column); called only where there are lungs.
+        maps: Map of image i, (row, column), of each that has lungs.
     """
     shares, areas, kept = [], [], []
     for row, one in enumerate(lungs):
         zones = compute_zones(one.right_lung, one.left_lung)
         if one.source == "none" or not zones.any():
             continue
-        found = compute_zone_shares(attribute(row), zones)
+        found = compute_zone_shares(maps[row], zones)
         if found:
             shares.append([found[name] for name in ZONE_NAMES])
             areas.append(sum_zones(np.ones(zones.shape), zones) / zones.size)

@@ -7,10 +7,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from cxresnet.core.progress import track
 from cxresnet.core.seeding import derive_seed
 from cxresnet.explain.sanity.record import AboveChance
 from cxresnet.explain.sanity.weight_randomization import randomize_all
+from cxresnet.explain.workers import map_calls
 from cxresnet.metrics.bootstrap import compute_estimates
 from cxresnet.metrics.classification import ClassifiedImages, build_headline_statistics
 from cxresnet.metrics.estimate import Estimate, format_estimate
@@ -55,13 +55,27 @@ def measure_above_chance(
         confidence=0.95,
         generator=np.random.default_rng(derive_seed(seed, "trust knowledge")),
     ).values()
-    randomized_models = []
-    for number in track(range(_RANDOMIZED_MODELS), "Evaluating networks with randomised weights"):
-        randomized = randomize_all(network, images, seed=derive_seed(seed, "trust copy", number))
-        theirs = _build_auroc(randomized, images, truth=truth, class_names=class_names)
-        randomized_models.append(compute_value(theirs))
+    calls = [
+        (network, images, truth, class_names, derive_seed(seed, "trust copy", number))
+        for number in range(_RANDOMIZED_MODELS)
+    ]
+    randomized_models = map_calls(
+        _measure_randomized, calls, "Evaluating networks with randomised weights"
+    )
     known = [value for value in randomized_models if value is not None]
     return _grade(estimate, max(known) if known else None)
+
+
+def _measure_randomized(
+    network: nn.Module,
+    images: Tensor,
+    truth: NDArray[np.int64],
+    class_names: tuple[str, ...],
+    seed: int,
+) -> float | None:
+    """Measure the macro AUROC of a copy of the network with randomised weights."""
+    randomized = randomize_all(network, images, seed=seed)
+    return compute_value(_build_auroc(randomized, images, truth=truth, class_names=class_names))
 
 
 def _grade(estimate: Estimate, best: float | None) -> AboveChance:

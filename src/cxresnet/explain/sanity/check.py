@@ -19,7 +19,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from cxresnet.core.progress import track
 from cxresnet.explain.methods.method import AbstractMethod
 from cxresnet.explain.overlay import compute_drawn_map
 from cxresnet.explain.sanity.map_similarity import (
@@ -30,6 +29,7 @@ from cxresnet.explain.sanity.map_similarity import (
     compute_similarity_retained,
 )
 from cxresnet.explain.sanity.record import SanityMeasure, TestResult
+from cxresnet.explain.workers import map_calls
 from cxresnet.metrics.estimate import Estimate, format_estimate
 
 _MODULES = (
@@ -188,16 +188,11 @@ def compute_maps(
         description: For the progress bar.
     """
     shown = sample.images if images is None else images
-    maps = [
-        _compute_some_maps(
-            network, method, shown[rows], sample.targets[rows], sample.lung_masks[rows]
-        )
-        for rows in track(
-            [slice(first, first + _BATCH) for first in range(0, len(sample), _BATCH)],
-            f"{description}: {method.title}",
-        )
+    calls = [
+        (network, method, shown[rows], sample.targets[rows], sample.lung_masks[rows])
+        for rows in (slice(first, first + _BATCH) for first in range(0, len(sample), _BATCH))
     ]
-    return np.concatenate(maps)
+    return np.concatenate(map_calls(_compute_some_maps, calls, f"{description}: {method.title}"))
 
 
 def _compute_some_maps(

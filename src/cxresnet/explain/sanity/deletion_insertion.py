@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor, nn
 
-from cxresnet.core.progress import track
 from cxresnet.core.seeding import build_generator
 from cxresnet.explain.methods.method import GREY, AbstractMethod
 from cxresnet.explain.sanity.check import (
@@ -25,6 +24,7 @@ from cxresnet.explain.sanity.check import (
     register_check,
 )
 from cxresnet.explain.sanity.record import SanityMeasure, TestResult
+from cxresnet.explain.workers import map_calls
 from cxresnet.metrics.bootstrap import estimate_mean
 from cxresnet.model.folding import Step
 from cxresnet.predict.decision import fold_for_inference
@@ -35,6 +35,8 @@ CELLS_ALONG_SIDE = 8
 _CELLS_A_STEP = 4
 _RANDOM_ORDERS = 4
 _BATCH = 64
+_IMAGES = 6
+"""Images of one call, which may be made in another process."""
 
 
 @register_check(
@@ -116,23 +118,49 @@ def measure_deletion_insertion(
     network: nn.Module, sample: SanityImages, *, maps: dict[str, Maps], seed: int
 ) -> dict[str, DeletionInsertion]:
     """Measure how much better each map's order is than random order and the image's edges."""
-    advantages: dict[str, list[dict[str, Areas]]] = {name: [] for name in maps}
+    calls = [
+        (
+            network,
+            sample.images[rows],
+            sample.pixels[rows],
+            sample.targets[rows],
+            {name: values[rows] for name, values in maps.items()},
+            range(len(sample))[rows],
+            seed,
+        )
+        for rows in (slice(first, first + _IMAGES) for first in range(0, len(sample), _IMAGES))
+    ]
+    parts = map_calls(_measure_some, calls, "Deletion and insertion")
+    return {name: _compare([row for part in parts for row in part[name]]) for name in maps}
+
+
+def _measure_some(
+    network: nn.Module,
+    images: Tensor,
+    pixels: NDArray[np.uint8],
+    targets: Sequence[int],
+    maps: dict[str, Maps],
+    rows: Sequence[int],
+    seed: int,
+) -> dict[str, list[dict[str, Areas]]]:
+    """Measure the areas of some images, which are those of `rows` in the sample."""
+    areas: dict[str, list[dict[str, Areas]]] = {name: [] for name in maps}
     folded = fold_for_inference(network)
-    for row in track(range(len(sample)), "Deletion and insertion"):
-        random = build_generator(seed, "trust covering", row)
+    for row, number in enumerate(rows):
+        random = build_generator(seed, "trust covering", number)
         orders = [random.permutation(CELLS_ALONG_SIDE**2) for _ in range(_RANDOM_ORDERS)]
-        edges = order_cells(compute_edges(sample.pixels[row]), random)
+        edges = order_cells(compute_edges(pixels[row]), random)
         ours = [order_cells(values[row], random) for values in maps.values()]
         found = compute_areas(
             folded,
-            sample.images[row : row + 1],
-            sample.targets[row],
+            images[row : row + 1],
+            targets[row],
             orders=[edges, *orders, *ours],
         )
         reference_orders = {"edges": found[0], "random": _mean_areas(found[1 : 1 + _RANDOM_ORDERS])}
         for name, area in zip(maps, found[1 + _RANDOM_ORDERS :], strict=True):
-            advantages[name].append({"map": area} | reference_orders)
-    return {name: _compare(rows) for name, rows in advantages.items()}
+            areas[name].append({"map": area} | reference_orders)
+    return areas
 
 
 def _mean_areas(areas: list[Areas]) -> Areas:
