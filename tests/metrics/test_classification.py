@@ -203,6 +203,7 @@ def test_each_score_rests_on_its_own_images(uneven: Any) -> None:
 
 def test_a_mean_rests_on_the_images_of_every_class(uneven: Any) -> None:
     headline = {item.name: item for item in build_headline_statistics(uneven.evaluated)}
+    assert [name for name, one in headline.items() if one.is_share_of_images] == ["accuracy"]
     for name, score in (("balanced_accuracy", 0), ("macro_f1", 4), ("macro_auroc", 5)):
         parts = [
             part

@@ -92,6 +92,18 @@ def test_numbers_that_nobody_moves_limit_nothing() -> None:
     )
 
 
+def test_two_groups_are_a_spread_and_the_others_of_another_stratum_are_none() -> None:
+    both = compute_degrees_of_freedom(
+        np.array([0.0, 1.0]), stratum=np.zeros(2, dtype=np.intp), sizes=np.array([2])
+    )
+    assert both == MIN_DEGREES_OF_FREEDOM
+    # Nobody moves the number of his own stratum, though the two numbers differ.
+    apart = compute_degrees_of_freedom(
+        np.array([0.0, 0.0, 1.0, 1.0]), stratum=np.array([0, 0, 1, 1]), sizes=np.array([2, 2])
+    )
+    assert apart == np.inf
+
+
 def test_one_group_that_decides_alone_leaves_the_least_freedom() -> None:
     values = np.zeros(300)
     values[0] = 1.0

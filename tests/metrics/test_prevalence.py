@@ -74,6 +74,15 @@ def test_likelihood_ratios_do_not_depend_on_prevalence_and_give_the_predictive_v
         assert getattr(ppv, end) == pytest.approx(ratio / (1 + ratio))
 
 
+def test_the_ends_of_a_likelihood_ratio_are_those_worked_out_by_hand() -> None:
+    # 0.8 (0.6 to 0.9) over 0.1 (0.05 to 0.2): the distances of logarithms add up as in a square.
+    ratios = compute_likelihood_ratios(_estimate(0.8, 0.6, 0.9), _estimate(0.9, 0.8, 0.95))
+    positive = ratios.positive
+    assert positive.value == pytest.approx(8)
+    assert positive.low == pytest.approx(8 * np.exp(-np.hypot(np.log(8 / 6), np.log(2))))
+    assert positive.high == pytest.approx(8 * np.exp(np.hypot(np.log(9 / 8), np.log(2))))
+
+
 def test_no_false_alarm_gives_a_ppv_of_one_that_may_be_far_lower() -> None:
     perfect = _estimate(1.0, 0.98, 1.0)
     ppv, _ = compute_predictive_values(_estimate(0.9, 0.8, 0.95), perfect, prevalence=0.02)

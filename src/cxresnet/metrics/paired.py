@@ -111,7 +111,7 @@ def compute_delong(
 
 
 def _sum_by_group(values: _Array, group: NDArray[np.intp], side: NDArray[np.bool_]) -> _Array:
-    sums = np.bincount(group, values * side, minlength=int(group.max()) + 1)
+    sums = np.bincount(group, values * side)
     return sums.astype(np.float64)
 
 

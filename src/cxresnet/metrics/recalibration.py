@@ -152,10 +152,11 @@ def _fit(inputs: _Array, positive: NDArray[np.bool_], offset: _Array) -> _Array 
         if np.linalg.cond(hessian) > 1 / _SMALLEST:
             return None
         step = np.linalg.solve(hessian, inputs.T @ (positive - probability))
-        value = _compute_likelihood(positive, offset + inputs @ (found + step))
-        while value < best - _SMALLEST * abs(best):
-            step = step / 2
+        while True:
             value = _compute_likelihood(positive, offset + inputs @ (found + step))
+            if value >= best - _SMALLEST * abs(best):
+                break
+            step = step / 2
         found, best = found + step, value
         if np.abs(step).max() < 1e-10:
             return found if np.abs(found).max() < _MAX_SLOPE else None

@@ -13,6 +13,7 @@ from cxresnet.core.checksums import CHECKSUMS_NAME, record_checksums
 from cxresnet.core.config import DataConfig
 from cxresnet.core.errors import DatasetError
 from cxresnet.core.files import compute_sha256, read_json, write_json, write_text
+from cxresnet.data.dataset import verify as verify_module
 from cxresnet.data.dataset.dataset import open_dataset
 from cxresnet.data.dataset.held_out import AccessRequest, log_access
 from cxresnet.data.dataset.verify import verify_dataset
@@ -50,6 +51,17 @@ def rewrite_record(path: Path, *, files: dict[str, str] | None = None, **changes
     files = record["files"] | (files or {})
     write_json(path / "dataset.json", {**record, "files": files, **changes})
     record_checksums(path / "dataset.json")
+
+
+def test_of_a_patient_in_two_splits_four_images_are_named() -> None:
+    manifest = pd.DataFrame(
+        {"image_id": list("abcde"), "split": ["train", "test"] + 3 * ["train"], "fold": 0}
+    )
+    (four,) = verify_module._find_crossings(manifest[:4], pd.Series(4 * ["p"]), "The patient")
+    (five,) = verify_module._find_crossings(manifest, pd.Series(5 * ["p"]), "The patient")
+    named = "'a' (train), 'b' (test), 'c' (train), 'd' (train)"
+    assert four == f"The patient 'p' is in several splits or folds: {named}."
+    assert five == f"The patient 'p' is in several splits or folds: {named} …."
 
 
 def test_a_fresh_dataset_holds(path: Path) -> None:

@@ -193,3 +193,34 @@ def test_a_new_grey_step_is_one_function(monkeypatch: pytest.MonkeyPatch) -> Non
     plain = prepare_image(make_ramp(16, 16), make_preprocessing())
     monkeypatch.setattr(preprocessing_module, "GREY_STEPS", [*GREY_STEPS, invert])
     assert (prepare_image(make_ramp(16, 16), make_preprocessing()) == 255 - plain).all()
+
+
+def test_the_defaults_change_nothing_and_a_dark_pixel_stays_black() -> None:
+    needed = {
+        name: getattr(make_preprocessing(), name)
+        for name, field in Preprocessing.model_fields.items()
+        if field.is_required()
+    }
+    plain = Preprocessing(**needed, mean=0.5, sd=0.25)
+    assert (plain.mean, plain.sd, plain.spectrum_strength) == (0.5, 0.25, 0.0)
+    content = np.linspace(0, 1, 400, dtype=np.float32).reshape(20, 20)
+    equalised = preprocessing_module.equalise_histogram(
+        content, make_preprocessing(equalisation_clip_limit=4)
+    )
+    assert equalised.min() == 0
+    assert equalised.max() == pytest.approx(1)
+
+
+@pytest.mark.parametrize("missing", ["mean", "sd"])
+def test_half_of_the_statistics_is_none(missing: str) -> None:
+    half = make_preprocessing().model_copy(update={"mean": 0.5, "sd": 0.25} | {missing: None})
+    with pytest.raises(ValueError, match="mean"):
+        normalise(np.zeros((2, 2), np.uint8), half)
+
+
+def test_mean_and_sd_of_the_training_images_are_those_worked_out_by_hand() -> None:
+    # One pixel in four is white: mean 1/4, variance 1/4 · 3/4.
+    counts = np.bincount([0, 0, 0, 255], minlength=256)
+    found = preprocessing_module.complete_preprocessing(make_preprocessing(), counts)
+    assert found.mean == pytest.approx(0.25)
+    assert found.sd == pytest.approx(0.1875**0.5)

@@ -50,6 +50,18 @@ def test_sources_that_share_their_classes_are_tested_on_these() -> None:
     assert south.tasks == (SourceTask(("covid-19", "normal"), ("south", "south")),)
 
 
+@pytest.mark.parametrize(("images", "is_tested"), [(19, False), (20, True)])
+def test_a_class_counts_from_twenty_images_of_a_source_on(images: int, *, is_tested: bool) -> None:
+    rows = [
+        (source, name, ("train", "val", "test")[number % 3])
+        for source in ("north", "south")
+        for name in ("normal", "covid-19")
+        for number in range(images)
+    ]
+    folds = plan_source_folds(_build(rows), class_names=CLASSES)
+    assert [bool(one.tasks) for one in folds] == [is_tested] * 2
+
+
 def test_a_source_of_one_class_cannot_be_tested() -> None:
     manifest = _build(_fill("cohen", "covid-19") + _fill("nih", *CLASSES) + _fill("pad", *CLASSES))
     reasons = _reasons(manifest)
