@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from cxresnet.explain.methods.method import AbstractMethod, AttributionInputs
-from cxresnet.explain.sanity import check
+from cxresnet.explain.sanity import check, weight_randomization
 from cxresnet.explain.sanity.check import (
     SanityCheck,
     SanityExperiment,
@@ -348,3 +348,63 @@ def test_without_an_interval_only_images_that_agree_count(
 ) -> None:
     found = Estimate(value=value, low=low, high=high, n=images, groups=images)
     assert (get_low(found), get_high(found)) == ends
+
+
+@pytest.mark.parametrize("count", [1, 12, 21, 22, 36, 40])
+def test_both_looks_together_see_every_image_once(count: int) -> None:
+    looks = check.list_looks(count)
+    assert sorted(np.concatenate(looks).tolist()) == list(range(count))
+    assert len(looks) == (2 if count >= 22 else 1)
+    if len(looks) == 2:
+        assert len(looks[0]) == -(-count // 3)
+
+
+@pytest.mark.parametrize(
+    ("values", "below", "above"),
+    [
+        # 99 % of eight images with standard error 0.1 / √8 reach 3.5 errors far: 0.12.
+        ([0.2, 0.2], True, True),
+        ([0.2, 0.45], False, True),
+        ([0.2, 0.8], True, True),
+        ([0.45, 0.55], False, False),
+        ([0.8, 0.8], True, True),
+        ([0.55, 0.8], True, False),
+    ],
+)
+def test_a_first_look_decides_where_all_lie_clearly_on_the_side_that_passes_or_one_does_not(
+    values: list[float], *, below: bool, above: bool
+) -> None:
+    spread = np.tile([-0.0935, 0.0935], 4)  # its standard deviation is 0.1
+    measured = [{"signed": value + spread} for value in values]
+    assert check.is_decided(measured, limit=0.5, passes="below") is below
+    assert check.is_decided(measured, limit=0.5, passes="above") is above
+
+
+def test_nothing_known_decides_nothing() -> None:
+    measured = [{"signed": np.full(8, np.nan)}, {"signed": np.array([0.1])}]
+    assert not check.is_decided(measured, limit=0.5, passes="below")
+    assert not check.is_decided(measured, limit=0.5, passes="above")
+
+
+@pytest.mark.parametrize(("retained", "seen"), [(0.0, 12), (0.45, 36)])
+def test_the_second_look_is_taken_only_where_the_first_does_not_decide(
+    retained: float, seen: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[int] = []
+
+    def measure(
+        *_: object, rows: np.ndarray, **__: object
+    ) -> dict[str, list[tuple[str, SimilarityRetained]]]:
+        looked.append(len(rows))
+        values = retained + np.resize([-0.1, 0.1], len(rows))
+        return {"question": [("stem", dict.fromkeys(MEASURES, values))]}
+
+    monkeypatch.setattr(weight_randomization, "measure_weight_randomization", measure)
+    nothing = np.zeros((36, 4, 4), np.uint8)
+    sample = SanityImages(
+        nothing, torch.zeros(36, 1, 4, 4), (0,) * 36, (0,) * 36, nothing, nothing, 0.1
+    )
+    experiment = SanityExperiment(nn.Identity(), (QuestionMap(),), sample, ("a", "b"), seed=0)
+    experiment.__dict__["reference"] = {}
+    ((_, values),) = weight_randomization.measure_cascade(experiment)["question"]
+    assert sum(looked) == len(values["signed"]) == seen

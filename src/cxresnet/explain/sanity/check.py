@@ -9,10 +9,10 @@ A check stands in a file of this package that is listed in `_MODULES`:
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -30,6 +30,7 @@ from cxresnet.explain.sanity.map_similarity import (
 )
 from cxresnet.explain.sanity.record import SanityMeasure, TestResult
 from cxresnet.explain.workers import map_calls
+from cxresnet.metrics.bootstrap import estimate_mean
 from cxresnet.metrics.estimate import Estimate, format_estimate
 
 _MODULES = (
@@ -80,6 +81,18 @@ class SanityImages:
 
     def __len__(self) -> int:
         return len(self.targets)
+
+    def take(self, rows: NDArray[np.intp]) -> SanityImages:
+        """Take some of the images."""
+        return SanityImages(
+            pixels=self.pixels[rows],
+            images=self.images[torch.from_numpy(rows).to(self.images.device)],
+            targets=tuple(self.targets[row] for row in rows),
+            truth=tuple(self.truth[row] for row in rows),
+            lung_masks=self.lung_masks[rows],
+            lesion_masks=self.lesion_masks[rows],
+            grey_level=self.grey_level,
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -216,6 +229,50 @@ def compute_all_retained(reference: ReferenceMaps, others: Maps) -> SimilarityRe
     return {
         measure: compute_similarity_retained(reference, others, measure) for measure in MEASURES
     }
+
+
+# Two looks: on a third of the images first, and on the rest only where the third does not decide.
+
+
+FIRST_LOOK_NOTE = (
+    "Measured on a third of the images, and on the others too unless its 99 % intervals decide."
+)
+_FIRST_LOOK_EVERY = 3
+_FIRST_LOOK_LEAST = 8
+_FIRST_LOOK_CONFIDENCE = 0.99
+
+
+def list_looks(count: int) -> list[NDArray[np.intp]]:
+    """List the rows of both looks: every third image, then the others; of few, all at once."""
+    rows = np.arange(count)
+    first = rows % _FIRST_LOOK_EVERY == 0
+    return [rows[first], rows[~first]] if first.sum() >= _FIRST_LOOK_LEAST else [rows]
+
+
+def is_decided(
+    measured: Iterable[SimilarityRetained], *, limit: float, passes: Literal["below", "above"]
+) -> bool:
+    """Whether similarities lie clearly on one side of a limit: all that pass, or one that fails.
+
+    Two looks would find an interval beyond the limit by chance more often than one does; the first
+    one therefore uses intervals of 99 %.
+    """
+    sign = 1 if passes == "below" else -1
+    estimates = [
+        estimate_mean(sign * values, scale="agreement", confidence=_FIRST_LOOK_CONFIDENCE)
+        for retained in measured
+        for values in retained.values()
+    ]
+    return all(get_high(one) < sign * limit for one in estimates) or any(
+        get_low(one) > sign * limit for one in estimates
+    )
+
+
+def join_looks(first: SimilarityRetained | None, second: SimilarityRetained) -> SimilarityRetained:
+    """Join what both looks have measured; None stands for no first one."""
+    if first is None:
+        return second
+    return {name: np.concatenate([values, second[name]]) for name, values in first.items()}
 
 
 def grade_by_worst(

@@ -135,6 +135,11 @@ class ReferenceMaps:
     maps: _Maps
     unrelated_similarity: dict[Measure, NDArray[np.float64]]
 
+    def take(self, rows: NDArray[np.intp]) -> ReferenceMaps:
+        """Take some images; how similar the maps of different images are stays that of all."""
+        unrelated = {name: values[rows] for name, values in self.unrelated_similarity.items()}
+        return ReferenceMaps(self.maps[rows], unrelated)
+
 
 def build_reference_maps(maps: _Maps) -> ReferenceMaps:
     """Measure once how similar the maps of different images are."""

@@ -32,7 +32,7 @@ _LOGGER = logging.getLogger(__name__)
 
 _MARKDOWN_NAME = "sanity_card.md"
 
-_TESTS_VERSION = 3
+_TESTS_VERSION = 4
 """Increased when a test or threshold changes, so that existing cards are computed again."""
 
 _MAX_ABOVE_CHANCE_IMAGES = 200

@@ -6,11 +6,14 @@ import copy
 from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from cxresnet.explain.methods.method import AbstractMethod
 from cxresnet.explain.sanity.check import (
+    FIRST_LOOK_NOTE,
     SanityCheck,
     SanityExperiment,
     SanityImages,
@@ -19,6 +22,9 @@ from cxresnet.explain.sanity.check import (
     compute_maps,
     get_high,
     grade_by_worst,
+    is_decided,
+    join_looks,
+    list_looks,
     register_check,
 )
 from cxresnet.explain.sanity.map_similarity import MEASURE_TITLES, MEASURES, ReferenceMaps
@@ -42,7 +48,8 @@ _BATCH = 64
         question="Do the maps change when the learned weights are randomised?",
         passes="Once the upper half of the network is randomised, and at every step further down, "
         "the maps retain a similarity below 0.5 (upper end of the interval, worst of three "
-        "measures; 0 is the similarity between the maps of two different images).",
+        "measures; 0 is the similarity between the maps of two different images). "
+        + FIRST_LOOK_NOTE,
         reason="A map that retains more than half was drawn by the image's edges, not by what the "
         "network learned.",
         source="Adebayo 2018 (cascading randomisation); Arun 2021 (other images' maps as zero)",
@@ -55,13 +62,34 @@ def check_weight_randomization(experiment: SanityExperiment, method: AbstractMet
 
 def measure_cascade(experiment: SanityExperiment) -> dict[str, CascadeSteps]:
     """Measure the cascade of every method of an experiment, by name of the method."""
-    return measure_weight_randomization(
-        experiment.network,
-        experiment.methods,
-        experiment.sample,
-        reference=experiment.reference,
-        seed=experiment.seed,
-    )
+    found: dict[str, CascadeSteps] = {}
+    methods = experiment.methods
+    for rows in list_looks(len(experiment.sample)):
+        looked = measure_weight_randomization(
+            experiment.network,
+            methods,
+            experiment.sample,
+            reference=experiment.reference,
+            seed=experiment.seed,
+            rows=rows,
+        )
+        found |= {name: _join_steps(found.get(name), steps) for name, steps in looked.items()}
+        methods = tuple(method for method in methods if not _is_decided(found[method.name]))
+        if not methods:
+            break
+    return found
+
+
+def _join_steps(first: CascadeSteps | None, second: CascadeSteps) -> CascadeSteps:
+    if first is None:
+        return second
+    pairs = zip(first, second, strict=True)
+    return [(part, join_looks(one, other)) for (part, one), (_, other) in pairs]
+
+
+def _is_decided(steps: CascadeSteps) -> bool:
+    late = (retained for _, retained in _list_graded(steps))
+    return is_decided(late, limit=MAX_SIMILARITY_WHEN_RANDOMIZED, passes="below")
 
 
 def measure_weight_randomization(
@@ -71,6 +99,7 @@ def measure_weight_randomization(
     *,
     reference: dict[str, ReferenceMaps],
     seed: int,
+    rows: NDArray[np.intp] | None = None,
 ) -> dict[str, CascadeSteps]:
     """Measure how similar maps stay while weights are randomised from the head down.
 
@@ -80,29 +109,32 @@ def measure_weight_randomization(
         sample: The images.
         reference: Maps of the trained network, by method.
         seed: Of the randomisation.
+        rows: Of the images whose maps are compared; None for all.
 
     Returns:
         By method, and by the part that was randomised last.
     """
     found: dict[str, CascadeSteps] = {method.name: [] for method in methods}
+    compared = np.arange(len(sample)) if rows is None else rows
+    shown = sample.take(compared)
     for part, randomized in randomize_cascading(network, sample.images, seed=seed):
         for method in methods:
             others = compute_maps(
-                randomized, method, sample, description=f"Randomised down to {part}"
+                randomized, method, shown, description=f"Randomised down to {part}"
             )
-            found[method.name].append((part, compute_all_retained(reference[method.name], others)))
+            theirs = reference[method.name].take(compared)
+            found[method.name].append((part, compute_all_retained(theirs, others)))
     return found
 
 
 def grade_weight_randomization(steps: Sequence[tuple[str, SimilarityRetained]]) -> TestResult:
     """Grade by the worst step from the one on that randomises the upper half of the network."""
-    late = steps[len(steps) // 2 - 1 :] if len(steps) > 1 else steps
     measures = [
         SanityMeasure(
             name=f"{MEASURE_TITLES[measure]}, weights randomised down to {part}",
             estimate=estimate_mean(similarity_retained[measure], scale="agreement"),
         )
-        for part, similarity_retained in late
+        for part, similarity_retained in _list_graded(steps)
         for measure in MEASURES
     ]
     return grade_by_worst(
@@ -111,6 +143,13 @@ def grade_weight_randomization(steps: Sequence[tuple[str, SimilarityRetained]]) 
         margin=lambda measure: MAX_SIMILARITY_WHEN_RANDOMIZED - get_high(measure.estimate),
         sentence="Maps keep a similarity of {estimate} at the worst randomisation step ({name}).",
     )
+
+
+def _list_graded(
+    steps: Sequence[tuple[str, SimilarityRetained]],
+) -> Sequence[tuple[str, SimilarityRetained]]:
+    """List the steps from the one on that randomises the upper half of the network."""
+    return steps[len(steps) // 2 - 1 :] if len(steps) > 1 else steps
 
 
 def estimate_similarity_retained(
