@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import io
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from PIL import Image
 from cxresnet.core.errors import CheckpointError, ImageError, ModelModeError
 from cxresnet.data.dataset.dataset import ImageSet
 from cxresnet.model.checkpoint import read_checkpoint, write_checkpoint
+from cxresnet.model.ensemble import CXResNetEnsemble
 from cxresnet.predict import Predictor, load_predictor
 from cxresnet.predict import predictor as predictor_module
 
@@ -48,6 +50,25 @@ def test_the_answer_is_that_of_the_network(predictor: Predictor) -> None:
     with torch.no_grad():
         expected = predictor.model(predictor.to_tensor(_IMAGES)).numpy()
     np.testing.assert_allclose(predictor.predict_images(_IMAGES), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("members", [1, 2])
+def test_the_features_give_the_same_answer_whether_the_network_is_folded_or_not(
+    members: int, predictor: Predictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if members == 2:
+        second = copy.deepcopy(predictor.model)
+        torch.nn.init.normal_(second.head.weight)
+        both = CXResNetEnsemble([predictor.model, second]).eval()
+        predictor = replace(predictor, model=both)
+    features = predictor.compute_features(_IMAGES)
+    assert len(features) == 10
+    answer = predictor.predict_images(_IMAGES)
+    np.testing.assert_allclose(predictor.classify_features(features), answer, atol=1e-5)
+
+    unfolded = replace(predictor)
+    monkeypatch.setattr(predictor_module, "fold_network", lambda model: model)
+    np.testing.assert_allclose(unfolded.compute_features(_IMAGES), features, atol=1e-5)
 
 
 def test_views_are_averaged_and_the_first_is_the_image_itself(

@@ -56,12 +56,20 @@ _BATCH_SIZE = 64
 
 @dataclass(frozen=True, eq=False)
 class _Prepared:
-    """An image ready for the network, (side, side); what was found first, and the notes on it."""
+    """An image ready for the network, (side, side), and what was found before it."""
 
     image: NDArray[np.uint8]
     gate: str
     note: str
-    may_only_abstain: bool
+    is_known: bool
+
+
+@dataclass(frozen=True)
+class _Decided:
+    """What the network decides on an image, and whether it is unlike the training images."""
+
+    decision: ImageDecision
+    is_far: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -217,15 +225,8 @@ class Model:
         )
         prepared = prepare_image(admitted.pixels, self.predictor.preprocessing)
         known = self.training_images
-        is_far = known is not None and known.is_far(self.predictor, prepared)
         is_known = known is not None and known.holds(prepared)
-        notes = (admitted.note, FAR_NOTE * is_far, KNOWN_NOTE * is_known)
-        return _Prepared(
-            prepared,
-            gate=admitted.status,
-            note=" ".join(filter(None, notes)),
-            may_only_abstain=is_far or admitted.status == BORDERLINE,
-        )
+        return _Prepared(prepared, gate=admitted.status, note=admitted.note, is_known=is_known)
 
     def _decode(self, image: ImageInput) -> tuple[NDArray[np.float32], float]:
         """Decode an image to grey levels from 0 to 1; and how coloured it is.
@@ -252,28 +253,41 @@ class Model:
         except Exception as error:  # noqa: BLE001  one image must not end the work on all others
             return explain_image_fault(error)
 
-    def _decide(self, images: Sequence[NDArray[np.uint8]]) -> tuple[ImageDecision, ...]:
+    def _decide(self, images: Sequence[NDArray[np.uint8]]) -> list[_Decided]:
         if not images:
-            return ()
-        logits = self.predictor.predict_images(
-            np.stack(images),
-            batch_size=_BATCH_SIZE,
-            test_time_augmentation=self.decision.test_time_augmentation,
-        )
-        return self.decision.decide_images(logits)
+            return []
+        stacked, known = np.stack(images), self.training_images
+        are_far = np.zeros(len(images), dtype=np.bool_)
+        features = None if known is None else self.predictor.compute_features(stacked)
+        if known is not None and features is not None:
+            are_far = known.are_far(features)
+        if features is None or self.decision.test_time_augmentation:
+            logits = self.predictor.predict_images(
+                stacked,
+                batch_size=_BATCH_SIZE,
+                test_time_augmentation=self.decision.test_time_augmentation,
+            )
+        else:
+            logits = self.predictor.classify_features(features)
+        decisions = self.decision.decide_images(logits)
+        return [
+            _Decided(decision, is_far=bool(is_far))
+            for decision, is_far in zip(decisions, are_far, strict=True)
+        ]
 
-    def _describe(
-        self, decided: ImageDecision, prepared: _Prepared, *, path: Path | None
-    ) -> Prediction:
+    def _describe(self, decided: _Decided, prepared: _Prepared, *, path: Path | None) -> Prediction:
+        notes = (prepared.note, FAR_NOTE * decided.is_far, KNOWN_NOTE * prepared.is_known)
+        may_only_abstain = decided.is_far or prepared.gate == BORDERLINE
+        decision = decided.decision
         return Prediction(
             path=path,
-            probabilities=dict(zip(self.class_names, decided.probabilities, strict=True)),
-            class_name=decided.class_name,
-            decision=ABSTAIN if prepared.may_only_abstain else decided.decision,
-            prediction_set=decided.prediction_set,
+            probabilities=dict(zip(self.class_names, decision.probabilities, strict=True)),
+            class_name=decision.class_name,
+            decision=ABSTAIN if may_only_abstain else decision.decision,
+            prediction_set=decision.prediction_set,
             gate=prepared.gate,
-            note=prepared.note,
-            abstention_reason=decided.abstention_reason,
+            note=" ".join(filter(None, notes)),
+            abstention_reason=decision.abstention_reason,
         )
 
     def _describe_refusal(self, error: ImageError, *, path: Path | None) -> Prediction:

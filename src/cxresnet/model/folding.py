@@ -165,8 +165,32 @@ class FoldedNetwork:
 
     def __call__(self, images: Tensor) -> Tensor:
         """Compute logits, (batch, class), of images (batch, 1, height, width)."""
+        logits: Tensor = self.head(self.compute_means(images))
+        return logits
+
+    def compute_means(self, images: Tensor) -> Tensor:
+        """Compute the means of the last map, (batch, channel), from which the head decides."""
         features = images.contiguous(memory_format=torch.channels_last)
-        return run_tail(self.blocks, self.head, run_steps(self.stem, features))
+        return run_steps(self.blocks, run_steps(self.stem, features)).mean(dim=(2, 3))
+
+
+@dataclass(frozen=True, eq=False)
+class FoldedEnsemble:
+    """An ensemble, whose weights stay as they are.
+
+    Attributes:
+        members: Its networks.
+    """
+
+    members: tuple[FoldedNetwork, ...]
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Compute the mean logits, (batch, class), of images (batch, 1, height, width)."""
+        return torch.stack([member(images) for member in self.members]).mean(dim=0)
+
+    def compute_means(self, images: Tensor) -> Tensor:
+        """Compute the means of all last maps, one behind the other: (batch, members × channel)."""
+        return torch.cat([member.compute_means(images) for member in self.members], dim=1)
 
 
 def run_tail(blocks: tuple[FoldedBlock, ...], head: nn.Linear, features: Tensor) -> Tensor:
@@ -188,7 +212,7 @@ def fold_network(network: Network) -> Step:
     """
     try:
         if isinstance(network, CXResNetEnsemble):
-            return _average([_fold_single(one) for one in network.networks])
+            return FoldedEnsemble(tuple(_fold_single(one) for one in network.networks))
         return _fold_single(network)
     except NotFoldableError as error:
         _logger.debug("The network is used as it is: %s.", error)
@@ -202,10 +226,6 @@ def _fold_single(network: CXResNet) -> FoldedNetwork:
         blocks=tuple(fold_block(block) for block in blocks),
         head=network.head,
     )
-
-
-def _average(members: Sequence[Step]) -> Step:
-    return lambda images: torch.stack([member(images) for member in members]).mean(dim=0)
 
 
 def run_steps(steps: tuple[Step, ...], features: Tensor) -> Tensor:

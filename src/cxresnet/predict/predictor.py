@@ -20,7 +20,7 @@ from cxresnet.data.decode.decoder import DecodedImage, decode_image
 from cxresnet.data.prepare.preprocessing import Preprocessing, normalise, prepare_image
 from cxresnet.model.checkpoint import CheckpointRecord, read_model
 from cxresnet.model.ensemble import Network
-from cxresnet.model.folding import Step, fold_network
+from cxresnet.model.folding import FoldedEnsemble, FoldedNetwork, Step, fold_network
 from cxresnet.predict.predictions import Predictions
 from cxresnet.predict.test_time_augmentation import build_test_time_views
 
@@ -142,8 +142,24 @@ class Predictor:
         with torch.inference_mode():
             for start in track(range(0, len(images), 64), "Comparing images"):
                 batch = self.to_tensor(np.asarray(images[start : start + 64]))
-                rows.append(self.model.forward_features(batch).mean(dim=(2, 3)).cpu().numpy())
+                rows.append(self._compute_means(batch).cpu().numpy())
         return np.concatenate(rows).astype(np.float32)
+
+    def _compute_means(self, inputs: Tensor) -> Tensor:
+        if isinstance(self.folded, FoldedNetwork | FoldedEnsemble):
+            return self.folded.compute_means(inputs)
+        return self.model.forward_features(inputs).mean(dim=(2, 3))
+
+    def classify_features(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Compute the logits, (images, classes), of images from their pooled features.
+
+        Args:
+            features: (images, channel), as `compute_features` gives them.
+        """
+        means = torch.from_numpy(features).to(next(self.model.parameters()).device)
+        with torch.inference_mode():
+            logits = self.model.forward_head(means[:, :, None, None])
+        return logits.cpu().numpy().astype(np.float32)
 
     def predict_image_set(
         self, image_set: ImageSet, *, batch_size: int = 64, test_time_augmentation: bool = False

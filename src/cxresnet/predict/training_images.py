@@ -80,10 +80,14 @@ class TrainingImages:
         distances: NDArray[np.float64] = np.hypot(np.linalg.norm(along / self.sds, axis=1), rest)
         return distances
 
-    def is_far(self, predictor: Predictor, image: NDArray[np.uint8]) -> bool:
-        """Tell whether a prepared image, (side, side), is unlike all of them to the network."""
-        features = predictor.compute_features(image[None])
-        return bool(self.measure_distances(features)[0] > self.limit)
+    def are_far(self, features: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """Tell which images are unlike all of them to the network: (image,).
+
+        Args:
+            features: (image, feature), as `Predictor.compute_features` gives them.
+        """
+        far: NDArray[np.bool_] = self.measure_distances(features) > self.limit
+        return far
 
 
 def compute_signs(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
