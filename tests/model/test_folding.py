@@ -90,6 +90,7 @@ def test_what_cannot_be_folded_is_used_as_it_is() -> None:
     assert fold_network(model) is model
     other = nn.Linear(2, 2)
     assert fold_for_inference(other) is other
+    assert isinstance(fold_for_inference(build_awake(preset="nano")), FoldedNetwork)
 
 
 def test_the_network_keeps_its_weights() -> None:

@@ -16,6 +16,7 @@ from cxresnet.data.duplicates import (
     find_near_duplicates,
 )
 from cxresnet.data.duplicates import clusters as clusters_module
+from cxresnet.data.duplicates import fingerprint, verification
 from cxresnet.data.duplicates.clusters import find_near_pairs
 from cxresnet.data.duplicates.fingerprint import equalise_histograms
 from cxresnet.data.phantoms.plan import PhantomSettings
@@ -182,6 +183,69 @@ def test_neighbours_are_pairs_of_two_once_and_alike_enough() -> None:
     asking = np.where(np.arange(9)[:, None] == 0, many, np.float32(0))
     kept = find_near_pairs(many, asking, generator)
     assert kept.tolist() == [[0, row] for row in range(3, 9)]
+
+
+def test_the_cells_of_an_image_are_those_of_its_nearest_centres() -> None:
+    vectors = _draw_unit_vectors(300)
+    centres = vectors[:30]
+    order = np.argsort(-(vectors @ centres.T), axis=1, kind="stable")[:, :10]
+    expected = [np.flatnonzero((order == number).any(axis=1)).tolist() for number in range(30)]
+    cells = clusters_module._assign(vectors, centres)
+    assert [cell.tolist() for cell in cells] == expected
+
+
+def test_pairs_are_found_in_cells_also_where_the_query_is_another_view(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(clusters_module, "_IMAGES_PER_CELL", 10)
+    vectors = _draw_unit_vectors(300)
+    after = np.roll(vectors, -1, axis=0)  # each image asks as the next one looks
+    found = find_near_pairs(vectors, after, np.random.default_rng(0)).tolist()
+    assert len(list(clusters_module._form_cells(vectors, after, np.random.default_rng(0)))) == 30
+    assert all([row, row + 1] in found for row in range(299))
+    assert [0, 299] in found
+
+
+def test_no_image_is_passed_over_between_two_blocks() -> None:
+    vectors = _draw_unit_vectors(1_100)
+    after = np.roll(vectors, -1, axis=0)
+    found = find_near_pairs(vectors, after, np.random.default_rng(0)).tolist()
+    assert all([row, row + 1] in found for row in range(1_020, 1_030))
+
+
+def _draw_unit_vectors(count: int) -> np.ndarray:
+    drawn = np.random.default_rng(1).standard_normal((count, 8)).astype(np.float32)
+    return clusters_module._to_unit_length(drawn * np.arange(1, count + 1)[:, None])
+
+
+def test_vectors_of_any_length_are_brought_to_length_one() -> None:
+    assert np.linalg.norm(_draw_unit_vectors(50), axis=1) == pytest.approx(1, abs=1e-6)
+
+
+def test_thumbnails_are_halved_block_by_block() -> None:
+    thumbnails = np.arange(4_100 * 16, dtype=np.uint64).reshape(-1, 4, 4).astype(np.uint8)
+    expected = thumbnails.reshape(-1, 2, 2, 2, 2).mean(axis=(2, 4)).reshape(-1, 4)
+    np.testing.assert_allclose(clusters_module._shrink(thumbnails), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize(("shift", "edge"), [(0.3, -1), (-0.3, 0)])
+def test_beyond_the_edge_a_moved_thumbnail_repeats_its_edge(shift: float, edge: int) -> None:
+    nothing = np.zeros(1, dtype=np.float32)
+    (weights,) = verification._build_weights(8, nothing, nothing + np.float32(shift))
+    assert weights.sum(axis=1) == pytest.approx(1, abs=1e-6)
+    assert weights[edge, edge] == 1
+
+
+def test_an_even_image_has_no_padding() -> None:
+    assert fingerprint._find_padding(np.ones((6, 6), dtype=np.float32)) == (0, 0)
+
+
+def test_how_many_clusters_there_are_is_logged(
+    known: np.ndarray, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO"):
+        find_clusters(np.concatenate([known[:3], known[:1]]))
+    assert "4 images form 3 near-duplicate clusters" in caplog.text
 
 
 def test_clusters_do_not_depend_on_the_order_of_images(

@@ -73,6 +73,7 @@ def test_by_hand_the_last_patch_is_cut_at_the_edge() -> None:
     grid = build_grid(5, 4, window_px=2, stride_px=2)
     assert (grid.rows, grid.columns) == (3, 2)
     assert grid.patches[-1] == Patch(top=4, left=2, height=1, width=2)
+    assert build_grid(4, 5, window_px=2, stride_px=2).patches[-1] == Patch(2, 4, 2, 1)
 
 
 def test_by_hand_a_pixel_under_two_patches_has_their_mean() -> None:

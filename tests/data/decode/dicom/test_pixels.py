@@ -15,7 +15,7 @@ from pydicom.pixels import apply_modality_lut, apply_voi_lut
 from cxresnet.core.errors import ImageError
 from cxresnet.data.decode.decoder import decode_image
 from cxresnet.data.decode.dicom import read_dicom_image
-from cxresnet.data.decode.dicom.pixels import compute_pixels
+from cxresnet.data.decode.dicom.pixels import check_readable, compute_pixels
 
 ONE_GREY_LEVEL = 1 / 255 + 1e-6
 
@@ -88,6 +88,20 @@ def test_a_rescale_without_a_window_changes_nothing_and_a_negative_slope_inverts
     np.testing.assert_allclose(plain, kit.draw_levels() / 4095, atol=1e-5)
     inverted = read_dicom_image(kit.make_image(RescaleSlope="-1", RescaleIntercept="4095")).pixels
     np.testing.assert_allclose(inverted, 1 - kit.draw_levels() / 4095, atol=1e-5)
+
+
+def test_a_rescale_of_signed_levels_without_a_window_changes_nothing(kit: Any) -> None:
+    signed = (kit.draw_levels().astype(int) - 2048).astype(np.int16)
+    image = read_dicom_image(kit.make_image(signed, RescaleSlope="2.5", RescaleIntercept="7"))
+    np.testing.assert_allclose(image.pixels, kit.draw_levels() / 4095, atol=1e-5)
+
+
+def test_a_size_beyond_the_limit_is_refused_before_the_pixels_are_looked_at(kit: Any) -> None:
+    dataset = kit.make_dataset(kit.draw_levels())
+    dataset.Rows = dataset.Columns = 60_000
+    with pytest.raises(ImageError) as caught:
+        check_readable(dataset)
+    assert caught.value.code == "too-large"
 
 
 def test_a_window_by_hand(kit: Any) -> None:
