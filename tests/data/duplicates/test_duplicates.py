@@ -14,9 +14,10 @@ from cxresnet.data.duplicates import (
     compute_fingerprints,
     find_clusters,
     find_near_duplicates,
+    fingerprint,
+    verification,
 )
 from cxresnet.data.duplicates import clusters as clusters_module
-from cxresnet.data.duplicates import fingerprint, verification
 from cxresnet.data.duplicates.clusters import find_near_pairs
 from cxresnet.data.duplicates.fingerprint import equalise_histograms
 from cxresnet.data.phantoms.plan import PhantomSettings
