@@ -14,7 +14,9 @@ from typing import Any
 
 from faults.context import copy_anew, must_run
 
-_SOURCE = "phantoms:images_per_class=12,min_images_per_patient=1,max_images_per_patient=2"
+_SOURCE = (
+    "phantoms:images_per_class=12,min_images_per_patient=1,max_images_per_patient=2,side_px=96"
+)
 _SETTINGS = (
     "data.side_px=32", "data.common_side_px=48", "data.workers=1", "model.widths=[8,16]",
     "model.depths=[1,1]", "train.epochs=2", "train.batch_size=8", "train.accelerator=cpu",
