@@ -97,8 +97,11 @@ def compute_totals(rows: Sequence[LayerRow]) -> Totals:
 
 
 def _trace_shapes(model: CXResNet, *, side_px: int) -> dict[str, tuple[int, ...]]:
-    """Find the output shape of every module on a copy that has shapes but no numbers."""
-    ghost = copy.deepcopy(model).to("meta").eval()
+    """Find the output shape of every module by a black image.
+
+    Tensors without numbers (on the device "meta") would do, but take seconds to import.
+    """
+    ghost = copy.deepcopy(model).eval()
     shapes: dict[str, tuple[int, ...]] = {}
 
     def remember(name: str, output: Tensor) -> None:
@@ -107,7 +110,7 @@ def _trace_shapes(model: CXResNet, *, side_px: int) -> dict[str, tuple[int, ...]
     for name, module in ghost.named_modules():
         module.register_forward_hook(lambda _module, _inputs, out, name=name: remember(name, out))
     with torch.no_grad():
-        ghost(torch.empty(1, 1, side_px, side_px, device="meta"))
+        ghost(torch.zeros(1, 1, side_px, side_px, device=next(ghost.parameters()).device))
     return shapes
 
 

@@ -85,7 +85,7 @@ def build_data_uri(pixels: NDArray[np.uint8], *, largest_side_px: int) -> str:
     picture = Image.fromarray(np.ascontiguousarray(pixels))
     picture.thumbnail((largest_side_px, largest_side_px), Image.Resampling.LANCZOS)
     stream = io.BytesIO()
-    picture.save(stream, format="PNG", optimize=True)
+    picture.save(stream, format="PNG", compress_level=6)
     return "data:image/png;base64," + base64.b64encode(stream.getvalue()).decode("ascii")
 
 
