@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -10,8 +11,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from cxresnet.explain.methods.method import AbstractMethod, AttributionInputs
-from cxresnet.explain.sanity import check, weight_randomization
+from cxresnet.core.config import ExplainConfig
+from cxresnet.explain.methods.method import AbstractMethod, AttributionInputs, build_methods
+from cxresnet.explain.sanity import above_chance, check, weight_randomization
+from cxresnet.explain.sanity.card import CardContext, measure_card
 from cxresnet.explain.sanity.check import (
     SanityCheck,
     SanityExperiment,
@@ -408,3 +411,76 @@ def test_the_second_look_is_taken_only_where_the_first_does_not_decide(
     experiment.__dict__["reference"] = {}
     ((_, values),) = weight_randomization.measure_cascade(experiment)["question"]
     assert sum(looked) == len(values["signed"]) == seen
+
+
+def test_the_card_of_a_network_that_learned_nothing_has_every_check_and_fails_it(
+    random_network: nn.Module, lesion_images: SanityImages
+) -> None:
+    few = lesion_images.take(np.arange(4))
+    config = ExplainConfig(
+        occlusion_window_share=0.25, occlusion_stride_share=0.25, occlusion_baselines=("mean",)
+    )
+    methods = build_methods(("occlusion",), config, side_px=few.images.shape[-1])
+    chance = above_chance.measure_above_chance(
+        random_network,
+        few.images,
+        truth=np.array(few.truth),
+        groups=np.arange(4).astype(str),
+        class_names=("normal", "ill"),
+        seed=0,
+    )
+    context = CardContext(class_names=("normal", "ill"), above_chance=chance)
+    measured = measure_card(random_network, methods, few, context=context)
+
+    assert not chance.passed
+    (card,) = measured.methods
+    assert [test.test for test in card.tests] == [one.test for one in list_checks()]
+    assert [test.verdict for test in card.tests] == ["fail"] * 6 + ["not tested"]
+    assert all(
+        test.sentence.startswith("The model does not beat chance. (") for test in card.tests[:6]
+    )
+    assert [one.part for one in card.steps] == ["head", "stage3", "stage2", "stage1", "stem"]
+    passing = dataclasses.replace(context, above_chance=chance.model_copy(update={"passed": True}))
+    (again,) = measure_card(random_network, methods, few, context=passing).methods
+    assert not any("beat chance" in test.sentence for test in again.tests)
+
+
+@pytest.mark.parametrize(("best", "passed"), [(0.6, True), (0.99, False)])
+def test_a_network_must_beat_the_best_of_those_with_random_weights(
+    best: float,
+    *,
+    passed: bool,
+    lesion_images: SanityImages,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Bright(nn.Module):
+        def forward(self, images: Tensor) -> Tensor:
+            brightest = nn.functional.avg_pool2d(images, 6, 2).amax(dim=(1, 2, 3))
+            return torch.stack([-brightest, brightest], dim=1)
+
+    others = iter([0.5, best, *[0.4] * 17])
+    monkeypatch.setattr(above_chance, "_measure_randomized", lambda *_: next(others))
+    found = above_chance.measure_above_chance(
+        Bright(),
+        lesion_images.images,
+        truth=np.array(lesion_images.truth),
+        groups=np.arange(len(lesion_images)).astype(str),
+        class_names=("normal", "ill"),
+        seed=0,
+    )
+    assert found.randomized_best == best
+    assert found.macro_auroc.value is not None
+    assert 0.6 < found.macro_auroc.value < 0.99
+    assert found.passed is passed
+
+
+def test_nothing_beats_chance_where_a_class_is_missing() -> None:
+    estimate = Estimate(value=None, low=None, high=None, n=0, groups=0, reason="why")
+    graded = above_chance._grade(estimate, 0.5)
+    assert not graded.passed
+    assert "a class is missing" in graded.sentence
+
+
+def test_only_a_difference_has_a_sign() -> None:
+    steps = [("stem", _keep(0.1))]
+    assert "similarity of 0.1" in grade_weight_randomization(steps).sentence

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from cxresnet.explain.sanity import deletion_insertion
 from cxresnet.explain.sanity.check import SanityImages
 from cxresnet.explain.sanity.deletion_insertion import (
     compute_areas,
@@ -47,6 +48,13 @@ def test_equal_cells_come_by_chance() -> None:
 
 def test_sides_that_are_no_multiple_of_eight_have_cells_too() -> None:
     assert len(order_cells(np.zeros((33, 47)), np.random.default_rng(0))) == 64
+
+
+def test_cells_are_numbered_row_by_row() -> None:
+    cells = deletion_insertion._number_cells(16, 24)
+    assert cells.shape == (16, 24)
+    assert cells[0, [0, 3, 23]].tolist() == [0, 1, 7]
+    assert cells[[2, 15], 0].tolist() == [8, 56]
 
 
 def test_covering_the_one_cell_first_costs_at_once(image: Tensor) -> None:

@@ -10,6 +10,7 @@ from torchmetrics.functional.image import structural_similarity_index_measure
 from cxresnet.explain.sanity.check import SanityImages
 from cxresnet.explain.sanity.map_similarity import (
     MEASURES,
+    Measure,
     build_reference_maps,
     compute_map_similarity,
     compute_rank_correlation,
@@ -57,6 +58,17 @@ def test_similarity_of_all_pairs_is_that_of_each_pair() -> None:
 
 
 # Likeness of maps: by hand, and against a stranger's implementation.
+
+
+@pytest.mark.parametrize("measure", MEASURES)
+def test_an_even_map_is_like_no_other_and_its_own_similarity_is_not_known(measure: Measure) -> None:
+    maps = np.random.default_rng(0).normal(size=(4, 28, 28)).astype(np.float32)
+    even = maps.copy()
+    even[1] = 0
+    known = build_reference_maps(even).unrelated_similarity[measure]
+    others = build_reference_maps(maps[[0, 2, 3]]).unrelated_similarity[measure]
+    assert np.isnan(known[1])
+    assert known[[0, 2, 3]] == pytest.approx(others * 2 / 3)
 
 
 def test_only_the_order_of_the_values_counts() -> None:

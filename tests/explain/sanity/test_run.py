@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from cxresnet.explain.sanity.run import choose_sanity_images
+from cxresnet.explain.sanity.run import choose_sanity_images, remove_card
 from cxresnet.metrics.classification import ClassifiedImages
 
 
@@ -55,3 +57,11 @@ def test_the_seed_decides() -> None:
         for seed in (1, 1, 2)
     ]
     assert chosen[0] == chosen[1] != chosen[2]
+
+
+def test_a_removed_card_leaves_nothing_and_none_is_no_fault(tmp_path: Path) -> None:
+    for name in ("sanity_card.json", "sanity_card.md", "index.json"):
+        (tmp_path / name).touch()
+    remove_card(tmp_path)
+    remove_card(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["index.json"]
