@@ -331,3 +331,19 @@ def test_class_weights_count_in_training_and_in_validation(
     module, _ = _fit(uneven, tiny_config(epochs=1, class_weights="balanced"))
     weighted = _compute_val_loss(module, module.evaluated_network, uneven)
     assert module.epoch_metrics["val_loss"] == pytest.approx(weighted, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("broken", "named", "more"), [([2], 1, False), ([], 5, True), ([0, 1, 2, 3, 4, 5], 5, True)]
+)
+def test_the_images_whose_loss_is_no_number_are_named_or_the_whole_batch(
+    broken: list[int], named: int, *, more: bool, squares: Any, tiny_config: BuildConfig
+) -> None:
+    stepper = Stepper(squares, tiny_config())
+    logits = torch.zeros(len(stepper.batch.rows), 2)
+    logits[broken] = torch.nan
+    sentence = stepper.module._explain_not_finite(logits, stepper.batch, 3)
+    shown = stepper.batch.rows[broken] if broken else stepper.batch.rows
+    names = [squares.select("train").manifest["image_id"].iloc[row] for row in shown.tolist()]
+    listed = ", ".join(f"'{name}'" for name in names[:named])
+    assert f"in epoch 1, batch 4, images {listed}{' …' if more else ''}. Look at" in sentence

@@ -342,10 +342,10 @@ class TrainingModule(LightningModule):  # type: ignore[misc]  # mypy does not fo
 
     def _explain_not_finite(self, logits: Tensor, batch: Batch, batch_idx: int) -> str:
         broken = ~torch.isfinite(logits.detach()).all(dim=1).cpu()
-        rows = (batch.rows[broken] if broken.any() else batch.rows)[:_MAX_NAMED_IMAGES]
-        names = self._inputs.train.manifest["image_id"].iloc[rows.numpy()]
+        rows = batch.rows[broken] if broken.any() else batch.rows
+        names = self._inputs.train.manifest["image_id"].iloc[rows[:_MAX_NAMED_IMAGES].numpy()]
         images = ", ".join(f"'{name}'" for name in names)
-        more = " …" if len(batch.rows) > _MAX_NAMED_IMAGES else ""
+        more = " …" if len(rows) > _MAX_NAMED_IMAGES else ""
         return (
             f"The loss is not a finite number in epoch {self.current_epoch + 1}, "
             f"batch {batch_idx + 1}, images {images}{more}. Look at these images, or lower the "
