@@ -246,6 +246,8 @@ def test_classes_or_a_hash_that_do_not_fit_the_manifest_are_refused(path: Path) 
         rewrite_record(path, **changes)
         with pytest.raises(DatasetError, match="another hash or other classes"):
             open_dataset(path)
+        (problem,) = verify_dataset(path).problems
+        assert "names other classes than" in problem or "hash in dataset.json" in problem
 
 
 def test_a_dataset_without_checksums_is_read_with_a_warning_and_can_get_them(

@@ -26,6 +26,7 @@ from cxresnet.data.dataset.dataset_record import (
     ROW_HASHES_NAME,
     DatasetRecord,
     compute_dataset_hash,
+    names_other_classes,
     read_dataset_record,
 )
 from cxresnet.data.dataset.held_out import AccessRequest, log_access
@@ -239,10 +240,8 @@ def _require_consistency(record: DatasetRecord, manifest: pd.DataFrame, *, path:
     Raises:
         DatasetError: It was edited.
     """
-    present = set(manifest["class_name"])
-    if compute_dataset_hash(record.files) != record.dataset_hash or (
-        set(record.class_names) != present or len(record.class_names) != len(present)
-    ):
+    is_other = compute_dataset_hash(record.files) != record.dataset_hash
+    if is_other or names_other_classes(record, manifest["class_name"]):
         raise DatasetError(
             f"'{path / RECORD_NAME}' states another hash or other classes than those of its "
             f"{MANIFEST_NAME}: one of the two was altered. Prepare the dataset again."

@@ -8,6 +8,7 @@ import importlib.metadata
 import json
 import logging
 import platform
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -232,6 +233,11 @@ def _require_this_format(content: bytes, folder: Path) -> None:
         raise DatasetError(
             f"The dataset '{folder}' was prepared by a newer version. Update cxresnet to read it."
         )
+
+
+def names_other_classes(record: DatasetRecord, present: Iterable[str]) -> bool:
+    """Say whether `dataset.json` has other classes than the rows of its manifest."""
+    return sorted(record.class_names) != sorted(set(present))
 
 
 def compute_dataset_hash(files: dict[str, str]) -> str:

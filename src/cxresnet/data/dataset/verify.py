@@ -30,6 +30,7 @@ from cxresnet.data.dataset.dataset_record import (
     compare_record,
     compare_seal,
     compute_dataset_hash,
+    names_other_classes,
     parse_dataset_record,
     read_seals,
 )
@@ -85,7 +86,7 @@ def verify_dataset(
     problems: list[str] = []
     checks = [
         _check_files(path, record),
-        _check_rows(path, manifest),
+        _check_rows(path, manifest, record),
         _check_images(path, manifest, record),
         _check_units(manifest),
         _check_test_access(path, record),
@@ -150,7 +151,7 @@ def _check_seal(path: Path) -> _Check:
     return "", [problem] if state is FileState.ALTERED else []
 
 
-def _check_rows(path: Path, manifest: pd.DataFrame) -> _Check:
+def _check_rows(path: Path, manifest: pd.DataFrame, record: DatasetRecord) -> _Check:
     """Name the rows that are not as they were written."""
     try:
         expected, _ = read_seals(path)
@@ -167,6 +168,8 @@ def _check_rows(path: Path, manifest: pd.DataFrame) -> _Check:
         problems.append(f"The manifest has {len(hashes)} rows; it had {len(expected)}.")
     elif not problems and hashes != expected:
         problems.append("The rows of the manifest are in another order.")
+    if names_other_classes(record, manifest["class_name"]):
+        problems.append(f"{RECORD_NAME} names other classes than {MANIFEST_NAME} has.")
     return f"{len(hashes)} rows of the manifest are as they were written", problems
 
 
