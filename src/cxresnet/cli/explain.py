@@ -140,17 +140,19 @@ def explain(  # noqa: PLR0913  each is a flag of the command
             "--out are for images; leave them out, or name an image."
         )
     folder = open_run_folder(paths[0])
-    if class_ is None and not test_image:
-        outputs: ExplainOutputs = (
-            "sanity" if sanity_checks_only else "all" if sanity_checks else "maps"
-        )
-        explain_network(folder, config=settings, outputs=outputs)
+    if class_ is not None or test_image:
+        _explain_requested(folder, settings, test_image or (), class_)
         return
+    outputs: ExplainOutputs = "sanity" if sanity_checks_only else "all" if sanity_checks else "maps"
+    explain_network(folder, config=settings, outputs=outputs)
+
+
+def _explain_requested(
+    run: RunFolder, config: ExplainConfig, image_ids: Sequence[str], class_name: str | None
+) -> None:
     from cxresnet.explain.run import run_explain_requested
 
-    result = run_explain_requested(
-        folder, config=settings, image_ids=test_image or (), class_name=class_
-    )
+    result = run_explain_requested(run, config=config, image_ids=image_ids, class_name=class_name)
     say_wrote(result.path)
 
 

@@ -42,31 +42,36 @@ class Format(StrEnum):
     JSON = "json"
 
 
+PathsArgument = Annotated[
+    list[Path], typer.Argument(metavar="PATH...", help="Images, or folders of images.")
+]
+RunOption = Annotated[
+    Path | None,
+    typer.Option("--run", help="The run whose network is used. Default: the bundled network."),
+]
+OutOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--out",
+        "-o",
+        help="Write the predictions to this file instead, in UTF-8: CSV, or JSON with "
+        "'--format json'.",
+    ),
+]
+
+
 @command(order=80)
 def predict(  # noqa: PLR0913  each is a flag of the command
-    paths: Annotated[
-        list[Path], typer.Argument(metavar="PATH...", help="Images, or folders of images.")
-    ],
+    paths: PathsArgument,
     *,
-    run: Annotated[
-        Path | None,
-        typer.Option("--run", help="The run whose network is used. Default: the bundled network."),
-    ] = None,
+    run: RunOption = None,
     format_: Annotated[Format, typer.Option("--format", help="Output format.")] = Format.TABLE,
     any_body_part: AnyBodyPartOption = None,
     gate: GateOption = True,
     fix: FixOption = False,
     decode_memory_mib: DecodeMemoryOption = DEFAULT_LIMITS.memory_mib,
     decode_seconds: DecodeSecondsOption = DEFAULT_LIMITS.seconds,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            "--out",
-            "-o",
-            help="Write the predictions to this file instead, in UTF-8: CSV, or JSON with "
-            "'--format json'.",
-        ),
-    ] = None,
+    out: OutOption = None,
     explain: Annotated[
         Path | None,
         typer.Option(
