@@ -10,11 +10,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from cxresnet.cli.app import run_command_line
 from cxresnet.cli.images import list_files
-from cxresnet.core.errors import EmptySourceError
+from cxresnet.core.errors import EmptySourceError, ImageError
 from cxresnet.core.run_folder import RunFolder
+from cxresnet.data.decode.limits import DecodeLimits
 from cxresnet.data.sources.folder_store import FolderStore
 from cxresnet.predict import predictor as predictor_module
 from cxresnet.predict.decision import (
@@ -284,3 +286,22 @@ def test_a_folder_that_cannot_be_read_is_named(
     found = list(list_files([images]))
     assert [file.name for file in found] == ["image.png", "letter.txt"]
     assert f"'{locked}' cannot be read: Permission denied" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["predict", "explain", "lungs"])
+def test_what_decoding_may_take_can_be_changed(
+    command: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def refuse(_: bytes, *, limits: DecodeLimits, **__: object) -> None:
+        raise ImageError("too-slow", f"{limits.memory_mib} MiB and {limits.seconds} s.")
+
+    monkeypatch.setattr("cxresnet.data.decode.decoder.decode_isolated", refuse)
+    Image.new("L", (64, 64), 80).save(tmp_path / "a.bmp")
+    out = [] if command == "predict" else ["--out", str(tmp_path / "out")]
+    limits = ["--decode-memory-mib", "100", "--decode-seconds", "7"]
+    run_command_line([command, str(tmp_path / "a.bmp"), *out, *limits])
+    said = capsys.readouterr()
+    assert "100 MiB and 7.0 s." in said.out + said.err

@@ -292,3 +292,10 @@ def test_two_different_labels_never_find_one_class_unless_the_user_says_so(
         assert fold_label(first) != fold_label(second)
         added = {"class one": "class one", "classone": "class one"}.get(second.casefold())
         assert found == (known.find(second) or added)
+
+
+def test_a_class_is_called_in_printable_characters_as_in_the_manifest() -> None:
+    """Else its images were of a class that the dataset does not have."""
+    class_map = build_class_map({"tuber\x1b[2J": ["tb"], "a\nb": ["ab"]})
+    assert class_map.class_names[3:] == ("tuber\\x1b[2J", "a\\nb")
+    assert class_map.find("TB") == "tuber\\x1b[2J"

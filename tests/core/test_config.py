@@ -107,6 +107,7 @@ def test_a_wrong_value_of_the_file_blames_the_file(tmp_path: Path) -> None:
     [
         ("a = " + "[" * 20_000, "nested too deeply"),
         (f"[train]\nepochs = {'9' * 5000}\n", "is not valid TOML"),
+        (f"[train]\nepochs = 0x{'f' * 5000}\n", "is not valid TOML"),
     ],
 )
 def test_a_file_that_is_too_much_is_refused(tmp_path: Path, text: str, message: str) -> None:
@@ -118,6 +119,8 @@ def test_a_file_that_is_too_much_is_refused(tmp_path: Path, text: str, message: 
 def test_a_value_that_is_too_long_is_not_repeated() -> None:
     with pytest.raises(ConfigError, match=r"train\.epochs") as caught:
         read_config(settings=["train.seed=1", f"train.epochs={'9' * 5000}"])
+    with pytest.raises(ConfigError, match="should be a valid integer"):
+        read_config(settings=[f"train.seed=0x{'f' * 5000}"])
     assert len(str(caught.value)) < 600
 
 
@@ -152,3 +155,9 @@ def test_any_config_that_a_run_writes_is_read_again(
     for key, value in values.items():
         section, _, name = key.partition(".")
         assert getattr(getattr(again, section), name) == value
+
+
+def test_the_mark_that_windows_puts_before_a_text_is_passed_over(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text("[train]\nepochs = 3\n", encoding="utf-8-sig")
+    assert read_config(path).train.epochs == 3

@@ -13,6 +13,8 @@ from cxresnet.cli.images import holds, list_files, load_network, write_cards
 from cxresnet.cli.options import (
     AnyBodyPartOption,
     ConfigOption,
+    DecodeMemoryOption,
+    DecodeSecondsOption,
     FixOption,
     GateOption,
     SetOption,
@@ -21,6 +23,7 @@ from cxresnet.cli.options import (
 from cxresnet.cli.terminal import say, say_wrote
 from cxresnet.core.errors import ConfigError, EmptySourceError
 from cxresnet.core.run_folder import RunFolder, open_run_folder
+from cxresnet.data.decode.limits import DEFAULT_LIMITS, DecodeLimits
 
 if TYPE_CHECKING:
     from cxresnet.core.config import ExplainConfig
@@ -108,6 +111,8 @@ def explain(  # noqa: PLR0913  each is a flag of the command
     any_body_part: AnyBodyPartOption = None,
     gate: GateOption = True,
     fix: FixOption = False,
+    decode_memory_mib: DecodeMemoryOption = DEFAULT_LIMITS.memory_mib,
+    decode_seconds: DecodeSecondsOption = DEFAULT_LIMITS.seconds,
     sanity_checks: SanityChecksOption = True,
     sanity_checks_only: SanityChecksOnlyOption = False,
 ) -> None:
@@ -123,7 +128,10 @@ def explain(  # noqa: PLR0913  each is a flag of the command
     if not _is_run(paths):
         _refuse_options_of_runs(test_image, sanity_checks_only=sanity_checks_only)
         files = _list_images(paths, out=out or _DEFAULT_OUT)
-        model = load_network(run, any_body_part=bool(any_body_part), gate=gate, fix=fix)
+        limits = DecodeLimits(decode_memory_mib, decode_seconds)
+        model = load_network(
+            run, any_body_part=bool(any_body_part), gate=gate, fix=fix, limits=limits
+        )
         write_cards(model, files, out=out or _DEFAULT_OUT, config=settings, class_name=class_)
         return
     if run is not None or out is not None:
@@ -132,17 +140,19 @@ def explain(  # noqa: PLR0913  each is a flag of the command
             "--out are for images; leave them out, or name an image."
         )
     folder = open_run_folder(paths[0])
-    if class_ is None and not test_image:
-        outputs: ExplainOutputs = (
-            "sanity" if sanity_checks_only else "all" if sanity_checks else "maps"
-        )
-        explain_network(folder, config=settings, outputs=outputs)
+    if class_ is not None or test_image:
+        _explain_requested(folder, settings, test_image or (), class_)
         return
+    outputs: ExplainOutputs = "sanity" if sanity_checks_only else "all" if sanity_checks else "maps"
+    explain_network(folder, config=settings, outputs=outputs)
+
+
+def _explain_requested(
+    run: RunFolder, config: ExplainConfig, image_ids: Sequence[str], class_name: str | None
+) -> None:
     from cxresnet.explain.run import run_explain_requested
 
-    result = run_explain_requested(
-        folder, config=settings, image_ids=test_image or (), class_name=class_
-    )
+    result = run_explain_requested(run, config=config, image_ids=image_ids, class_name=class_name)
     say_wrote(result.path)
 
 

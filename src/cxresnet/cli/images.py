@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from cxresnet.core.run_folder import open_run_folder
 if TYPE_CHECKING:
     from cxresnet.api.classifier import Model
     from cxresnet.core.config import ExplainConfig
+    from cxresnet.data.decode.limits import DecodeLimits
 
 
 def list_files(paths: Sequence[Path]) -> Iterator[Path]:
@@ -62,13 +64,16 @@ def _walk(folder: Path) -> Iterator[Path]:
         yield from (Path(place, file) for file in files)
 
 
-def load_network(run: Path | None, *, any_body_part: bool, gate: bool, fix: bool) -> Model:
+def load_network(
+    run: Path | None, *, any_body_part: bool, gate: bool, fix: bool, limits: DecodeLimits
+) -> Model:
     """Load the network of a run, or the bundled one, and say what must be known of it."""
     if run is not None:
         open_run_folder(run)  # a wrong path is told before torch is imported
     from cxresnet.api.classifier import load
 
     model = load(run, any_body_part=any_body_part, gate=gate, fix=fix)
+    model = replace(model, predictor=replace(model.predictor, limits=limits))
     if not gate:
         warn(
             "Nothing checks that these are frontal chest X-rays (--no-gate): for any other picture "

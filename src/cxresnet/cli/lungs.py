@@ -9,10 +9,11 @@ import typer
 
 from cxresnet.cli.commands import command
 from cxresnet.cli.images import list_files
-from cxresnet.cli.options import AnyBodyPartOption
+from cxresnet.cli.options import AnyBodyPartOption, DecodeMemoryOption, DecodeSecondsOption
 from cxresnet.cli.terminal import say, say_wrote
 from cxresnet.core.printable import make_printable
 from cxresnet.core.progress import track
+from cxresnet.data.decode.limits import DEFAULT_LIMITS, DecodeLimits
 
 
 @command(order=85)
@@ -23,12 +24,15 @@ def lungs(
     *,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for masks and contours.")],
     any_body_part: AnyBodyPartOption = None,
+    decode_memory_mib: DecodeMemoryOption = DEFAULT_LIMITS.memory_mib,
+    decode_seconds: DecodeSecondsOption = DEFAULT_LIMITS.seconds,
 ) -> None:
     """Segment the lungs on images: a mask and a contour for each, or why it was refused."""
     files = list(list_files(paths))
     from cxresnet.predict.lungs import find_lungs_in_files, write_lung_pictures
 
-    found = find_lungs_in_files(files, any_body_part=bool(any_body_part))
+    limits = DecodeLimits(decode_memory_mib, decode_seconds)
+    found = find_lungs_in_files(files, any_body_part=bool(any_body_part), limits=limits)
     results = list(track(found, "Segmenting lungs", total=len(files)))
     table = write_lung_pictures(out, results)
     refused = [result for result in results if result.reason]

@@ -120,6 +120,24 @@ AnyBodyPartOption = Annotated[
         help="Read DICOM radiographs whatever part of the body their header names.",
     ),
 ]
+DecodeMemoryOption = Annotated[
+    int,
+    typer.Option(
+        "--decode-memory-mib",
+        min=64,
+        max=65536,
+        help="Memory that decoding one image may take, in MiB; one that needs more is refused.",
+    ),
+]
+DecodeSecondsOption = Annotated[
+    float,
+    typer.Option(
+        "--decode-seconds",
+        min=1,
+        max=3600,
+        help="Processor time that decoding one image may take; one that needs more is refused.",
+    ),
+]
 GateOption = Annotated[
     bool,
     typer.Option(

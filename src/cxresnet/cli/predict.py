@@ -12,12 +12,19 @@ import typer
 
 from cxresnet.cli.commands import command
 from cxresnet.cli.images import list_files, load_network, write_cards
-from cxresnet.cli.options import AnyBodyPartOption, FixOption, GateOption
+from cxresnet.cli.options import (
+    AnyBodyPartOption,
+    DecodeMemoryOption,
+    DecodeSecondsOption,
+    FixOption,
+    GateOption,
+)
 from cxresnet.cli.terminal import console, say, say_unfolded, say_wrote
 from cxresnet.core.errors import EmptySourceError
 from cxresnet.core.files import write_json
 from cxresnet.core.printable import make_printable
 from cxresnet.core.progress import track
+from cxresnet.data.decode.limits import DEFAULT_LIMITS, DecodeLimits
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -35,29 +42,36 @@ class Format(StrEnum):
     JSON = "json"
 
 
+PathsArgument = Annotated[
+    list[Path], typer.Argument(metavar="PATH...", help="Images, or folders of images.")
+]
+RunOption = Annotated[
+    Path | None,
+    typer.Option("--run", help="The run whose network is used. Default: the bundled network."),
+]
+OutOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--out",
+        "-o",
+        help="Write the predictions to this file instead, in UTF-8: CSV, or JSON with "
+        "'--format json'.",
+    ),
+]
+
+
 @command(order=80)
 def predict(  # noqa: PLR0913  each is a flag of the command
-    paths: Annotated[
-        list[Path], typer.Argument(metavar="PATH...", help="Images, or folders of images.")
-    ],
+    paths: PathsArgument,
     *,
-    run: Annotated[
-        Path | None,
-        typer.Option("--run", help="The run whose network is used. Default: the bundled network."),
-    ] = None,
+    run: RunOption = None,
     format_: Annotated[Format, typer.Option("--format", help="Output format.")] = Format.TABLE,
     any_body_part: AnyBodyPartOption = None,
     gate: GateOption = True,
     fix: FixOption = False,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            "--out",
-            "-o",
-            help="Write the predictions to this file instead, in UTF-8: CSV, or JSON with "
-            "'--format json'.",
-        ),
-    ] = None,
+    decode_memory_mib: DecodeMemoryOption = DEFAULT_LIMITS.memory_mib,
+    decode_seconds: DecodeSecondsOption = DEFAULT_LIMITS.seconds,
+    out: OutOption = None,
     explain: Annotated[
         Path | None,
         typer.Option(
@@ -67,7 +81,8 @@ def predict(  # noqa: PLR0913  each is a flag of the command
 ) -> None:
     """Classify images: one row per image, or the reason why it was refused."""
     files = list(list_files(paths))
-    model = load_network(run, any_body_part=bool(any_body_part), gate=gate, fix=fix)
+    limits = DecodeLimits(decode_memory_mib, decode_seconds)
+    model = load_network(run, any_body_part=bool(any_body_part), gate=gate, fix=fix, limits=limits)
     predictions = list(track(model.predict_each(files), "Classifying images", total=len(files)))
     if out is None:
         _show(predictions, model, format_=format_)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from cxresnet.core.errors import ClassMapError, ConfigError
 from cxresnet.core.labels import fold_label, is_negated
+from cxresnet.core.printable import make_printable
 
 DEFAULT_CLASS_NAMES: tuple[str, ...] = ("normal", "pneumonia", "covid-19")
 """Order of every logit, table and plot, unless the data bring other classes."""
@@ -206,7 +207,7 @@ def build_class_map(
         meanings.update(dict.fromkeys(_SYNONYMS.get(name, ()), name))
     said: dict[str, tuple[str, str]] = {}
     for given, labels in (table or {}).items():
-        target = _find_target(given, meanings)
+        target = _find_target(make_printable(given), meanings)
         if target and target not in names:
             _refuse_typo(target, meanings)
             names.append(target)

@@ -55,7 +55,17 @@ class ImageRecord:
 # that starts like a formula is written with an apostrophe before it, which is removed on reading.
 # Every text is in quotes; without them, `csv` would leave a bare carriage return.
 
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\0", "'")
+_FORMULA_STARTS = (
+    *("=", "+", "-", "@", "\t", "\r", "\n", "\0", "'"),
+    *(
+        "\uff1d",
+        "\uff0b",
+        "\uff0d",
+        "\uff20",
+    ),  # the same in full width
+)
+_UNSEEN = " \u00a0\u3000\u200c\u200d"
+"""What a spreadsheet may pass over at the start of a cell."""
 
 
 def write_safe_csv(path: Path, names: Iterable[str], rows: Iterable[Iterable[Any]]) -> Path:
@@ -101,7 +111,8 @@ def _shield(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     text = value.encode("utf-8", errors="backslashreplace").decode("utf-8")
-    return f"'{text}" if text.startswith(_FORMULA_STARTS) else text
+    is_read = any(each.startswith(_FORMULA_STARTS) for each in (text, text.lstrip(_UNSEEN)))
+    return f"'{text}" if is_read else text
 
 
 # Row i of the manifest describes row i of `images.npy`.

@@ -26,6 +26,7 @@ from cxresnet.core.errors import CheckpointError, explain_image_fault
 from cxresnet.core.files import write_bytes
 from cxresnet.core.printable import make_printable
 from cxresnet.data.decode.decoder import decode_image
+from cxresnet.data.decode.limits import DEFAULT_LIMITS, DecodeLimits
 from cxresnet.data.manifest import write_safe_csv
 from cxresnet.data.prepare.preprocessing import build_preprocessing, prepare_image
 from cxresnet.model.checkpoint import load_weights, read_tensor_folder
@@ -230,18 +231,19 @@ class FileLungs:
 
 
 def find_lungs_in_files(
-    paths: Sequence[Path], *, any_body_part: bool = False
+    paths: Sequence[Path], *, any_body_part: bool = False, limits: DecodeLimits = DEFAULT_LIMITS
 ) -> Iterator[FileLungs]:
     """Segment the lungs in files, whatever they hold; yields one result a path, in order."""
     for path in paths:
         try:
-            yield _find(path, any_body_part=any_body_part)
+            yield _find(path, any_body_part=any_body_part, limits=limits)
         except Exception as error:  # noqa: BLE001  one image must not end the work on all others
             yield FileLungs(path=path, reason=str(explain_image_fault(error)))
 
 
-def _find(path: Path, *, any_body_part: bool) -> FileLungs:
-    pixels = decode_image(read_image_file(path), any_body_part=any_body_part).pixels
+def _find(path: Path, *, any_body_part: bool, limits: DecodeLimits) -> FileLungs:
+    content = read_image_file(path)
+    pixels = decode_image(content, limits=limits, any_body_part=any_body_part).pixels
     preprocessing = build_preprocessing(DataConfig(resize_mode="squash", side_px=LUNG_SIDE_PX))
     found = load_lung_finder().find(prepare_image(pixels, preprocessing))
     low, high = np.percentile(pixels, (1, 99))

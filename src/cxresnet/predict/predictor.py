@@ -17,6 +17,7 @@ from torch.nn import functional
 from cxresnet.core.errors import CheckpointError, ImageError, ModelModeError
 from cxresnet.core.progress import track
 from cxresnet.data.decode.decoder import DecodedImage, decode_image
+from cxresnet.data.decode.limits import DEFAULT_LIMITS, DecodeLimits
 from cxresnet.data.prepare.preprocessing import Preprocessing, normalise, prepare_image
 from cxresnet.model.checkpoint import CheckpointRecord, read_model
 from cxresnet.model.ensemble import Network
@@ -37,12 +38,14 @@ class Predictor:
         record: What came with the weights.
         preprocessing: The pipeline that every image goes through, with mean and sd.
         any_body_part: Take DICOM radiographs whatever part of the body their header names.
+        limits: Memory and time that decoding one image may take.
     """
 
     model: Network
     record: CheckpointRecord
     preprocessing: Preprocessing
     any_body_part: bool = False
+    limits: DecodeLimits = DEFAULT_LIMITS
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -82,7 +85,10 @@ class Predictor:
             ImageError: The image cannot be used; `code` says why.
         """
         return decode_image(
-            content, min_side_px=self.preprocessing.min_side_px, any_body_part=self.any_body_part
+            content,
+            limits=self.limits,
+            min_side_px=self.preprocessing.min_side_px,
+            any_body_part=self.any_body_part,
         )
 
     def to_tensor(self, images: NDArray[np.uint8]) -> Tensor:

@@ -249,6 +249,10 @@ def test_a_replacement_that_was_killed_half_way_forgets_no_opening(
         with pytest.raises(SystemExit):
             prepare(opened)
     assert not opened.exists()
+    with pytest.raises(DatasetError, match="was removed or replaced meanwhile"):
+        log_access(opened / "test_access_log.csv", REQUEST, dataset_hash="0" * 64)
+    assert not opened.exists(), "else nobody would put the old dataset back"
+    opened.mkdir()
     prepare(opened)
     assert "The dataset that was there is back, with its test access log" in caplog.text
     (access,) = read_access_log(opened / "test_access_log.csv")

@@ -4,6 +4,7 @@ import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -165,8 +166,88 @@ def test_swapped_classes_are_found_before_anything_is_trained_or_evaluated(path:
 def test_another_mean_is_found_although_the_checksum_was_mended(path: Path) -> None:
     preprocessing = read_json(path / "dataset.json")["preprocessing"]
     rewrite_record(path, preprocessing={**preprocessing, "mean": 0.25})
-    (problem,) = verify_dataset(path).problems
+    problem, unsealed = verify_dataset(path).problems
     assert re.match(r"dataset\.json states mean 0\.25 and sd .*; they are 0\.\d{4} and", problem)
+    assert _UNSEALED in unsealed
+
+
+_UNSEALED = "dataset.json says something else of the classes, the preprocessing"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"class_names": ["covid-19", "pneumonia", "normal"]},
+        {"preprocessing": {"low_percentile": 5.0}},
+        {"config": {"seed": 7}},
+        {"config": {"keep_given_split": True}},
+        {"images": {"rejected": 0, "scanned": 99}},
+        {"counts": {}},
+        {"warnings": ["Experts have checked every image."]},
+        {"patients_unknown_share": 0.9},
+        {"source": "a trustworthy hospital"},
+    ],
+    ids=str,
+)
+def test_an_edited_record_is_found_although_its_checksum_was_mended(
+    path: Path, changes: dict[str, Any]
+) -> None:
+    """Classes swapped, checksum mended: `verify` passed, and so did `train`."""
+    record = read_json(path / "dataset.json")
+    full = {
+        name: record[name] | value if isinstance(value, dict) and value else value
+        for name, value in changes.items()
+    }
+    rewrite_record(path, **full)
+    (problem,) = verify_dataset(path).problems
+    assert _UNSEALED in problem
+    with pytest.raises(DatasetError, match=r"dataset\.json' was altered after it was written"):
+        open_dataset(path)
+
+
+def test_how_and_where_a_dataset_was_prepared_is_not_sealed(path: Path) -> None:
+    config = read_json(path / "dataset.json")["config"]
+    rewrite_record(path, name="renamed", config=config | {"workers": 3, "decode_seconds": 60.0})
+    assert verify_dataset(path).problems == ()
+    assert open_dataset(path).record.name == "renamed"
+
+
+def test_a_dataset_without_a_seal_is_read_and_that_is_said(path: Path) -> None:
+    """As an earlier version wrote it."""
+    rewrite(path, lambda _: None)
+    open_dataset(path).select("train")
+    verification = verify_dataset(path)
+    assert verification.problems == ()
+    assert "an earlier version put no seal in row_hashes.txt" in verification.proofs[-1]
+
+
+def test_a_seal_that_was_removed_or_replaced_is_missed(path: Path) -> None:
+    record = read_json(path / "dataset.json")
+    rewrite_record(path, class_names=record["class_names"][::-1])
+    hashes = path / "row_hashes.txt"
+    hashes.write_text("\n".join(hashes.read_text().splitlines()[:-1]) + "\n")
+    with pytest.raises(DatasetError, match=r"row_hashes\.txt' was altered or removed"):
+        open_dataset(path)
+    hashes.unlink()
+    with pytest.raises(DatasetError, match=r"row_hashes\.txt' was altered or removed"):
+        open_dataset(path)
+
+
+def test_classes_or_a_hash_that_do_not_fit_the_manifest_are_refused(path: Path) -> None:
+    """Of a dataset without a seal; a class of another name ended in a bug report."""
+    rewrite(path, lambda _: None)
+    names = read_json(path / "dataset.json")["class_names"]
+    for changes in (
+        {"class_names": ["healthy", *names[1:]]},
+        {"class_names": [*names, "tuberculosis"]},
+        {"class_names": [*names, names[0]]},
+        {"class_names": names, "dataset_hash": "0" * 64},
+    ):
+        rewrite_record(path, **changes)
+        with pytest.raises(DatasetError, match="another hash or other classes"):
+            open_dataset(path)
+        (problem,) = verify_dataset(path).problems
+        assert "names other classes than" in problem or "hash in dataset.json" in problem
 
 
 def test_a_dataset_without_checksums_is_read_with_a_warning_and_can_get_them(

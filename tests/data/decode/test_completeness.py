@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import struct
 import zlib
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from cxresnet.core.errors import ImageError
+from cxresnet.data.decode.completeness import check_complete
 from cxresnet.data.decode.decoder import decode_image
 
 NOISE = np.random.default_rng(0).integers(1, 256, (64, 48), dtype=np.uint8)
@@ -97,6 +99,34 @@ def test_a_jpeg_that_was_cut_off_and_closed_is_refused(progressive: bool, colour
     start = content.index(b"\xff\xda")
     for length in (40, 120):
         assert refuse(content[: start + length] + b"\xff\xd9") == "truncated"
+
+
+@pytest.mark.parametrize("colour", [False, True])
+def test_a_progressive_jpeg_that_lacks_a_part_of_any_scan_is_refused(colour: bool) -> None:
+    """All scans began, so that it was read: a little blurred, or with other details."""
+    colours = np.dstack([NOISE, NOISE[::-1], NOISE[:, ::-1]])
+    content = encode_jpeg(colours if colour else NOISE, progressive=True)
+    scans = list(re.finditer(rb"\xff\xda\0(.).*?(?=\xff[^\0])", content, re.DOTALL))
+    assert len(scans) == (10 if colour else 6)
+    for scan in scans:
+        data = scan.start() + 2 + scan[1][0]
+        for cut in (data, (data + scan.end()) // 2, scan.end() - 2):
+            assert refuse(content[:cut] + content[scan.end() :]) == "truncated"
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"restart_marker_blocks": 3}])
+def test_a_whole_jpeg_of_any_kind_is_read(options: dict[str, object]) -> None:
+    for levels in (NOISE, np.dstack([NOISE] * 3), np.full((64, 48), 128, np.uint8)):
+        for quality in (30, 95):
+            content = encode_jpeg(levels, quality=quality, **options)
+            for whole in (content, content + b"behind it", content[:-2] + b"\xff\xff\xd9"):
+                check_complete(load(whole), whole)
+
+
+def load(content: bytes) -> Image.Image:
+    picture = Image.open(io.BytesIO(content))
+    picture.load()
+    return picture
 
 
 def test_a_whole_jpeg_is_read_though_it_ends_in_the_level_that_stands_for_no_data() -> None:

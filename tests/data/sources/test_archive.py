@@ -202,10 +202,55 @@ def test_a_map_of_holes_is_not_read(tmp_path):
         b"30 GNU.sparse.name=Normal/a.p\n28 GNU.sparse.realsize=100\n"
     )
     holed = add_header(tarfile.REGTYPE, b"999999999\n".ljust(512, b"\n"))
-    whole = add_header(tarfile.REGTYPE, b"x").replace(b"header", b"N/b.pg", 1)
+    whole = add_header(tarfile.REGTYPE, b"x")
     path.write_bytes(add_header(tarfile.XHDTYPE, records) + holed + whole + bytes(1024))
     entries = tar_index.index_tar(path, 0, 0).entries
     assert next(entry.is_special for entry in entries)
+
+
+def _state_size(size: bytes) -> bytes:
+    """Build the header of a file whose size field holds anything, with its checksum."""
+    header = bytearray(tarfile.TarInfo("a.png").tobuf(tarfile.USTAR_FORMAT))
+    header[124:136] = size.ljust(12, b"\0")
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    return bytes(header)
+
+
+def _add_size(size: str) -> bytes:
+    """Build a PAX header that states a size for the file that follows."""
+    body = f"{len(size) + 10} size={size}\n"
+    body = f"{len(body.encode())} size={size}\n"
+    return add_header(tarfile.XHDTYPE, body.encode())
+
+
+@pytest.mark.parametrize("kind", ["tar", "tar.gz"])
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        (_add_size("9" * 5000), "there is no header of a file"),
+        (_add_size("nan"), "there is no header of a file"),
+        (_add_size("0"), "there is no header of a file"),
+        (_add_size("-5120"), "states -5,120 bytes"),
+        (_add_size("9" * 30), "unexpected end of data"),
+        (_state_size(b"zzz") + b"\0" * 512, "there is no header of a file"),
+        (_state_size(b"\xff" * 12), "states -1 bytes"),
+        (b"A" * 200, "there is no header of a file"),
+    ],
+)
+def test_an_odd_size_never_ends_the_list_of_files_without_a_word(tmp_path, kind, bad, message):
+    """A file with a size that is no number counts as empty, and what followed it was left out."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        add_to_tar(archive, "first.png", b"1" * 10)
+        end = archive.offset
+        add_to_tar(archive, "last.png", b"2" * 600)
+        content = buffer.getvalue()[: archive.offset]
+    odd = content[:end] + bad + content[end:] + bytes(1024)
+    path = tmp_path / f"odd.{kind}"
+    path.write_bytes(gzip.compress(odd) if kind == "tar.gz" else odd)
+    with pytest.raises(SourceError, match=rf"'odd.{kind}' is not a readable tar.*{message}"):
+        open_archive(path).list_members()
 
 
 def test_names_longer_than_a_header_holds_are_read(tmp_path):

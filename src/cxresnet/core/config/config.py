@@ -151,7 +151,7 @@ def read_written_config(path: Path) -> Config:
 
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return _parse_toml(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError as error:
         raise ConfigError(
             f"There is no config '{path}'. Ready-made ones are in configs/."
@@ -164,13 +164,25 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise ConfigError(f"The config '{path}' is not valid TOML: {error}.") from error
 
 
+def _parse_toml(text: str) -> dict[str, Any]:
+    """Parse TOML.
+
+    Raises:
+        ValueError: It is none, or has a number of thousands of digits, hexadecimal ones too.
+        RecursionError: It is nested too deeply.
+    """
+    content = tomllib.loads(text)
+    repr(content)  # nobody could show such a number, or write it into the record of a run
+    return content
+
+
 def _apply(content: dict[str, Any], setting: str) -> None:
     key, equals, value = setting.partition("=")
     names = key.strip().split(".")
     if not equals or len(names) < 2 or not all(names):
         raise ConfigError(f"--set '{_shorten(setting)}' is not of the form section.key=value.")
     try:
-        parsed = tomllib.loads(f"value = {value}")["value"]
+        parsed = _parse_toml(f"value = {value}")["value"]
     except (ValueError, RecursionError):
         parsed = value
     section = content

@@ -22,7 +22,11 @@ from cxresnet.data.dataset.dataset_record import (
     LESION_MASKS_NAME,
     LUNG_MASKS_NAME,
     MANIFEST_NAME,
+    RECORD_NAME,
+    ROW_HASHES_NAME,
     DatasetRecord,
+    compute_dataset_hash,
+    names_other_classes,
     read_dataset_record,
 )
 from cxresnet.data.dataset.held_out import AccessRequest, log_access
@@ -210,17 +214,38 @@ def open_dataset(path: Path) -> PreparedDataset:
     record = read_dataset_record(path)
     manifest_path = path / MANIFEST_NAME
     manifest = read_manifest(manifest_path)
-    if compute_sha256(manifest_path) != record.files[MANIFEST_NAME]:
-        raise DatasetError(
-            f"The manifest '{manifest_path}' was altered after it was written. "
-            f"'cxresnet verify {path}' names the row; then prepare the dataset again."
-        )
+    for name in (MANIFEST_NAME, ROW_HASHES_NAME):
+        _require_file(path / name, record.files.get(name))
+    _require_consistency(record, manifest, path=path)
     images = _map(path / IMAGES_NAME)
     if images is None or images.shape[0] != len(manifest):
         raise DatasetError(
             f"'{path / IMAGES_NAME}' is missing or cut off. Prepare the dataset again."
         )
     return PreparedDataset(path, record, manifest, images)
+
+
+def _require_file(path: Path, expected: str | None) -> None:
+    """Refuse a file that is not as `dataset.json` has it; what it does not list is not needed."""
+    if expected and not (path.is_file() and compute_sha256(path) == expected):
+        raise DatasetError(
+            f"'{path}' was altered or removed after it was written. "
+            f"'cxresnet verify {path.parent}' says what differs; then prepare the dataset again."
+        )
+
+
+def _require_consistency(record: DatasetRecord, manifest: pd.DataFrame, *, path: Path) -> None:
+    """Refuse a `dataset.json` that states another hash than that of its files, or other classes.
+
+    Raises:
+        DatasetError: It was edited.
+    """
+    is_other = compute_dataset_hash(record.files) != record.dataset_hash
+    if is_other or names_other_classes(record, manifest["class_name"]):
+        raise DatasetError(
+            f"'{path / RECORD_NAME}' states another hash or other classes than those of its "
+            f"{MANIFEST_NAME}: one of the two was altered. Prepare the dataset again."
+        )
 
 
 def _map(path: Path) -> NDArray[np.uint8] | None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import functools
 import hashlib
 import importlib.metadata
+import json
 import logging
 import platform
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from cxresnet import DISCLAIMER, __version__
 from cxresnet.core.checksums import FileState, compare_checksum
 from cxresnet.core.config.data import DataConfig
 from cxresnet.core.errors import DatasetError, RunFolderError
+from cxresnet.core.files import read_json, write_text
 from cxresnet.core.record import Record, compare_format, write_record
 from cxresnet.data.prepare.preprocessing import Preprocessing
 
@@ -34,6 +37,11 @@ CONFLICTS_NAME = "conflicts.csv"
 
 _FORMAT = 2
 """1: version 0.1, with other names for columns and preprocessing steps."""
+
+_NOT_SEALED = {
+    "format", "disclaimer", "name", "versions", "files", "dataset_hash", "created_utc",
+}  # fmt: skip
+_OF_THE_MACHINE = {"workers", "decode_memory_mib", "decode_seconds"}
 
 _PACKAGES = ("numpy", "pillow", "pandas", "pydicom")
 
@@ -105,7 +113,7 @@ def read_dataset_record(folder: Path) -> DatasetRecord:
     """
     record = parse_dataset_record(folder)
     state = compare_record(folder)
-    if state is FileState.ALTERED:
+    if FileState.ALTERED in {state, compare_seal(folder)}:
         raise DatasetError(
             f"'{folder / RECORD_NAME}' was altered after it was written, so the classes of the "
             "dataset cannot be trusted. Restore it, or prepare the dataset again."
@@ -125,6 +133,59 @@ def compare_record(folder: Path) -> FileState:
         return compare_checksum(folder / RECORD_NAME)
     except RunFolderError as error:
         raise DatasetError(str(error)) from error
+
+
+def seal_record(folder: Path, record: DatasetRecord) -> None:
+    """Add a hash of what a dataset means to `row_hashes.txt`.
+
+    Whoever edits `dataset.json` and mends its checksum is found by it.
+
+    Args:
+        folder: With `row_hashes.txt`.
+        record: What will be in `dataset.json`; hashes of files and the time are not sealed.
+    """
+    path = folder / ROW_HASHES_NAME
+    seal = _compute_seal(record.model_dump(mode="json"))
+    write_text(path, f"{path.read_text(encoding='ascii')}{seal}  {RECORD_NAME}\n")
+
+
+def read_seals(folder: Path) -> tuple[list[str], str | None]:
+    """Read the hashes of the manifest's rows, and the seal; None if an earlier version wrote them.
+
+    Raises:
+        DatasetError: `row_hashes.txt` is missing or cannot be read.
+    """
+    try:
+        words = (folder / ROW_HASHES_NAME).read_text(encoding="ascii").split()
+    except (OSError, ValueError) as error:
+        raise DatasetError(
+            f"{ROW_HASHES_NAME} is missing or cannot be read, so no row can be checked."
+        ) from error
+    return (words[:-2], words[-2]) if words[-1:] == [RECORD_NAME] else (words, None)
+
+
+def compare_seal(folder: Path) -> FileState:
+    """Compare what `dataset.json` says of classes, preprocessing and config with its seal.
+
+    Raises:
+        DatasetError: One of the two cannot be read.
+    """
+    seal = read_seals(folder)[1] if (folder / ROW_HASHES_NAME).is_file() else None
+    if seal is None:
+        return FileState.UNRECORDED
+    try:
+        found = _compute_seal(read_json(folder / RECORD_NAME))
+    except (OSError, ValueError) as error:
+        raise DatasetError(f"'{folder / RECORD_NAME}' cannot be read ({error}).") from error
+    return FileState.UNALTERED if found == seal else FileState.ALTERED
+
+
+def _compute_seal(document: Any) -> str:
+    """Hash what a dataset means: the same however, when and under which name it was prepared."""
+    meaning = {name: value for name, value in document.items() if name not in _NOT_SEALED}
+    config = meaning["config"].items()
+    meaning["config"] = {name: value for name, value in config if name not in _OF_THE_MACHINE}
+    return hashlib.sha256(json.dumps(meaning, sort_keys=True).encode("ascii")).hexdigest()
 
 
 @functools.cache
@@ -172,6 +233,11 @@ def _require_this_format(content: bytes, folder: Path) -> None:
         raise DatasetError(
             f"The dataset '{folder}' was prepared by a newer version. Update cxresnet to read it."
         )
+
+
+def names_other_classes(record: DatasetRecord, present: Iterable[str]) -> bool:
+    """Say whether `dataset.json` has other classes than the rows of its manifest."""
+    return sorted(record.class_names) != sorted(set(present))
 
 
 def compute_dataset_hash(files: dict[str, str]) -> str:

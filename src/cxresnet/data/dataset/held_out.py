@@ -117,9 +117,15 @@ def hold_access_log(dataset: Path) -> Iterator[None]:
     """Keep other processes from the access log of a dataset, so that none of its rows is lost.
 
     Raises:
+        DatasetError: There is no such folder; one that is made here would hide what was replaced.
         RunFolderError: Another process holds it for a minute.
         StorageError: The folder cannot be written.
     """
+    if not dataset.is_dir():
+        raise DatasetError(
+            f"The dataset '{dataset}' was removed or replaced meanwhile, so the access to its test "
+            "set cannot be recorded. Repeat the command."
+        )
     lock = dataset / f".{ACCESS_LOG_NAME}.lock"
     what = f"the test access log of '{dataset}'"
     with locked(lock, what=what, wait_seconds=_WAIT_SECONDS):

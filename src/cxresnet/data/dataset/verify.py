@@ -28,8 +28,11 @@ from cxresnet.data.dataset.dataset_record import (
     ROW_HASHES_NAME,
     DatasetRecord,
     compare_record,
+    compare_seal,
     compute_dataset_hash,
+    names_other_classes,
     parse_dataset_record,
+    read_seals,
 )
 from cxresnet.data.dataset.held_out import find_broken_links, read_access_log
 from cxresnet.data.duplicates import find_clusters
@@ -83,7 +86,7 @@ def verify_dataset(
     problems: list[str] = []
     checks = [
         _check_files(path, record),
-        _check_rows(path, manifest),
+        _check_rows(path, manifest, record),
         _check_images(path, manifest, record),
         _check_units(manifest),
         _check_test_access(path, record),
@@ -127,15 +130,33 @@ def _check_record(path: Path) -> _Check:
             "--record-checksums'."
         )
         altered.append(problem)
-    return f"{RECORD_NAME} and its classes are as they were written", altered
+    sealed, problems = _check_seal(path)
+    proof = f"{RECORD_NAME} and its classes are as they were written{sealed}"
+    return proof, altered or problems
 
 
-def _check_rows(path: Path, manifest: pd.DataFrame) -> _Check:
+def _check_seal(path: Path) -> _Check:
+    """Check that `dataset.json` means what it meant, also where its checksum was mended."""
+    try:
+        state = compare_seal(path)
+    except DatasetError:
+        return "", []  # told by other checks
+    if state is FileState.UNRECORDED:
+        return f", says its checksum alone: an earlier version put no seal in {ROW_HASHES_NAME}", []
+    problem = (
+        f"{RECORD_NAME} says something else of the classes, the preprocessing, the counts or the "
+        f"config than when it was sealed in {ROW_HASHES_NAME}: somebody edited it. Restore it, or "
+        "prepare the dataset again."
+    )
+    return "", [problem] if state is FileState.ALTERED else []
+
+
+def _check_rows(path: Path, manifest: pd.DataFrame, record: DatasetRecord) -> _Check:
     """Name the rows that are not as they were written."""
     try:
-        expected = (path / ROW_HASHES_NAME).read_text(encoding="ascii").split()
-    except (OSError, ValueError):
-        return "", [f"{ROW_HASHES_NAME} is missing or cannot be read, so no row can be checked."]
+        expected, _ = read_seals(path)
+    except DatasetError as error:
+        return "", [str(error)]
     hashes = compute_row_hashes(manifest)
     known = set(expected)
     problems = [
@@ -147,6 +168,8 @@ def _check_rows(path: Path, manifest: pd.DataFrame) -> _Check:
         problems.append(f"The manifest has {len(hashes)} rows; it had {len(expected)}.")
     elif not problems and hashes != expected:
         problems.append("The rows of the manifest are in another order.")
+    if names_other_classes(record, manifest["class_name"]):
+        problems.append(f"{RECORD_NAME} names other classes than {MANIFEST_NAME} has.")
     return f"{len(hashes)} rows of the manifest are as they were written", problems
 
 

@@ -1,8 +1,8 @@
 """Find pictures whose data end too early, which their decoder fills up without a word.
 
 A PNG or JPEG may be cut off and closed again, so that it looks whole. What is missing is black in
-a PNG and mid-grey in a JPEG; only pictures that end so are examined. A progressive JPEG is blurred;
-of it the scans are counted up.
+a PNG and mid-grey in a JPEG; only pictures that end so are examined. A progressive JPEG is blurred:
+each is examined, and its scans are counted up.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from cxresnet.core.errors import ImageError
-from cxresnet.data.decode.jpeg import find_end_of_picture, lacks_scans
+from cxresnet.data.decode.jpeg import insert_after_scans, is_progressive, lacks_scans
 
 _JPEG_FORMATS = ("JPEG", "MPO")
 """MPO is what Pillow calls a JPEG with further pictures behind it, as many cameras write."""
@@ -103,10 +103,9 @@ def _list_image_data(content: bytes) -> Iterator[memoryview]:
 def _lacks_rows_jpeg(image: Image.Image, content: bytes) -> bool:
     if lacks_scans(content):
         return True
-    if not _is_filled(image):
+    if not (is_progressive(content) or _is_filled(image)):
         return False
-    end = find_end_of_picture(content)
-    longer = content[:end] + _make_noise() + content[end:]
+    longer = insert_after_scans(content, _make_noise())
     with Image.open(io.BytesIO(longer), formats=("JPEG",)) as other:
         return not np.array_equal(np.asarray(image), np.asarray(other))
 

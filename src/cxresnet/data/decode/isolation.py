@@ -76,14 +76,16 @@ def _explain_failure(failure: str, limits: DecodeLimits) -> ImageError | Missing
     if failure == "memory":
         return ImageError(
             "too-large",
-            f"Decoding the image needs more than {limits.memory_mib} MiB of memory. Reduce it, or "
-            "prepare with --set data.decode_memory_mib=2048.",
+            f"Decoding the image needs more than {limits.memory_mib} MiB of memory. Reduce it, "
+            "or allow more with --decode-memory-mib 2048, in 'prepare' with "
+            "--set data.decode_memory_mib=2048.",
         )
     if failure == "time":
         return ImageError(
             "too-slow",
-            f"Decoding the image takes longer than {limits.seconds:g} s. Reduce or convert it, or "
-            "prepare with --set data.decode_seconds=60.",
+            f"Decoding the image takes longer than {limits.seconds:g} s. Reduce or convert it, "
+            "or allow more with --decode-seconds 60, in 'prepare' with "
+            "--set data.decode_seconds=60.",
         )
     return ImageError("decoder-crash", "The decoder crashed on this file. Leave it out.")
 

@@ -13,6 +13,8 @@ _SEQUENTIAL = frozenset({0xC0, 0xC1})
 _PROGRESSIVE = frozenset({0xC2, 0xCA})
 _START_OF_FRAME = frozenset({*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC})
 _START_OF_SCAN = 0xDA
+_IN_SCAN = frozenset({0x00, *range(0xD0, 0xD8)})
+"""What follows 0xFF within a scan: it is a byte of the data, or marks where data start afresh."""
 _WITHOUT_BODY = frozenset({0x00, 0x01, *range(0xD0, 0xD9)})
 
 
@@ -59,7 +61,7 @@ def lacks_scans(content: bytes) -> bool:
     bit. Whole is a picture of which all frequencies of all components come down to the last bit.
     """
     frame = find_start_of_frame(content)
-    if not frame or content[frame + 1] not in _PROGRESSIVE:
+    if not is_progressive(content):
         return False
     components = content[frame + 10 : frame + 10 + 3 * content[frame + 9] : 3]
     missing = {(component, frequency) for component in components for frequency in range(64)}
@@ -78,6 +80,36 @@ def lacks_scans(content: bytes) -> bool:
                 for frequency in range(first, last + 1)
             }
     return bool(missing)
+
+
+def is_progressive(content: bytes) -> bool:
+    """Say whether the picture is stored as a coarse one and its details, scan by scan."""
+    frame = find_start_of_frame(content)
+    return bool(frame) and content[frame + 1] in _PROGRESSIVE
+
+
+def insert_after_scans(content: bytes, addition: bytes) -> bytes:
+    """Put bytes behind the data of every scan of the picture: a decoder that has all passes over.
+
+    Args:
+        content: The file.
+        addition: Without a marker.
+    """
+    end = find_end_of_picture(content)
+    parts, place = [], 0
+    while (start := content.find(bytes((0xFF, _START_OF_SCAN)), place, end)) >= 0:
+        stop = start + 2
+        while (stop := content.find(b"\xff", stop, end)) >= 0 and _goes_on(content, stop):
+            stop += 2
+        stop = stop if stop >= 0 else end
+        parts += [content[place:stop], addition]
+        place = stop
+    return b"".join((*parts, content[place:]))
+
+
+def _goes_on(content: bytes, place: int) -> bool:
+    """Say whether 0xFF belongs to the data of a scan, and is no marker that ends it."""
+    return place + 1 < len(content) and content[place + 1] in _IN_SCAN
 
 
 def find_end_of_picture(content: bytes) -> int:

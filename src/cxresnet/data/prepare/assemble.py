@@ -29,6 +29,7 @@ from cxresnet.data.dataset.dataset_record import (
     ImageCounts,
     compute_dataset_hash,
     list_versions,
+    seal_record,
     write_dataset_record,
 )
 from cxresnet.data.dataset.held_out import start_access_log
@@ -354,8 +355,6 @@ def assemble_dataset(
     plan, warnings = plan_splits(images.places, images.clusters[images.kept], config=config)
     manifest = _write_images(folder, plan, inputs.folders)
     _write_left_out(folder, images)
-    files = {path.name: compute_sha256(path) for path in sorted(folder.iterdir())}
-    start_access_log(folder / ACCESS_LOG_NAME)
     present = set(manifest["class_name"])
     record = DatasetRecord(
         name=name,
@@ -367,11 +366,16 @@ def assemble_dataset(
         preprocessing=_measure(folder, manifest, build_preprocessing(config)),
         config=config,
         versions=list_versions(),
-        files=files,
-        dataset_hash=compute_dataset_hash(files),
+        files={},
+        dataset_hash="",
         warnings=(*inputs.warnings, *images.describe(), *warnings),
         created_utc=datetime.now(UTC).isoformat(timespec="seconds"),
     )
+    seal_record(folder, record)
+    files = {path.name: compute_sha256(path) for path in sorted(folder.iterdir())}
+    hashes = {"files": files, "dataset_hash": compute_dataset_hash(files)}
+    record = record.model_copy(update=hashes)
+    start_access_log(folder / ACCESS_LOG_NAME)
     write_dataset_record(folder, record)
     return record
 

@@ -108,8 +108,10 @@ def open_working_directory(out: Path, *, mark: str, force: bool) -> Iterator[Pat
 def _put_replaced_back(partial: Path, out: Path) -> None:
     """Undo a replacement that was killed half-way: the old dataset has the test access log."""
     replaced = partial / _REPLACED
-    if replaced.is_dir() and not out.exists():
+    if replaced.is_dir() and not (out.exists() and any(out.iterdir())):
         with explain_storage_errors(out):
+            if out.exists():
+                out.rmdir()
             replaced.rename(out)
         _logger.warning(
             "An earlier 'prepare' was stopped while it replaced '%s'. The dataset that was there "

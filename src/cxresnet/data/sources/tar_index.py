@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Protocol, Self
 
 from cxresnet.core.errors import SourceError
 
@@ -164,8 +164,33 @@ _HEADERS_IN_MEMORY = (
 )  # fmt: skip
 
 
+_UNREADABLE_HEADERS = (
+    tarfile.InvalidHeaderError, tarfile.TruncatedHeaderError,  # type: ignore[attr-defined]
+)  # fmt: skip
+
+
 class _Header(tarfile.TarInfo):
-    """The header of an entry, refused if what precedes the entry would fill the memory."""
+    """The header of an entry, refused if what precedes the entry would fill the memory.
+
+    It is also refused where `tarfile` takes a header that it cannot read for the end of the
+    archive, and leaves out all that follows.
+    """
+
+    @classmethod
+    def fromtarfile(cls, archive: tarfile.TarFile) -> Self:
+        """Read the next header.
+
+        Raises:
+            tarfile.ReadError: There is none although the archive goes on, or its size is below 0.
+        """
+        try:
+            header = super().fromtarfile(archive)
+        except _UNREADABLE_HEADERS as error:
+            where = f"at byte {archive.offset:,} there is no header of a file ({error})"
+            raise tarfile.ReadError(where) from error
+        if header.size < 0:
+            raise tarfile.ReadError(f"a header of it states {header.size:,} bytes")
+        return header
 
     def _proc_member(self, archive: tarfile.TarFile) -> tarfile.TarInfo:
         if self.type in _HEADERS_IN_MEMORY and self.size > _MAX_HEADER_BYTES:
@@ -246,7 +271,7 @@ def index_tar(path: Path, written_ns: int, size_bytes: int) -> TarIndex:
             f"'{path.name}' is not a readable tar archive: hundreds of headers precede one file. "
             "Check where it comes from."
         ) from error
-    except (tarfile.TarError, zlib.error, EOFError, OSError, ValueError) as error:
+    except (tarfile.TarError, zlib.error, EOFError, OSError, OverflowError, ValueError) as error:
         raise SourceError(
             f"'{path.name}' is not a readable tar archive: {error}. Download it again."
         ) from error
