@@ -21,7 +21,7 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
-from reference import MAKERS
+from reference import MAKERS, start_page
 
 ROOT = Path(__file__).parents[2]
 _LINK = re.compile(r"(?<=\]\()(?![a-z]+:|#|/)([^)\s#]+)(?=[)\s#])")
@@ -129,6 +129,7 @@ def _rewrite_links(text: str, *, path: str, src_uri: str) -> str:
 def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Fill in what is made from the code, and lead links that leave `docs/` to their pages."""
     del config, files
+    start_page()
     uri = page.file.src_uri
     path = uri.removeprefix("repository/") if uri.startswith("repository/") else f"docs/{uri}"
     if not (ROOT / path).exists():
