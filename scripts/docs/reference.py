@@ -186,39 +186,58 @@ def _make_rejections() -> Iterator[str]:
     found: dict[str, set[str]] = {}
     for room in ("api", "core", "data", "predict"):
         for path in (ROOT / "src" / "cxresnet" / room).rglob("*.py"):
-            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-                for code, reason in _find_reasons(node, with_tuples="sources" in path.parts):
-                    found.setdefault(code, set()).add(reason)
+            for function in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(function, ast.FunctionDef):
+                    for code, reason in _find_reasons(
+                        function, with_tuples="sources" in path.parts
+                    ):
+                        found.setdefault(code, set()).add(reason)
     for code, reasons in sorted(found.items()):
-        several = [f"- {reason}" for reason in sorted(reasons)]
-        text = "\n    ".join(several) if len(several) > 1 else several[0].removeprefix("- ")
-        yield from define(code, [], text, anchor=code)
+        several = [f"- {reason}" for reason in sorted(filter(None, reasons))]
+        text = "\n    ".join(several) if len(several) > 1 else "".join(several).removeprefix("- ")
+        yield from define(code, [], text or "The sentence says what.", anchor=code)
 
 
-def _find_reasons(node: ast.AST, *, with_tuples: bool) -> Iterator[tuple[str, str]]:
-    """Find a code that stands before a sentence, in a call or beside it."""
-    parts: list[ast.expr] = []
-    if isinstance(node, ast.Call):
-        named = {one.arg: one.value for one in node.keywords}
-        parts = [
-            *node.args,
-            *(named[name] for name in ("code", "reason") if {"code", "reason"} <= set(named)),
-        ]
-    elif isinstance(node, ast.Tuple) and with_tuples:
-        parts = node.elts
-    for first, second in itertools.pairwise(parts):
-        code, reason = _read_text(first), " ".join(_read_text(second).split())
-        if re.fullmatch(r"[a-z]+(-[a-z]+)*", code) and " " in reason:
-            yield code, reason.replace("<", "&lt;")
+_WITH_A_CODE = {"ImageError", "GateVerdict"}
 
 
-def _read_text(node: ast.expr) -> str:
-    """Read a text of the source; what it fills in is shown as "…"."""
+def _find_reasons(function: ast.FunctionDef, *, with_tuples: bool) -> Iterator[tuple[str, str]]:
+    """Find each code that stands before a sentence: in a call, or in a pair beside it."""
+    nodes = list(ast.walk(function))
+    known = {
+        node.targets[0].id: node.value
+        for node in nodes
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+    }
+    for node in nodes:
+        parts: list[ast.expr] = []
+        is_error = isinstance(node, ast.Call) and ast.unparse(node.func) in _WITH_A_CODE
+        if isinstance(node, ast.Call):
+            named = {one.arg: one.value for one in node.keywords}
+            parts = [*node.args, *(named[name] for name in ("code", "reason") if name in named)]
+        elif isinstance(node, ast.Tuple) and with_tuples:
+            parts = node.elts
+        for first, second in itertools.pairwise(parts):
+            texts = [one for one in _read_texts(second, known) if re.search(r"\w \w", one)]
+            reasons = [" ".join(one.split()).replace("<", "&lt;") for one in texts]
+            for code in _read_texts(first, known):
+                if re.fullmatch(r"[a-z]+(-[a-z]+)*", code):
+                    yield from ((code, one) for one in reasons or [""] * is_error)
+
+
+def _read_texts(node: ast.expr, known: dict[str, ast.expr]) -> list[str]:
+    """Read what a text of the source may be; what it fills in is shown as "…"."""
+    if isinstance(node, ast.Name) and node.id in known and not isinstance(known[node.id], ast.Name):
+        return _read_texts(known[node.id], {})
+    if isinstance(node, ast.IfExp):
+        return [*_read_texts(node.body, known), *_read_texts(node.orelse, known)]
     if isinstance(node, ast.JoinedStr):
-        return "".join(_read_text(part) for part in node.values)
-    if isinstance(node, ast.FormattedValue):
-        return "…"
-    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
+        return [
+            "".join(
+                str(part.value) if isinstance(part, ast.Constant) else "…" for part in node.values
+            )
+        ]
+    return [node.value] if isinstance(node, ast.Constant) and isinstance(node.value, str) else []
 
 
 MAKERS: dict[str, Callable[..., Iterator[str]]] = {

@@ -147,7 +147,7 @@ def test_on_a_phone_no_page_scrolls_sideways_and_the_search_finds_without_a_serv
             tab.goto((site / f"{name}.html").as_uri())
             assert tab.evaluate("document.documentElement.scrollWidth") == 390, name
         tab.click("label[for=__search].md-header__button")
-        tab.fill("[data-md-component=search-query]", "side_px")
+        tab.type("[data-md-component=search-query]", "side_px")
         tab.wait_for_selector(".md-search-result__item")
         browser.close()
     assert not [url for url in requests if not url.startswith(("file:", "data:", "blob:"))]
