@@ -25,7 +25,7 @@ from reference import MAKERS, start_page
 
 ROOT = Path(__file__).parents[2]
 _LINK = re.compile(r"(?<=\]\()(?![a-z]+:|#|/)([^)\s#]+)(?=[)\s#])")
-_DIRECTIVE = re.compile(r"^<!-- make: (\w+) ?(.*?) -->$", flags=re.MULTILINE)
+_DIRECTIVE = re.compile(r"<!-- make: (\w+) ?(.*?) -->")
 _LANGUAGES = {".py": "python", ".toml": "toml", ".json": "json", ".cff": "yaml", ".yml": "yaml"}
 
 
@@ -144,6 +144,18 @@ def _make(name: str, arguments: Sequence[str], src_uri: str) -> str:
             (ROOT / "README.md").read_text(encoding="utf-8").partition("\n## Where to go next")[0]
         )
         return _rewrite_links(text, path="README.md", src_uri=src_uri)
+    if name == "pages":
+        return _list_pages(arguments[0])
     if name not in MAKERS:
-        raise PluginError(f"'{src_uri}' wants '{name}' made; known are {', '.join(MAKERS)}.")
+        known = ", ".join(("pages", "readme", *MAKERS))
+        raise PluginError(f"'{src_uri}' wants '{name}' made; known are {known}.")
     return "\n".join(MAKERS[name](*arguments))
+
+
+def _list_pages(folder: str) -> str:
+    """List the pages of a folder of `docs/` in a sentence, each with its title as a link."""
+    titles = {
+        path: path.read_text(encoding="utf-8").partition("\n")[0].lstrip("# ")
+        for path in sorted((ROOT / "docs" / folder).glob("*.md"))
+    }
+    return ", ".join(f"[{title}]({folder}/{path.name})" for path, title in titles.items())
