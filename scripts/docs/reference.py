@@ -149,9 +149,9 @@ def _make_columns() -> Iterator[str]:
     meanings: dict[str, str] = {}
     for kind in (ImageRecord, FileFacts, ProcessingTraces):
         meanings |= read_docstring(kind)[1]
-    for name, kind in MANIFEST_COLUMNS.items():
+    for name, stored in MANIFEST_COLUMNS.items():
         words = {"str": "text", "int64": "whole number", "float64": "number"}
-        yield from define(name, [words[kind]], (meanings | _SPLIT_COLUMNS)[name])
+        yield from define(name, [words[stored]], (meanings | _SPLIT_COLUMNS)[name])
 
 
 def _make_run() -> Iterator[str]:

@@ -20,7 +20,7 @@ from cxresnet.data.manifest import MANIFEST_COLUMNS
 ROOT = Path(__file__).parents[2]
 CHROMIUM = shutil.which("chromium")
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # the build is in the first of them
 
 
 @pytest.fixture(scope="module")
