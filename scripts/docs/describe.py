@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import functools
 import inspect
+import itertools
 import json
+import re
 import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
@@ -102,3 +105,48 @@ def define(name: str, details: Sequence[str], text: str, *, anchor: str = "") ->
     mark = f"{{ #{anchor} }}" if anchor else ""
     yield f"`{name}`{mark} {' · '.join(('', *filter(None, details))).strip()}".rstrip()
     yield f":   {text or 'Not described.'}\n"
+
+
+# Sentences in the source.
+
+
+_WITH_A_CODE = {"ImageError", "GateVerdict"}
+
+
+def find_reasons(function: ast.FunctionDef, *, with_tuples: bool) -> Iterator[tuple[str, str]]:
+    """Find each code that stands before a sentence: in a call, or in a pair beside it."""
+    nodes = list(ast.walk(function))
+    known = {
+        node.targets[0].id: node.value
+        for node in nodes
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+    }
+    for node in nodes:
+        parts: list[ast.expr] = []
+        is_error = isinstance(node, ast.Call) and ast.unparse(node.func) in _WITH_A_CODE
+        if isinstance(node, ast.Call):
+            named = {one.arg: one.value for one in node.keywords}
+            parts = [*node.args, *(named[name] for name in ("code", "reason") if name in named)]
+        elif isinstance(node, ast.Tuple) and with_tuples:
+            parts = node.elts
+        for first, second in itertools.pairwise(parts):
+            texts = [one for one in _read_texts(second, known) if re.search(r"\w \w", one)]
+            reasons = [" ".join(one.split()).replace("<", "&lt;") for one in texts]
+            for code in _read_texts(first, known):
+                if re.fullmatch(r"[a-z]+(-[a-z]+)*", code):
+                    yield from ((code, one) for one in reasons or [""] * is_error)
+
+
+def _read_texts(node: ast.expr, known: dict[str, ast.expr]) -> list[str]:
+    """Read what a text of the source may be; what it fills in is shown as "…"."""
+    if isinstance(node, ast.Name) and node.id in known and not isinstance(known[node.id], ast.Name):
+        return _read_texts(known[node.id], {})
+    if isinstance(node, ast.IfExp):
+        return [*_read_texts(node.body, known), *_read_texts(node.orelse, known)]
+    if isinstance(node, ast.JoinedStr):
+        return [
+            "".join(
+                str(part.value) if isinstance(part, ast.Constant) else "…" for part in node.values
+            )
+        ]
+    return [node.value] if isinstance(node, ast.Constant) and isinstance(node.value, str) else []

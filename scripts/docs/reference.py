@@ -6,6 +6,7 @@ Each `_make_NAME` gives the lines that replace a comment `<!-- make: NAME … --
 from __future__ import annotations
 
 import ast
+import contextlib
 import importlib
 import inspect
 import itertools
@@ -16,7 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from describe import define, describe_type, list_fields, list_sections, read_docstring
+from describe import define, describe_type, find_reasons, list_fields, list_sections, read_docstring
 
 ROOT = Path(__file__).parents[2]
 
@@ -44,28 +45,42 @@ def _describe_commands(group: Any, context: Any) -> Iterator[str]:
             yield f"```text\n{usage}\n```\n"
             yield from _describe_parameters(command, own)
             if command.epilog:
-                yield f"```text\n{inspect.cleandoc(command.epilog)}\n```\n"
+                examples = command.epilog.replace("\b", "").strip()
+                yield f"```text\n{examples}\n```\n"
+
+
+class _Sections:
+    """Takes what a command writes into its help, in place of a terminal."""
+
+    width = 100
+
+    def __init__(self) -> None:
+        self.rows: dict[str, list[tuple[str, str]]] = {}
+
+    @contextlib.contextmanager
+    def section(self, name: str) -> Iterator[None]:
+        self.rows[name] = []
+        yield
+
+    def write_dl(self, rows: list[tuple[str, str]], **_: object) -> None:
+        self.rows[list(self.rows)[-1]] += rows
 
 
 def _describe_parameters(command: Any, context: Any) -> Iterator[str]:
-    panels: dict[str, list[Any]] = {}
-    for parameter in command.get_params(context):
-        default = "Arguments" if parameter.param_type_name == "argument" else "Options"
-        title = getattr(parameter, "rich_help_panel", None) or default
-        panels.setdefault(title, []).append(parameter)
-    for title, parameters in panels.items():
+    sections = _Sections()
+    command.format_options(context, sections)
+    sections.rows.pop("Commands", None)
+    for title, rows in sections.rows.items():
         yield f"**{title}**\n"
-        for parameter in parameters:
-            record = parameter.get_help_record(context)
-            if record is not None:
-                text, _, extra = record[1].partition("  [")
-                name = re.sub(r" ?<[^>]*>", "", record[0]) if title == "Arguments" else record[0]
-                name = re.sub(
-                    r"<(?:list\[)?(\w+)\]?>",
-                    lambda kind: _NAMES.get(kind[1], kind[1].upper()),
-                    name,
-                )
-                yield from define(name, [extra.rstrip("]")], text.replace("<", "&lt;"))
+        for name, said in rows:
+            text, _, extra = said.partition("  [")
+            plain = name.partition(" <")[0] if title == "Arguments" else name
+            shown = re.sub(r"<(?:list\[)?(\w+)\]?>", _name_kind, plain)
+            yield from define(shown, [extra.rstrip("]")], text.replace("<", "&lt;"))
+
+
+def _name_kind(found: re.Match[str]) -> str:
+    return _NAMES.get(found[1], found[1].upper())
 
 
 _NAMES = {"str": "TEXT", "int": "NUMBER", "float": "NUMBER"}
@@ -188,56 +203,12 @@ def _make_rejections() -> Iterator[str]:
         for path in (ROOT / "src" / "cxresnet" / room).rglob("*.py"):
             for function in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
                 if isinstance(function, ast.FunctionDef):
-                    for code, reason in _find_reasons(
-                        function, with_tuples="sources" in path.parts
-                    ):
+                    for code, reason in find_reasons(function, with_tuples="sources" in path.parts):
                         found.setdefault(code, set()).add(reason)
     for code, reasons in sorted(found.items()):
         several = [f"- {reason}" for reason in sorted(filter(None, reasons))]
         text = "\n    ".join(several) if len(several) > 1 else "".join(several).removeprefix("- ")
         yield from define(code, [], text or "The sentence says what.", anchor=code)
-
-
-_WITH_A_CODE = {"ImageError", "GateVerdict"}
-
-
-def _find_reasons(function: ast.FunctionDef, *, with_tuples: bool) -> Iterator[tuple[str, str]]:
-    """Find each code that stands before a sentence: in a call, or in a pair beside it."""
-    nodes = list(ast.walk(function))
-    known = {
-        node.targets[0].id: node.value
-        for node in nodes
-        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
-    }
-    for node in nodes:
-        parts: list[ast.expr] = []
-        is_error = isinstance(node, ast.Call) and ast.unparse(node.func) in _WITH_A_CODE
-        if isinstance(node, ast.Call):
-            named = {one.arg: one.value for one in node.keywords}
-            parts = [*node.args, *(named[name] for name in ("code", "reason") if name in named)]
-        elif isinstance(node, ast.Tuple) and with_tuples:
-            parts = node.elts
-        for first, second in itertools.pairwise(parts):
-            texts = [one for one in _read_texts(second, known) if re.search(r"\w \w", one)]
-            reasons = [" ".join(one.split()).replace("<", "&lt;") for one in texts]
-            for code in _read_texts(first, known):
-                if re.fullmatch(r"[a-z]+(-[a-z]+)*", code):
-                    yield from ((code, one) for one in reasons or [""] * is_error)
-
-
-def _read_texts(node: ast.expr, known: dict[str, ast.expr]) -> list[str]:
-    """Read what a text of the source may be; what it fills in is shown as "…"."""
-    if isinstance(node, ast.Name) and node.id in known and not isinstance(known[node.id], ast.Name):
-        return _read_texts(known[node.id], {})
-    if isinstance(node, ast.IfExp):
-        return [*_read_texts(node.body, known), *_read_texts(node.orelse, known)]
-    if isinstance(node, ast.JoinedStr):
-        return [
-            "".join(
-                str(part.value) if isinstance(part, ast.Constant) else "…" for part in node.values
-            )
-        ]
-    return [node.value] if isinstance(node, ast.Constant) and isinstance(node.value, str) else []
 
 
 MAKERS: dict[str, Callable[..., Iterator[str]]] = {
