@@ -1,6 +1,7 @@
 # Two commands: `make demo` (the whole main job on drawn images) and `make test`. The long forms,
 # before a release: `make chaos` (damaged files, kills, full disks) and `make mutants` (do the tests
 # notice a fault?); both go on where they were stopped.
+# `make docs` builds the site of the documents into site/, without the network.
 # `make bench` measures the speed beside what one would use instead: docs/benchmarks.md, "Speed".
 PY         ?= python3
 VENV       ?= .venv
@@ -20,7 +21,7 @@ export VENV
 # Libraries and our own modules are compiled once: a command would else spend seconds on it each time.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test check bench chaos mutants clean
+.PHONY: demo test check docs bench chaos mutants clean
 
 demo: $(VENV)/.stamp-all
 	$(BIN)/cxresnet run phantoms --out $(DEMO_OUT) --config configs/demo.toml --force
@@ -32,6 +33,10 @@ test: $(VENV)/.stamp-dev
 check: $(VENV)/.stamp-dev
 	scripts/check
 
+docs: $(VENV)/.stamp-dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+	@echo "Open site/index.html."
+
 bench: $(VENV)/.stamp-dev
 	$(BIN)/python benchmarks/bench.py $(BENCH_ARGS)
 
@@ -42,7 +47,7 @@ mutants: $(VENV)/.stamp-dev
 	$(BIN)/python scripts/mutants $(MUTANTS_ARGS)
 
 clean:
-	rm -rf $(VENV) runs
+	rm -rf $(VENV) runs site
 
 # 1) torch with pip: the machine's own pip configuration decides between CPU and CUDA build.
 $(VENV)/.stamp-torch: constraints.txt

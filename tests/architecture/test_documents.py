@@ -29,11 +29,24 @@ def test_every_room_is_on_the_map() -> None:
             assert re.search(rf"^{room.name} ", text, flags=re.MULTILINE), room.name
 
 
-@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "ARCHITECTURE.md"])
-def test_every_link_of_a_document_leads_somewhere(name: str) -> None:
-    text = (ROOT / name).read_text(encoding="utf-8")
-    for target in re.findall(r"\]\(([^)#:]+)\)", text):
-        assert (ROOT / target).exists(), target
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+
+
+def _find_dead_links(path: Path) -> list[str]:
+    text = path.read_text(encoding="utf-8")
+    targets = re.findall(r"\]\((?![a-z]+:|#)([^)#\s]+)[^)]*\)", text)
+    return [target for target in targets if not (path.parent / target).exists()]
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_link_of_a_document_leads_somewhere(path: Path) -> None:
+    assert not _find_dead_links(path)
+
+
+def test_a_dead_link_is_found(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("[a](page.md#part) [b](gone.md) [c](https://gone.example/x) [d](#part)")
+    assert _find_dead_links(page) == ["gone.md"]
 
 
 def test_the_readme_says_what_it_must_not_be_used_for() -> None:
