@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
+import re
 import resource
 import shutil
 import signal
@@ -57,12 +58,16 @@ def find_tests(root: Path, module: Path) -> tuple[str, ...]:
     """Find the tests of a module: its mirror first, then those of its room that import it."""
     folder = Path("tests") / module.relative_to("cxresnet").parent
     mirror = str(folder / f"test_{module.name}")
-    dotted = ".".join(module.with_suffix("").parts)
+    package, name = ".".join(module.parts[:-1]), module.stem
+    imports = re.compile(
+        rf"from {re.escape(package)}\.{name} import"
+        rf"|from {re.escape(package)} import (\([^)]*|[^\n(]*)\b{name}\b"
+    )
     room = root / "tests" / module.parts[1]
     found = {
         str(path.relative_to(root))
         for path in room.rglob("test_*.py")
-        if f"from {dotted} import" in path.read_text(encoding="utf-8")
+        if imports.search(path.read_text(encoding="utf-8"))
     }
     if (root / mirror).is_file():
         found.add(mirror)
