@@ -24,7 +24,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .PHONY: demo test check docs bench chaos mutants clean
 
 demo: $(VENV)/.stamp-all
-	$(BIN)/cxresnet run phantoms --out $(DEMO_OUT) --config configs/demo.toml --force
+	$(BIN)/cxresnet run phantoms --out $(DEMO_OUT) --config demo --force
 
 test: $(VENV)/.stamp-dev
 	scripts/check

@@ -50,8 +50,21 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog=f"{DISCLAIMER} Start with: cxresnet run phantoms --out runs/first",
 )
-for _command in find_commands():
-    app.command(_command.name, short_help=_command.summary)(_command.function)
+_GROUPS = {"config": "List the ready configs, show one, or explain a config key."}
+
+
+def _add_commands() -> None:
+    """Add every command, those of two words to their group."""
+    groups: dict[str, typer.Typer] = {"": app}
+    for one in find_commands():
+        group, _, name = one.name.rpartition(" ")
+        if group not in groups:
+            groups[group] = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+            app.add_typer(groups[group], name=group, help=_GROUPS[group])
+        groups[group].command(name, short_help=one.summary)(one.function)
+
+
+_add_commands()
 _OUTLIVING = {one.name for one in find_commands() if one.outlives_output}
 
 
@@ -110,7 +123,7 @@ def run_command_line(arguments: Sequence[str]) -> int:
     except CXResnetError as error:
         return _fail(str(error), error.exit_code)
     except TyperException as error:
-        return _fail_at_usage(error.format_message())
+        return _fail_at_usage(error)
     except (KeyboardInterrupt, typer.Abort):
         return _fail(_STOPPED, _EXIT_INTERRUPTED)
     except (MemoryError, OSError) as error:
@@ -162,15 +175,20 @@ def _show_traceback(error: Exception) -> None:
         terminal.error_console.print("".join(traceback.format_exception(error)), markup=False)
 
 
-def _fail_at_usage(message: str) -> int:
-    if not message:
-        # `cxresnet` without a command: the help was shown.
+def _fail_at_usage(error: TyperException) -> int:
+    """Say what is wrong with the words, and which help explains them."""
+    message = error.format_message()
+    if not message or message.startswith("Usage: "):
+        # `cxresnet` or `cxresnet config` without a command: its help is the answer.
+        terminal.error_console.print(message, markup=False)
         return _EXIT_USAGE
     renamed = re.match(r"No such option: (--[\w-]+)", message)
     if renamed is not None and renamed[1] in RENAMED_OPTIONS:
         message = f"The option {renamed[1]} is now {RENAMED_OPTIONS[renamed[1]]}"
     sentence = message if message.endswith(("?", ".")) else f"{message}."
-    return _fail(f"{sentence} See 'cxresnet --help'.", _EXIT_USAGE)
+    context = getattr(error, "ctx", None)
+    command = "cxresnet" if context is None else context.command_path
+    return _fail(f"{sentence} See '{command} --help'.", _EXIT_USAGE)
 
 
 def _fail_unexpectedly(error: Exception) -> int:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cxresnet.cli.completion import complete_config, complete_setting
 from cxresnet.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -30,12 +31,23 @@ RunArgument = Annotated[
     Path, typer.Argument(metavar="RUN", help="A run folder, as written by 'run' or 'train'.")
 ]
 ConfigOption = Annotated[
-    Path | None, typer.Option("--config", "-c", help="A TOML file; see configs/ for examples.")
+    Path | None,
+    typer.Option(
+        "--config",
+        "-c",
+        metavar="NAME|FILE",
+        help="A ready config by its name ('cxresnet config list'), or a TOML file.",
+        autocompletion=complete_config,
+    ),
 ]
 SetOption = Annotated[
     list[str] | None,
     typer.Option(
-        "--set", "-s", help="Override one config value: section.key=value. May be repeated."
+        "--set",
+        "-s",
+        metavar="KEY=VALUE",
+        help="Override one config value, as in train.epochs=3. May be repeated.",
+        autocompletion=complete_setting,
     ),
 ]
 ForceOption = Annotated[bool, typer.Option("--force", help="Overwrite existing output.")]

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from cxresnet.core.config import Config
 
 _STEPS_S = {"prepare": 75, "train": 82, "evaluate": 5, "explain": 20, "report": 17}
-"""Seconds of the steps in a run with `configs/demo.toml` on two idle cores, without the sanity
+"""Seconds of the steps in a run with `--config demo` on two idle cores, without the sanity
 checks. Only their proportion is used, for the time left."""
 
 _SANITY_CHECKS_S = 2.8
