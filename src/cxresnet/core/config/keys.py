@@ -7,11 +7,14 @@ ranges from their fields, effects from the attributes in their docstrings.
 from __future__ import annotations
 
 import difflib
+import functools
 import inspect
 import json
 import re
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 from pydantic import BaseModel
@@ -91,6 +94,25 @@ def format_config_toml(config: BaseModel, *, prefix: str = "") -> str:
         else:
             lines.append(f"{name} = {format_toml_value(value)}")
     return "\n".join([*lines, *([""] if lines else []), *sections])
+
+
+def format_commented_toml(config: Config, names: Sequence[str]) -> str:
+    """Format some keys of a config as TOML, each below what it does and which values it may have.
+
+    Args:
+        config: Of the values.
+        names: Keys such as "train.epochs", those of one section together.
+    """
+    known = {key.name: key for key in list_config_keys()}
+    lines: list[str] = []
+    for section, keys in groupby((known[name] for name in names), key=lambda key: key.section):
+        lines.append(f"\n[{section}]")
+        for key in keys:
+            text = key.effect if key.allowed == "text" else f"{key.effect} Allowed: {key.allowed}."
+            lines += textwrap.wrap(text, 88, initial_indent="# ", subsequent_indent="# ")
+            value = functools.reduce(getattr, key.name.split("."), config)
+            lines.append(f"{key.name.rpartition('.')[2]} = {format_toml_value(value)}")
+    return "\n".join(lines).lstrip()
 
 
 def format_toml_value(value: object) -> str:
