@@ -8,6 +8,7 @@ import logging
 import os
 import re
 import sys
+import time
 import traceback
 from collections.abc import Sequence
 from typing import Annotated
@@ -18,10 +19,13 @@ from typer.exceptions import TyperException
 from cxresnet import DISCLAIMER, __version__
 from cxresnet.cli import terminal
 from cxresnet.cli.commands import find_commands
+from cxresnet.cli.help import GroupedCommand, format_examples
 from cxresnet.cli.options import RENAMED_OPTIONS
 from cxresnet.core.child_processes import SAFE_PATH_VARIABLE
 from cxresnet.core.errors import CXResnetError, OutputClosedError
 from cxresnet.core.progress import reporting_to
+
+_logger = logging.getLogger(__name__)
 
 _EXIT_USAGE = 2
 _EXIT_SYSTEM = 3
@@ -61,7 +65,9 @@ def _add_commands() -> None:
         if group not in groups:
             groups[group] = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
             app.add_typer(groups[group], name=group, help=_GROUPS[group])
-        groups[group].command(name, short_help=one.summary)(one.function)
+        groups[group].command(
+            name, cls=GroupedCommand, short_help=one.summary, epilog=format_examples(one.examples)
+        )(one.function)
 
 
 _add_commands()
@@ -85,7 +91,10 @@ def start(
     verbose: Annotated[
         bool,
         typer.Option(
-            "--verbose", "-v", help="Show more messages, and the traceback of an unexpected error."
+            "--verbose",
+            "-v",
+            help="Show more messages, how long each step takes, and the traceback of an "
+            "unexpected error.",
         ),
     ] = False,
     quiet: Annotated[
@@ -133,6 +142,7 @@ def run_command_line(arguments: Sequence[str]) -> int:
 
 
 def _run_app(arguments: Sequence[str]) -> int:
+    started = time.monotonic()
     try:
         code = app(args=list(arguments), prog_name="cxresnet", standalone_mode=False)
     except SystemExit as error:
@@ -143,6 +153,7 @@ def _run_app(arguments: Sequence[str]) -> int:
     if code == _EXIT_INTERRUPTED:
         # Typer turns Ctrl-C inside a command into this code without any message.
         raise KeyboardInterrupt
+    _logger.debug("The command took %.1f s.", time.monotonic() - started)
     terminal.flush_output()
     return code if isinstance(code, int) else 0
 

@@ -20,7 +20,14 @@ if TYPE_CHECKING:
 _WIDTH_UNFOLDED = 80
 
 
-@command(order=92, name="config list")
+@command(
+    order=92,
+    name="config list",
+    examples=(
+        "config list",
+        "config show small",
+    ),
+)
 def list_configs() -> None:
     """List the ready configs: what each is for, and how long it takes."""
     from cxresnet.core.config import list_named_configs
@@ -30,7 +37,14 @@ def list_configs() -> None:
         say_unfolded(_fold(one.purpose))
 
 
-@command(order=93, name="config show")
+@command(
+    order=93,
+    name="config show",
+    examples=(
+        "config show small",
+        "config show small --resolved",
+    ),
+)
 def show_config(
     config: Annotated[
         Path,
@@ -57,7 +71,14 @@ def show_config(
         say_unfolded(find_config_file(config).read_text(encoding="utf-8").rstrip())
 
 
-@command(order=94, name="config explain")
+@command(
+    order=94,
+    name="config explain",
+    examples=(
+        "config explain train.epochs",
+        "config explain train",
+    ),
+)
 def explain_key(
     key: Annotated[
         str,

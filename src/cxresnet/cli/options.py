@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cxresnet.cli.completion import complete_config, complete_setting
+from cxresnet.cli.completion import (
+    complete_class_pair,
+    complete_config,
+    complete_dataset_preset,
+    complete_setting,
+)
 from cxresnet.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -56,6 +61,8 @@ ClassesOption = Annotated[
     str | None,
     typer.Option(
         "--classes",
+        metavar="CLASS=LABEL,…",
+        autocompletion=complete_class_pair,
         help="Map folders or labels to classes, as in covid=Covid-19, with commas between; "
         "'+' joins several, and ignore=FOLDER excludes one. A label with a comma or '+' inside is "
         "put in double quotation marks.",
@@ -65,6 +72,7 @@ ColumnsOption = Annotated[
     str | None,
     typer.Option(
         "--columns",
+        metavar="ROLE=HEADING,…",
         help="Name the columns of a table where they are not recognised, as in "
         "'path=Image Index', with commas between; also class, patient, source, view, age, sex, "
         "split, mask.",
@@ -123,7 +131,7 @@ NoPatientOption = Annotated[
 ]
 LabelsOption = Annotated[
     Path | None,
-    typer.Option("--labels", help="A table with the label of each DICOM image."),
+    typer.Option("--labels", metavar="TABLE", help="A table with the label of each DICOM image."),
 ]
 AnyBodyPartOption = Annotated[
     bool | None,
@@ -186,6 +194,8 @@ DatasetPresetOption = Annotated[
     str | None,
     typer.Option(
         "--dataset-preset",
+        metavar="NAME",
+        autocompletion=complete_dataset_preset,
         help="Read a public dataset by its known layout, named here; 'none' disables this.",
     ),
 ]

@@ -42,14 +42,23 @@ _QUICK = ("explain.sanity_check_images=12", "explain.zone_mean_images=4")
 _logger = logging.getLogger(__name__)
 
 
-@command(order=10, outlives_output=True)
+@command(
+    order=10,
+    outlives_output=True,
+    examples=(
+        "run phantoms --out runs/first --config demo",
+        "run chest_xray --out runs/mine --classes covid=Covid-19",
+    ),
+)
 @take_source_flags
 def run(  # noqa: PLR0913  each is a flag of the command
     source: SourceArgument,
     *,
     out: Annotated[
         Path,
-        typer.Option("--out", "-o", help="Folder for the dataset, the network and the report."),
+        typer.Option(
+            "--out", "-o", metavar="DIR", help="Folder for the dataset, the network and the report."
+        ),
     ],
     config: ConfigOption = None,
     set_: SetOption = None,
