@@ -60,7 +60,7 @@ def init(
     """Look at a folder of images and write a commented config for it.
 
     Nothing is decoded: it shows which classes, formats, patients and tables can be seen, and what
-    has to be settled before the images can be used.
+    has to be decided before the images can be used.
     """
     if not folder.is_dir():
         raise SourceError(

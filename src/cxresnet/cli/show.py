@@ -21,8 +21,8 @@ def show(run: RunArgument) -> None:
     """Show a run in at most twenty lines: what was done, what it found, and what is missing."""
     folder = open_run_folder(run)
     from cxresnet.report.artifacts import read_run_artifacts
-    from cxresnet.report.story import tell_story
+    from cxresnet.report.overview import list_overview
 
     width = console.width if console.is_terminal else _WIDTH_ELSEWHERE
-    for line in tell_story(read_run_artifacts(folder), width=width):
+    for line in list_overview(read_run_artifacts(folder), width=width):
         say_unfolded(line)

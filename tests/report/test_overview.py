@@ -15,11 +15,11 @@ from cxresnet.model.checkpoint import CheckpointRecord
 from cxresnet.model.presets import build_model
 from cxresnet.report.artifacts import DatasetArtifacts, RunArtifacts
 from cxresnet.report.section import ReportWarning
-from cxresnet.report.story import tell_story
+from cxresnet.report.overview import list_overview
 
 
 def _tell(artifacts: RunArtifacts) -> tuple[str, list[str]]:
-    lines = list(tell_story(artifacts))
+    lines = list(list_overview(artifacts))
     return " ".join(" ".join(lines).split()), lines
 
 

@@ -18,8 +18,8 @@ _LABEL_WIDTH = 10
 _MOST_LINES = 2
 
 
-def tell_story(artifacts: RunArtifacts, *, width: int = 80) -> Iterator[str]:
-    """Tell what a run is and found, one part a line or two.
+def list_overview(artifacts: RunArtifacts, *, width: int = 80) -> Iterator[str]:
+    """List what a run is and found, one part a line or two.
 
     Args:
         artifacts: What there is of the run.
