@@ -14,8 +14,8 @@ from cxresnet.explain.sanity.record import SanityCard
 from cxresnet.model.checkpoint import CheckpointRecord
 from cxresnet.model.presets import build_model
 from cxresnet.report.artifacts import DatasetArtifacts, RunArtifacts
-from cxresnet.report.section import ReportWarning
 from cxresnet.report.overview import list_overview
+from cxresnet.report.section import ReportWarning
 
 
 def _tell(artifacts: RunArtifacts) -> tuple[str, list[str]]:
