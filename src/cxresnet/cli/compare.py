@@ -21,11 +21,7 @@ if TYPE_CHECKING:
 
 
 @command(
-    order=55,
-    examples=(
-        "compare runs/first runs/second",
-        "compare runs/first runs/second --json",
-    ),
+    order=55, examples=("compare runs/first runs/second", "compare runs/first runs/second --json")
 )
 def compare(
     first: Annotated[Path, typer.Argument(metavar="A", help="An evaluated run.")],

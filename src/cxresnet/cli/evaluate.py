@@ -267,13 +267,7 @@ def _format_or_reason(estimate: Estimate) -> str:
     return format_estimate(estimate)
 
 
-@command(
-    order=50,
-    examples=(
-        "evaluate runs/mine",
-        "evaluate runs/mine --data data/other",
-    ),
-)
+@command(order=50, examples=("evaluate runs/mine", "evaluate runs/mine --data data/other"))
 def evaluate(  # noqa: PLR0913  each is a flag of the command
     run: RunArgument,
     *,

@@ -105,10 +105,7 @@ SanityChecksOnlyOption = Annotated[
 
 @command(
     order=60,
-    examples=(
-        "explain runs/mine",
-        "explain chest.png --out cards --methods occlusion,grad_cam",
-    ),
+    examples=("explain runs/mine", "explain chest.png --out cards --methods occlusion,grad_cam"),
 )
 def explain(  # noqa: PLR0913  each is a flag of the command
     paths: PathsArgument,

@@ -42,13 +42,7 @@ _FEW_IMAGES = 300
 """With fewer images the intervals on the test images are too wide to decide anything."""
 
 
-@command(
-    order=15,
-    examples=(
-        "init chest_xray",
-        "init chest_xray --out mine.toml --force",
-    ),
-)
+@command(order=15, examples=("init chest_xray", "init chest_xray --out mine.toml --force"))
 def init(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A folder of images.")],
     *,

@@ -16,13 +16,7 @@ from cxresnet.core.progress import track
 from cxresnet.data.decode.limits import DEFAULT_LIMITS, DecodeLimits
 
 
-@command(
-    order=85,
-    examples=(
-        "lungs chest.png --out lungs",
-        "lungs images --out lungs",
-    ),
-)
+@command(order=85, examples=("lungs chest.png --out lungs", "lungs images --out lungs"))
 def lungs(
     paths: Annotated[
         list[Path], typer.Argument(metavar="PATH...", help="Images, or folders of images.")

@@ -21,13 +21,7 @@ if TYPE_CHECKING:
     from cxresnet.model.summary import LayerRow
 
 
-@command(
-    order=90,
-    examples=(
-        "model",
-        "model nano --side 128 --out nano.svg",
-    ),
-)
+@command(order=90, examples=("model", "model nano --side 128 --out nano.svg"))
 def model(
     preset: Annotated[
         str | None,

@@ -79,10 +79,7 @@ def prepare(  # noqa: PLR0913  each is a flag of the command
 
 @command(
     order=25,
-    examples=(
-        "prepare chest_xray --out data/a --shard 1/2",
-        "merge data/a data/b --out data/mine",
-    ),
+    examples=("prepare chest_xray --out data/a --shard 1/2", "merge data/a data/b --out data/mine"),
 )
 def merge(
     shares: Annotated[

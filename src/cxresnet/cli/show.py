@@ -10,13 +10,7 @@ from cxresnet.core.run_folder import open_run_folder
 _WIDTH_ELSEWHERE = 80
 
 
-@command(
-    order=75,
-    examples=(
-        "show runs/mine",
-        "show runs/first",
-    ),
-)
+@command(order=75, examples=("show runs/mine", "show runs/first"))
 def show(run: RunArgument) -> None:
     """Show a run in at most twenty lines: what was done, what it found, and what is missing."""
     folder = open_run_folder(run)
