@@ -19,7 +19,8 @@ _GROUPS = {
     "Output": "--out --force --format --json --explain --resolved",
     "Advanced": (
         "--config --set --quick --shard --prevalence --methods --sanity-checks "
-        "--sanity-checks-only --recheck-duplicates --record-checksums --side"
+        "--sanity-checks-only --recheck-duplicates --record-checksums --side --decode-memory-mib "
+        "--decode-seconds"
     ),
 }
 """Which option stands under which heading; one that is not named stands under "Options"."""

@@ -144,6 +144,7 @@ DecodeMemoryOption = Annotated[
     int,
     typer.Option(
         "--decode-memory-mib",
+        metavar="MIB",
         min=64,
         max=65536,
         help="Memory that decoding one image may take, in MiB; one that needs more is refused.",
@@ -153,6 +154,7 @@ DecodeSecondsOption = Annotated[
     float,
     typer.Option(
         "--decode-seconds",
+        metavar="SECONDS",
         min=1,
         max=3600,
         help="Processor time that decoding one image may take; one that needs more is refused.",
