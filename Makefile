@@ -21,10 +21,10 @@ export VENV
 # Libraries and our own modules are compiled once: a command would else spend seconds on it each time.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test check docs bench chaos mutants clean
+.PHONY: demo test check docs bench chaos mutants sbom clean
 
 demo: $(VENV)/.stamp-all
-	$(BIN)/cxresnet run phantoms --out $(DEMO_OUT) --config configs/demo.toml --force
+	$(BIN)/cxresnet run phantoms --out $(DEMO_OUT) --config demo --force
 
 test: $(VENV)/.stamp-dev
 	scripts/check
@@ -45,6 +45,11 @@ chaos: $(VENV)/.stamp-dev
 
 mutants: $(VENV)/.stamp-dev
 	$(BIN)/python scripts/mutants $(MUTANTS_ARGS)
+
+# What the environment holds: a bill of materials in dist/, and the table of licences and sizes.
+sbom: $(VENV)/.stamp-dev
+	$(BIN)/python scripts/dependencies --sbom
+	$(BIN)/python scripts/dependencies
 
 clean:
 	rm -rf $(VENV) runs site

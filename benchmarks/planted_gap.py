@@ -45,7 +45,7 @@ def main() -> None:
     arms = {"planted": f"{common},shortcut=letters,shortcut_sources=bc", "clean": common}
     settings = (f"train.epochs={given.epochs}", f"train.batch_size={given.batch_size}")
     config = read_config(
-        Path(__file__).parents[1] / "configs/smoke.toml",
+        Path("smoke"),
         settings=(*settings, "evaluate.bootstrap_resamples=2000"),
     )
     print("| set | left out | images in / out | internal AUROC | external AUROC | gap |")

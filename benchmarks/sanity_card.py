@@ -1,8 +1,8 @@
 """The sanity checks of a trained network, and of the same network with random weights.
 
-    cxresnet prepare phantoms:images_per_class=600 --out data/drawn --config configs/demo.toml
-    cxresnet train data/drawn --out runs/drawn --config configs/demo.toml
-    cxresnet evaluate runs/drawn --config configs/demo.toml
+    cxresnet prepare phantoms:images_per_class=600 --out data/drawn --config demo
+    cxresnet train data/drawn --out runs/drawn --config demo
+    cxresnet evaluate runs/drawn --config demo
     python benchmarks/sanity_card.py runs/drawn [--images 60] [--methods occlusion,guided_backprop]
 
 Prints both cards as Markdown. On drawn images lesions are known, so that occlusion has to point at

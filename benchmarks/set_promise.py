@@ -35,7 +35,7 @@ from cxresnet.train.fit import run_train
 
 MOST_OFF = 0.03
 JUDGED = "phantoms:images_per_class=600,seed=999"
-CONFIG = Path(__file__).parents[1] / "configs/smoke.toml"
+CONFIG = Path("smoke")
 
 
 def main() -> None:

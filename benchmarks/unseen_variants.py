@@ -1,6 +1,6 @@
 r"""Which changes of the recipe help on sources that it has not seen? A screening of known ideas.
 
-    cxresnet prepare ../shared/data/multisource.csv --out DATASET --config configs/multisource.toml
+    cxresnet prepare ../shared/data/multisource.csv --out DATASET --config multisource
     python benchmarks/unseen_variants.py DATASET --work FOLDER --variants base,randconv,ssl+swap \\
         [--sets inner|outer|single|NAME+NAME,...] [--seeds 0,1,2] \\
         [--without SOURCE,...] [--covid-sources K]
@@ -14,7 +14,7 @@ training in `variants.jsonl`; what is done is skipped, so that a run can be cut 
 the end comes a table: mean ± standard deviation over the seeds; "mean" is that of the tasks (of
 each the mean over its sets), "inside" the macro AUROC on a tenth of the sources that were learned.
 
-"base" is configs/multisource.toml with three differences that make trainings comparable whatever is
+"base" is `--config multisource` with three differences that make trainings comparable whatever is
 left out: each takes 20,000 images, the warm-up is a twentieth of it, and there is no dropout. The
 logits of an image and of its mirror image are averaged. The ideas are in `unseen_changes.py`; names
 joined by "+" are used together:
@@ -71,7 +71,7 @@ from cxresnet.train.module import WeightAverage
 from cxresnet.train.objective import build_optimizer, build_schedule, smooth_labels
 from unseen_changes import Batch
 
-_RECIPE = Path(__file__).parents[1] / "configs" / "multisource.toml"
+_RECIPE = Path("multisource")
 _TASKS = ("covid/normal", "pneumonia/normal", "covid/pneumonia")
 _PASSES, _WARMUP_SHARE, _RAMP_SHARE = 20_000, 0.05, 0.3
 

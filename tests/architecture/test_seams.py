@@ -92,7 +92,7 @@ from cxresnet.cli.commands import command
 from cxresnet.cli.terminal import say
 
 
-@command(order=35)
+@command(order=35, examples=("toy",))
 def toy() -> None:
     """Play with a toy."""
     say("played")

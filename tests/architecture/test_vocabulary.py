@@ -63,7 +63,7 @@ def _find_files() -> list[Path]:
         *(ROOT / "src").rglob("*.py"),
         *(ROOT / "src").rglob("*.j2"),
         *(ROOT / "docs").rglob("*.md"),
-        *(ROOT / "configs").glob("*.toml"),
+        *(ROOT / "src").rglob("*.toml"),
         *ROOT.glob("*.md"),
     ]
     return sorted(path for path in texts if str(path.relative_to(ROOT)) not in ALLOWED)

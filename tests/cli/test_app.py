@@ -15,6 +15,7 @@ from cxresnet.cli.commands import command, find_commands
 
 COMMANDS = (
     "run",
+    "init",
     "prepare",
     "merge",
     "verify",
@@ -22,6 +23,7 @@ COMMANDS = (
     "evaluate",
     "explain",
     "report",
+    "show",
     "predict",
     "compare",
     "model",
@@ -91,7 +93,7 @@ def test_a_mistake_is_one_sentence_on_stderr_and_exit_code_2(
 def test_commands_are_found_in_the_order_of_the_help() -> None:
     found = find_commands()
     assert {command.name for command in found} >= set(COMMANDS)
-    assert [command.name for command in found][:4] == ["run", "prepare", "merge", "verify"]
+    assert [command.name for command in found][:4] == ["run", "init", "prepare", "merge"]
     assert [command.order for command in found] == sorted(command.order for command in found)
 
 
@@ -100,7 +102,7 @@ def test_two_commands_of_one_name_are_refused() -> None:
         """Another command of that name."""
 
     with pytest.raises(ValueError, match="two commands are called 'train'"):
-        command(order=1)(train)
+        command(order=1, examples=())(train)
     assert "tests" not in {one.function.__module__ for one in find_commands()}
 
 

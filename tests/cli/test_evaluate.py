@@ -86,7 +86,7 @@ def test_the_cost_is_said_before_it_is_paid(
 def test_sources_are_left_out_and_advice_is_given_from_end_to_end(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    smoke = str(Path(__file__).parents[2] / "configs/smoke.toml")
+    smoke = "smoke"
     settings = ["--config", smoke, "--set", "train.epochs=1", "--set", "data.side_px=48"]
     dataset, run = str(tmp_path / "dataset"), tmp_path / "run"
     few = ["--set", "evaluate.min_left_out_images=3", "--set", "evaluate.shortcut_baselines=false"]

@@ -12,8 +12,6 @@ from cxresnet.core.config.config import RENAMED_KEYS
 from cxresnet.core.errors import ConfigError
 from cxresnet.core.files import write_json
 
-CONFIGS = Path(__file__).parents[2] / "configs"
-
 
 def test_the_file_comes_over_the_defaults_and_set_over_the_file(tmp_path: Path) -> None:
     path = tmp_path / "a.toml"
@@ -62,8 +60,8 @@ def test_every_key_of_version_01_is_answered_with_a_key_that_exists(old: str, ne
     assert key in type(getattr(Config(), section)).model_fields
 
 
-def test_a_missing_file_is_told_with_where_configs_lie(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"no config .*configs/"):
+def test_a_missing_file_is_told_with_the_names_of_ready_configs(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"no config .* ready config: darkcovid.*, small, smoke"):
         read_config(tmp_path / "none.toml")
 
 
@@ -73,14 +71,6 @@ def test_a_file_that_is_not_toml_is_told(content: bytes, tmp_path: Path) -> None
     path.write_bytes(content)
     with pytest.raises(ConfigError, match=r"a\.toml"):
         read_config(path)
-
-
-@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.toml")), ids=lambda path: path.name)
-def test_every_ready_config_is_valid_and_says_how_to_use_it(path: Path) -> None:
-    read_config(path)
-    header = path.read_text(encoding="utf-8").split("\n\n")[0]
-    for word in ("Command:", "Time:", "Expected:"):
-        assert word in header, f"{path.name} does not say '{word}'"
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from cxresnet.data.phantoms.plan import parse_phantom_settings
 from cxresnet.data.sources.phantom import write_phantom_folder
 from cxresnet.evaluate.record import read_evaluation
 
-SMOKE = str(Path(__file__).parents[2] / "configs" / "smoke.toml")
+SMOKE = "smoke"
 SOURCE = "phantoms:images_per_class=60"
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]

@@ -8,6 +8,7 @@ import logging
 import os
 import re
 import sys
+import time
 import traceback
 from collections.abc import Sequence
 from typing import Annotated
@@ -18,10 +19,13 @@ from typer.exceptions import TyperException
 from cxresnet import DISCLAIMER, __version__
 from cxresnet.cli import terminal
 from cxresnet.cli.commands import find_commands
+from cxresnet.cli.help import GroupedCommand, format_examples
 from cxresnet.cli.options import RENAMED_OPTIONS
 from cxresnet.core.child_processes import SAFE_PATH_VARIABLE
 from cxresnet.core.errors import CXResnetError, OutputClosedError
 from cxresnet.core.progress import reporting_to
+
+_logger = logging.getLogger(__name__)
 
 _EXIT_USAGE = 2
 _EXIT_SYSTEM = 3
@@ -50,8 +54,23 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog=f"{DISCLAIMER} Start with: cxresnet run phantoms --out runs/first",
 )
-for _command in find_commands():
-    app.command(_command.name, short_help=_command.summary)(_command.function)
+_GROUPS = {"config": "List the ready configs, show one, or explain a config key."}
+
+
+def _add_commands() -> None:
+    """Add every command, those of two words to their group."""
+    groups: dict[str, typer.Typer] = {"": app}
+    for one in find_commands():
+        group, _, name = one.name.rpartition(" ")
+        if group not in groups:
+            groups[group] = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+            app.add_typer(groups[group], name=group, help=_GROUPS[group])
+        groups[group].command(
+            name, cls=GroupedCommand, short_help=one.summary, epilog=format_examples(one.examples)
+        )(one.function)
+
+
+_add_commands()
 _OUTLIVING = {one.name for one in find_commands() if one.outlives_output}
 
 
@@ -72,7 +91,10 @@ def start(
     verbose: Annotated[
         bool,
         typer.Option(
-            "--verbose", "-v", help="Show more messages, and the traceback of an unexpected error."
+            "--verbose",
+            "-v",
+            help="Show more messages, how long each step takes, and the traceback of an "
+            "unexpected error.",
         ),
     ] = False,
     quiet: Annotated[
@@ -110,7 +132,7 @@ def run_command_line(arguments: Sequence[str]) -> int:
     except CXResnetError as error:
         return _fail(str(error), error.exit_code)
     except TyperException as error:
-        return _fail_at_usage(error.format_message())
+        return _fail_at_usage(error)
     except (KeyboardInterrupt, typer.Abort):
         return _fail(_STOPPED, _EXIT_INTERRUPTED)
     except (MemoryError, OSError) as error:
@@ -120,6 +142,7 @@ def run_command_line(arguments: Sequence[str]) -> int:
 
 
 def _run_app(arguments: Sequence[str]) -> int:
+    started = time.monotonic()
     try:
         code = app(args=list(arguments), prog_name="cxresnet", standalone_mode=False)
     except SystemExit as error:
@@ -130,6 +153,7 @@ def _run_app(arguments: Sequence[str]) -> int:
     if code == _EXIT_INTERRUPTED:
         # Typer turns Ctrl-C inside a command into this code without any message.
         raise KeyboardInterrupt
+    _logger.debug("The command took %.1f s.", time.monotonic() - started)
     terminal.flush_output()
     return code if isinstance(code, int) else 0
 
@@ -162,15 +186,20 @@ def _show_traceback(error: Exception) -> None:
         terminal.error_console.print("".join(traceback.format_exception(error)), markup=False)
 
 
-def _fail_at_usage(message: str) -> int:
-    if not message:
-        # `cxresnet` without a command: the help was shown.
+def _fail_at_usage(error: TyperException) -> int:
+    """Say what is wrong with the words, and which help explains them."""
+    message = error.format_message()
+    if not message or message.startswith("Usage: "):
+        # `cxresnet` or `cxresnet config` without a command: its help is the answer.
+        terminal.error_console.print(message, markup=False)
         return _EXIT_USAGE
     renamed = re.match(r"No such option: (--[\w-]+)", message)
     if renamed is not None and renamed[1] in RENAMED_OPTIONS:
         message = f"The option {renamed[1]} is now {RENAMED_OPTIONS[renamed[1]]}"
     sentence = message if message.endswith(("?", ".")) else f"{message}."
-    return _fail(f"{sentence} See 'cxresnet --help'.", _EXIT_USAGE)
+    context = getattr(error, "ctx", None)
+    command = "cxresnet" if context is None else context.command_path
+    return _fail(f"{sentence} See '{command} --help'.", _EXIT_USAGE)
 
 
 def _fail_unexpectedly(error: Exception) -> int:

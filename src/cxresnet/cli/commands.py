@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -25,9 +25,10 @@ class Command:
     """One command of the command line.
 
     Attributes:
-        name: What the user types; the function's name.
+        name: What the user types; the function's name, or two words for a command in a group.
         order: Where it stands in the help: lower numbers first.
         function: What it does; its parameters are the arguments and options.
+        examples: Command lines that work, without the word `cxresnet`; at the end of its help.
         outlives_output: Whether it goes on when nobody reads its output any more, because its
             results are files.
     """
@@ -35,6 +36,7 @@ class Command:
     name: str
     order: int
     function: Callable[..., Any]
+    examples: tuple[str, ...]
     outlives_output: bool = False
 
     @property
@@ -46,11 +48,15 @@ class Command:
 _COMMANDS: dict[str, Command] = {}
 
 
-def command(*, order: int, outlives_output: bool = False) -> Callable[[_Function], _Function]:
+def command(
+    *, order: int, examples: Sequence[str], name: str = "", outlives_output: bool = False
+) -> Callable[[_Function], _Function]:
     """Register a function as a command; its name, docstring and parameters are the interface.
 
     Args:
         order: Where it stands in `cxresnet --help`: lower numbers first, then by name.
+        examples: See `Command`; two are enough.
+        name: If it is not the function's name; "config list" is `list` in the group `config`.
         outlives_output: See `Command`.
 
     Raises:
@@ -58,13 +64,14 @@ def command(*, order: int, outlives_output: bool = False) -> Callable[[_Function
     """
 
     def register(function: _Function) -> _Function:
-        known = _COMMANDS.get(function.__name__)
+        typed = name or function.__name__
+        known = _COMMANDS.get(typed)
         if known is not None and known.function.__module__ != function.__module__:
             raise ValueError(
-                f"two commands are called '{function.__name__}': in {known.function.__module__} "
+                f"two commands are called '{typed}': in {known.function.__module__} "
                 f"and in {function.__module__}"
             )
-        _COMMANDS[function.__name__] = Command(function.__name__, order, function, outlives_output)
+        _COMMANDS[typed] = Command(typed, order, function, tuple(examples), outlives_output)
         return function
 
     return register

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from cxresnet.metrics.estimate import Estimate
 
 
-@command(order=55)
+@command(
+    order=55, examples=("compare runs/first runs/second", "compare runs/first runs/second --json")
+)
 def compare(
     first: Annotated[Path, typer.Argument(metavar="A", help="An evaluated run.")],
     second: Annotated[

@@ -48,6 +48,7 @@ SetsOption = Annotated[
     str,
     typer.Option(
         "--sets",
+        metavar="A+B,C+D,…",
         help="With --leave-sources-out: the sets of sources to leave out, as in "
         "hannover+openist,radiopaedia. Default: chosen automatically.",
     ),
@@ -56,6 +57,7 @@ SeedsOption = Annotated[
     str,
     typer.Option(
         "--seeds",
+        metavar="N,N,…",
         help="With --leave-sources-out: train once per seed, as in 0,1,2, and average.",
     ),
 ]
@@ -207,6 +209,7 @@ PrevalenceOption = Annotated[
     list[str] | None,
     typer.Option(
         "--prevalence",
+        metavar="CLASS=SHARE",
         help="Prevalence of a class where the network would be used, for PPV and NPV there: "
         "covid=0.02 or covid=2%. May be repeated.",
     ),
@@ -264,13 +267,18 @@ def _format_or_reason(estimate: Estimate) -> str:
     return format_estimate(estimate)
 
 
-@command(order=50)
+@command(order=50, examples=("evaluate runs/mine", "evaluate runs/mine --data data/other"))
 def evaluate(  # noqa: PLR0913  each is a flag of the command
     run: RunArgument,
     *,
     data: Annotated[
         Path | None,
-        typer.Option("--data", "--dataset", help="Another prepared dataset, as an external test."),
+        typer.Option(
+            "--data",
+            "--dataset",
+            metavar="DATASET",
+            help="Another prepared dataset, as an external test.",
+        ),
     ] = None,
     leave_sources_out: LeaveSourcesOutOption = False,
     sets: SetsOption = "",

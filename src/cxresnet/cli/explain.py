@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cxresnet.cli.commands import command
+from cxresnet.cli.completion import complete_class, complete_methods
 from cxresnet.cli.images import holds, list_files, load_network, write_cards
 from cxresnet.cli.options import (
     AnyBodyPartOption,
@@ -43,7 +44,9 @@ PathsArgument = Annotated[
 RunOption = Annotated[
     Path | None,
     typer.Option(
-        "--run", help="For images: the run whose network is used. Default: the bundled network."
+        "--run",
+        metavar="RUN",
+        help="For images: the run whose network is used. Default: the bundled network.",
     ),
 ]
 OutOption = Annotated[
@@ -51,6 +54,7 @@ OutOption = Annotated[
     typer.Option(
         "--out",
         "-o",
+        metavar="DIR",
         help=f"For images: the folder for their cards. Default: {_DEFAULT_OUT}. Complete cards in "
         "it are kept.",
     ),
@@ -60,6 +64,7 @@ MethodsOption = Annotated[
     typer.Option(
         "--methods",
         metavar="NAME,…",
+        autocompletion=complete_methods,
         help="Attribution methods, separated by commas: occlusion, grad_cam, guided_grad_cam, "
         "guided_backprop, integrated_gradients, smooth_grad, gradient_shap, deep_lift, "
         "shapley_regions, kernel_shap.",
@@ -70,6 +75,7 @@ ClassOption = Annotated[
     typer.Option(
         "--class",
         metavar="CLASS",
+        autocompletion=complete_class,
         help="Explain the probability of this class, whatever the prediction.",
     ),
 ]
@@ -97,7 +103,10 @@ SanityChecksOnlyOption = Annotated[
 ]
 
 
-@command(order=60)
+@command(
+    order=60,
+    examples=("explain runs/mine", "explain chest.png --out cards --methods occlusion,grad_cam"),
+)
 def explain(  # noqa: PLR0913  each is a flag of the command
     paths: PathsArgument,
     *,

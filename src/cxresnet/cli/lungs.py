@@ -16,13 +16,15 @@ from cxresnet.core.progress import track
 from cxresnet.data.decode.limits import DEFAULT_LIMITS, DecodeLimits
 
 
-@command(order=85)
+@command(order=85, examples=("lungs chest.png --out lungs", "lungs images --out lungs"))
 def lungs(
     paths: Annotated[
         list[Path], typer.Argument(metavar="PATH...", help="Images, or folders of images.")
     ],
     *,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for masks and contours.")],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for masks and contours.")
+    ],
     any_body_part: AnyBodyPartOption = None,
     decode_memory_mib: DecodeMemoryOption = DEFAULT_LIMITS.memory_mib,
     decode_seconds: DecodeSecondsOption = DEFAULT_LIMITS.seconds,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cxresnet.cli.commands import command
+from cxresnet.cli.completion import complete_preset
 from cxresnet.cli.options import SetOption, read_settings
 from cxresnet.cli.terminal import console, say, say_wrote
 from cxresnet.core.classes import DEFAULT_CLASS_NAMES
@@ -20,17 +21,24 @@ if TYPE_CHECKING:
     from cxresnet.model.summary import LayerRow
 
 
-@command(order=90)
+@command(order=90, examples=("model", "model nano --side 128 --out nano.svg"))
 def model(
     preset: Annotated[
-        str | None, typer.Argument(help="A preset; without it, all presets are listed.")
+        str | None,
+        typer.Argument(
+            metavar="[PRESET]",
+            help="A preset; without it, all presets are listed.",
+            autocompletion=complete_preset,
+        ),
     ] = None,
     *,
     side: Annotated[
-        int | None, typer.Option("--side", help="Side of the image in pixels.", min=16, max=4096)
+        int | None,
+        typer.Option("--side", metavar="PX", help="Side of the image in pixels.", min=16, max=4096),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Where to write the picture (SVG).")
+        Path | None,
+        typer.Option("--out", "-o", metavar="FILE", help="Where to write the picture (SVG)."),
     ] = None,
     set_: SetOption = None,
 ) -> None:

@@ -8,6 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cxresnet.cli.completion import (
+    complete_class_pair,
+    complete_config,
+    complete_dataset_preset,
+    complete_setting,
+)
 from cxresnet.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -30,12 +36,23 @@ RunArgument = Annotated[
     Path, typer.Argument(metavar="RUN", help="A run folder, as written by 'run' or 'train'.")
 ]
 ConfigOption = Annotated[
-    Path | None, typer.Option("--config", "-c", help="A TOML file; see configs/ for examples.")
+    Path | None,
+    typer.Option(
+        "--config",
+        "-c",
+        metavar="NAME|FILE",
+        help="A ready config by its name ('cxresnet config list'), or a TOML file.",
+        autocompletion=complete_config,
+    ),
 ]
 SetOption = Annotated[
     list[str] | None,
     typer.Option(
-        "--set", "-s", help="Override one config value: section.key=value. May be repeated."
+        "--set",
+        "-s",
+        metavar="KEY=VALUE",
+        help="Override one config value, as in train.epochs=3. May be repeated.",
+        autocompletion=complete_setting,
     ),
 ]
 ForceOption = Annotated[bool, typer.Option("--force", help="Overwrite existing output.")]
@@ -44,6 +61,8 @@ ClassesOption = Annotated[
     str | None,
     typer.Option(
         "--classes",
+        metavar="CLASS=LABEL,…",
+        autocompletion=complete_class_pair,
         help="Map folders or labels to classes, as in covid=Covid-19, with commas between; "
         "'+' joins several, and ignore=FOLDER excludes one. A label with a comma or '+' inside is "
         "put in double quotation marks.",
@@ -53,6 +72,7 @@ ColumnsOption = Annotated[
     str | None,
     typer.Option(
         "--columns",
+        metavar="ROLE=HEADING,…",
         help="Name the columns of a table where they are not recognised, as in "
         "'path=Image Index', with commas between; also class, patient, source, view, age, sex, "
         "split, mask.",
@@ -111,7 +131,7 @@ NoPatientOption = Annotated[
 ]
 LabelsOption = Annotated[
     Path | None,
-    typer.Option("--labels", help="A table with the label of each DICOM image."),
+    typer.Option("--labels", metavar="TABLE", help="A table with the label of each DICOM image."),
 ]
 AnyBodyPartOption = Annotated[
     bool | None,
@@ -124,6 +144,7 @@ DecodeMemoryOption = Annotated[
     int,
     typer.Option(
         "--decode-memory-mib",
+        metavar="MIB",
         min=64,
         max=65536,
         help="Memory that decoding one image may take, in MiB; one that needs more is refused.",
@@ -133,6 +154,7 @@ DecodeSecondsOption = Annotated[
     float,
     typer.Option(
         "--decode-seconds",
+        metavar="SECONDS",
         min=1,
         max=3600,
         help="Processor time that decoding one image may take; one that needs more is refused.",
@@ -174,6 +196,8 @@ DatasetPresetOption = Annotated[
     str | None,
     typer.Option(
         "--dataset-preset",
+        metavar="NAME",
+        autocompletion=complete_dataset_preset,
         help="Read a public dataset by its known layout, named here; 'none' disables this.",
     ),
 ]

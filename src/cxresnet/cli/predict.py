@@ -47,20 +47,29 @@ PathsArgument = Annotated[
 ]
 RunOption = Annotated[
     Path | None,
-    typer.Option("--run", help="The run whose network is used. Default: the bundled network."),
+    typer.Option(
+        "--run", metavar="RUN", help="The run whose network is used. Default: the bundled network."
+    ),
 ]
 OutOption = Annotated[
     Path | None,
     typer.Option(
         "--out",
         "-o",
+        metavar="FILE",
         help="Write the predictions to this file instead, in UTF-8: CSV, or JSON with "
         "'--format json'.",
     ),
 ]
 
 
-@command(order=80)
+@command(
+    order=80,
+    examples=(
+        "predict chest.png",
+        "predict images --run runs/mine --format csv --out predictions.csv",
+    ),
+)
 def predict(  # noqa: PLR0913  each is a flag of the command
     paths: PathsArgument,
     *,

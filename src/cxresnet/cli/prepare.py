@@ -29,10 +29,18 @@ if TYPE_CHECKING:
     from cxresnet.data.sources.source import AbstractSource
 
 
-_OutOption = Annotated[Path, typer.Option("--out", "-o", help="Folder for the dataset.")]
+_OutOption = Annotated[
+    Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for the dataset.")
+]
 
 
-@command(order=20)
+@command(
+    order=20,
+    examples=(
+        "prepare chest_xray --out data/mine",
+        "prepare labels.csv --out data/mine --columns path=File",
+    ),
+)
 @take_source_flags
 def prepare(  # noqa: PLR0913  each is a flag of the command
     source: SourceArgument,
@@ -44,7 +52,11 @@ def prepare(  # noqa: PLR0913  each is a flag of the command
     external_test: ExternalTestOption = False,
     shard: Annotated[
         str | None,
-        typer.Option("--shard", help="Decode only shard I of N, as I/N; 'merge' combines them."),
+        typer.Option(
+            "--shard",
+            metavar="I/N",
+            help="Decode only shard I of N, as I/N; 'merge' combines them.",
+        ),
     ] = None,
     force: ForceOption = False,
 ) -> None:
@@ -65,7 +77,10 @@ def prepare(  # noqa: PLR0913  each is a flag of the command
     say_wrote(run_prepare_shard(opened, config=settings.data, out=out, shard=share, force=force))
 
 
-@command(order=25)
+@command(
+    order=25,
+    examples=("prepare chest_xray --out data/a --shard 1/2", "merge data/a data/b --out data/mine"),
+)
 def merge(
     shares: Annotated[
         list[Path],

@@ -8,7 +8,7 @@ from cxresnet.cli.terminal import say_wrote
 from cxresnet.core.run_folder import RunFolder, open_run_folder
 
 
-@command(order=70)
+@command(order=70, examples=("report runs/mine", "-v report runs/mine"))
 def report(run: RunArgument) -> None:
     """Write the report of a run: one self-contained HTML page."""
     write_report(open_run_folder(run))

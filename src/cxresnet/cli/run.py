@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from cxresnet.core.config import Config
 
 _STEPS_S = {"prepare": 75, "train": 82, "evaluate": 5, "explain": 20, "report": 17}
-"""Seconds of the steps in a run with `configs/demo.toml` on two idle cores, without the sanity
+"""Seconds of the steps in a run with `--config demo` on two idle cores, without the sanity
 checks. Only their proportion is used, for the time left."""
 
 _SANITY_CHECKS_S = 2.8
@@ -42,14 +42,23 @@ _QUICK = ("explain.sanity_check_images=12", "explain.zone_mean_images=4")
 _logger = logging.getLogger(__name__)
 
 
-@command(order=10, outlives_output=True)
+@command(
+    order=10,
+    outlives_output=True,
+    examples=(
+        "run phantoms --out runs/first --config demo",
+        "run chest_xray --out runs/mine --classes covid=Covid-19",
+    ),
+)
 @take_source_flags
 def run(  # noqa: PLR0913  each is a flag of the command
     source: SourceArgument,
     *,
     out: Annotated[
         Path,
-        typer.Option("--out", "-o", help="Folder for the dataset, the network and the report."),
+        typer.Option(
+            "--out", "-o", metavar="DIR", help="Folder for the dataset, the network and the report."
+        ),
     ],
     config: ConfigOption = None,
     set_: SetOption = None,

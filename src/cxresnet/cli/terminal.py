@@ -222,7 +222,8 @@ class TerminalReporter:
 
     Attributes:
         quiet: Whether to draw nothing.
-        detailed: Whether steps inside of a step have bars of their own, and finished bars stay.
+        detailed: Whether steps inside of a step have bars of their own, finished bars stay, and
+            each step says how long it took.
     """
 
     quiet: bool = False
@@ -256,9 +257,11 @@ class TerminalReporter:
             self._progress.stop()
             self._progress = None
         seconds = time.monotonic() - handle.started if isinstance(handle, _Step) else 0.0
-        plain = not error_console.is_terminal and not self.quiet
-        if plain and isinstance(handle, _Step) and seconds > _SHORT_SECONDS:
-            line = f"{handle.description}: {handle.count} in {seconds:.0f} s"
+        plain = self.detailed or not error_console.is_terminal
+        told = plain and not self.quiet and (self.detailed or seconds > _SHORT_SECONDS)
+        if told and isinstance(handle, _Step):
+            places = 1 if self.detailed else 0
+            line = f"{handle.description}: {handle.count} in {seconds:.{places}f} s"
             error_console.print(line, markup=False)
 
     def close(self) -> None:

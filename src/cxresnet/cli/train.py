@@ -26,17 +26,25 @@ if TYPE_CHECKING:
     from cxresnet.data.dataset.dataset import PreparedDataset
 
 
-@command(order=40, outlives_output=True)
+@command(
+    order=40,
+    outlives_output=True,
+    examples=(
+        "train data/mine --out runs/mine --config small",
+        "train data/mine --out runs/mine --seeds 0,1,2 --set train.epochs=30",
+    ),
+)
 def train(  # noqa: PLR0913  each is a flag of the command
     dataset: DatasetArgument,
     *,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the run.")],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for the run.")],
     config: ConfigOption = None,
     set_: SetOption = None,
     folds: Annotated[
         int,
         typer.Option(
             "--folds",
+            metavar="N",
             help="Cross-validate over this many folds, grouped by patient; 0: do not.",
         ),
     ] = 0,
@@ -44,6 +52,7 @@ def train(  # noqa: PLR0913  each is a flag of the command
         str,
         typer.Option(
             "--seeds",
+            metavar="N,N,…",
             help="Train once per seed, as in 0,1,2, and use the networks as an ensemble. With "
             "--folds: repeat the cross-validation per seed.",
         ),

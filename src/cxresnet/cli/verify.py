@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from cxresnet.data.dataset.verify import Verification
 
 
-@command(order=30)
+@command(order=30, examples=("verify data/mine", "verify runs/mine --recheck-duplicates"))
 def verify(
     folder: Annotated[
         Path,

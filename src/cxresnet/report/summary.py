@@ -121,7 +121,7 @@ class FirstScreen:
 
 def build_first_screen(artifacts: RunArtifacts) -> FirstScreen:
     """Build the first screen from what there is."""
-    red_flags, expected = _split_red_flags(artifacts)
+    red_flags, expected = split_red_flags(artifacts)
     verdict, sentence = describe_verdict(artifacts, red_flags=red_flags)
     evaluation, maps = artifacts.evaluation, artifacts.attributions
     no_method = maps is not None and choose_summary_method(maps.index) is None
@@ -196,7 +196,7 @@ def is_drawn(artifacts: RunArtifacts) -> bool:
     return bool(sources) and all(source.startswith("phantom") for source in sources)
 
 
-def _split_red_flags(
+def split_red_flags(
     artifacts: RunArtifacts,
 ) -> tuple[tuple[RedFlag, ...], tuple[ReportWarning, ...]]:
     """List the red flags; on drawn images, those that a high score raises are caveats."""

@@ -5,6 +5,7 @@ from cxresnet.core.config.data import DataConfig
 from cxresnet.core.config.evaluate import EvaluateConfig
 from cxresnet.core.config.explain import ExplainConfig
 from cxresnet.core.config.model import ModelConfig
+from cxresnet.core.config.named import find_config_file, list_named_configs
 from cxresnet.core.config.source import SourceConfig
 from cxresnet.core.config.train import TrainConfig
 
@@ -17,6 +18,8 @@ __all__ = [
     "SourceConfig",
     "TrainConfig",
     "change_config",
+    "find_config_file",
+    "list_named_configs",
     "read_config",
     "read_written_config",
 ]

@@ -17,6 +17,7 @@ from cxresnet.core.config.data import DataConfig
 from cxresnet.core.config.evaluate import EvaluateConfig
 from cxresnet.core.config.explain import ExplainConfig
 from cxresnet.core.config.model import ModelConfig
+from cxresnet.core.config.named import find_config_file
 from cxresnet.core.config.section import Section
 from cxresnet.core.config.source import SourceConfig
 from cxresnet.core.config.train import TrainConfig
@@ -62,7 +63,7 @@ def read_config(path: Path | None = None, *, settings: Sequence[str] = ()) -> Co
     """Read a config: defaults, then the file, then `--set section.key=value`.
 
     Args:
-        path: A TOML file; None for the defaults.
+        path: A TOML file, or the name of a ready config; None for the defaults.
         settings: Pairs like "train.epochs=3"; the value is read as TOML, else as plain text.
 
     Returns:
@@ -71,6 +72,8 @@ def read_config(path: Path | None = None, *, settings: Sequence[str] = ()) -> Co
     Raises:
         ConfigError: The file cannot be read, or a key or value is wrong; the message names it.
     """
+    if path is not None:
+        path = find_config_file(path)
     content = {} if path is None else _read_toml(path)
     for setting in settings:
         _apply(content, setting)
@@ -152,10 +155,6 @@ def read_written_config(path: Path) -> Config:
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
         return _parse_toml(path.read_text(encoding="utf-8-sig"))
-    except FileNotFoundError as error:
-        raise ConfigError(
-            f"There is no config '{path}'. Ready-made ones are in configs/."
-        ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"The config '{path}' cannot be read: {error}.") from error
     except RecursionError as error:

@@ -162,7 +162,7 @@ def build_training_view(
         learning_rates: `learning_rates.csv`, where the learning rate was swept.
         members: Test scores of the members of an ensemble.
     """
-    chosen_epoch = _find_chosen_epoch(record)
+    chosen_epoch = find_chosen_epoch(record)
     settings = config.get("train", {})
     curves = (
         _draw_curve(history, "Loss", _LOSSES, chosen_epoch=chosen_epoch),
@@ -179,7 +179,7 @@ def build_training_view(
     )
 
 
-def _find_chosen_epoch(record: CheckpointRecord | None) -> int | None:
+def find_chosen_epoch(record: CheckpointRecord | None) -> int | None:
     """Find the epoch that the checkpoint was taken after."""
     if record is None:
         return None
