@@ -65,7 +65,7 @@ def _expand(nav: Sequence[Any]) -> list[Any]:
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Make a page of each file outside of `docs/` that the navigation or another page links."""
-    todo = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md"]
+    todo = ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"]
     todo += [
         target
         for page in files.documentation_pages()

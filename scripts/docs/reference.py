@@ -92,9 +92,7 @@ def _make_config() -> Iterator[str]:
 
 
 def _make_configs() -> Iterator[str]:
-    for path in sorted(
-        [*ROOT.glob("configs/*.toml"), *ROOT.glob("src/cxresnet/core/config/ready/*.toml")]
-    ):
+    for path in sorted(ROOT.glob("src/cxresnet/core/config/ready/*.toml")):
         lines = itertools.takewhile(
             lambda line: line.startswith("#"), path.read_text("utf-8").splitlines()
         )
