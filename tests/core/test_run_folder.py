@@ -29,6 +29,18 @@ def test_a_claimed_folder_can_be_opened_and_knows_its_dataset(
     assert open_run_folder(tmp_path / "run").read_dataset_path() == dataset
 
 
+def test_a_flipped_bit_anywhere_in_the_mark_is_found(tmp_path: Path, dataset: Path) -> None:
+    run = claim_run_folder(tmp_path / "run", dataset=dataset)
+    content = run.mark.read_bytes()
+    for place in range(len(content)):
+        for bit in range(8):
+            changed = bytearray(content)
+            changed[place] ^= 1 << bit
+            run.mark.write_bytes(changed)
+            with pytest.raises(RunFolderError):
+                run.read_dataset_path()
+
+
 def test_run_and_dataset_can_be_moved_together(tmp_path: Path, dataset: Path) -> None:
     home = tmp_path / "home"
     home.mkdir()

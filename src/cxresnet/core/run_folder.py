@@ -22,6 +22,7 @@ from cxresnet.core.files import (
 )
 
 _MARK = "run.json"
+_FORMAT = 1
 _LOCK = ".lock"
 _RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID")
 
@@ -109,7 +110,7 @@ class RunFolder:
             RunFolderError: The mark is not readable, or the dataset is gone.
         """
         try:
-            dataset = (self.path / str(read_json(self.mark)["dataset"])).resolve()
+            dataset = (self.path / _read_mark(self.mark)).resolve()
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise RunFolderError(
                 f"'{self.mark}' is damaged, so it is not known which dataset the run is of. Train "
@@ -121,6 +122,14 @@ class RunFolder:
                 "Restore it, or prepare and train again."
             )
         return dataset
+
+
+def _read_mark(path: Path) -> str:
+    """Read where the dataset lies from a mark that is whole: anything else in it is damage."""
+    mark = read_json(path)
+    if {**mark, "dataset": ""} != {"format": _FORMAT, "dataset": ""}:
+        raise ValueError("the mark has another content than it was written with")
+    return str(mark["dataset"])
 
 
 def claim_run_folder(path: Path, *, dataset: Path, force: bool = False) -> RunFolder:
@@ -145,7 +154,7 @@ def claim_run_folder(path: Path, *, dataset: Path, force: bool = False) -> RunFo
     with explain_storage_errors(path):
         path.mkdir(parents=True, exist_ok=True)
     relative = os.path.relpath(dataset.resolve(), path.resolve())
-    write_json(folder.mark, {"format": 1, "dataset": Path(relative).as_posix()})
+    write_json(folder.mark, {"format": _FORMAT, "dataset": Path(relative).as_posix()})
     return folder
 
 
