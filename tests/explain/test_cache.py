@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from cxresnet.core.config import ExplainConfig
 from cxresnet.explain.attribution import explain_images
-from cxresnet.explain.cache import CachedMap, MapCache, open_map_cache
+from cxresnet.explain.cache import CachedMap, MapCache, open_map_cache, read_cached_map
 from cxresnet.explain.methods.method import build_methods
 from cxresnet.predict import CalibratedNetwork
 
@@ -155,3 +155,29 @@ def test_versions_temperature_and_shifts_are_part_of_the_network(
         for network, versions in networks
     }
     assert len(hashes) == 4
+
+
+def test_a_damaged_shape_is_damage_though_numpy_reads_it(tmp_path: Path) -> None:
+    path = tmp_path / "entry.npz"
+    values = np.ones((8, 8), np.float32)
+    np.savez(path, values=values, baseline_range=np.zeros((0,), np.float32))
+    assert read_cached_map(path) is not None
+    damaged = path.read_bytes().replace(b"(8, 8)", b"(8, 4)")
+    path.write_bytes(damaged)
+    assert np.load(path)["values"].shape == (8, 4)
+    assert read_cached_map(path) is None
+
+
+def test_a_flipped_bit_never_gives_another_map(tmp_path: Path) -> None:
+    values = np.linspace(-1, 1, 64, dtype=np.float32).reshape(8, 8)
+    cache = MapCache(tmp_path, "0" * 64)
+    inputs = [torch.zeros(1)]
+    cache.store(METHODS[0], inputs, CachedMap(values, None))
+    (path,) = tmp_path.glob("*.npz")
+    content = path.read_bytes()
+    for place in range(len(content)):
+        changed = bytearray(content)
+        changed[place] ^= 1 << (place % 8)
+        path.write_bytes(changed)
+        found = read_cached_map(path)
+        assert found is None or (np.array_equal(found.values, values) and not found.baseline_range)

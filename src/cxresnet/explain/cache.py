@@ -55,16 +55,7 @@ class MapCache:
             method: With its parameters.
             inputs: All its inputs: image, class, lungs.
         """
-        try:
-            # Opened here: NumPy leaves a file open that turns out to be damaged.
-            with (
-                self._name(method, inputs).open("rb") as stream,
-                np.load(stream, allow_pickle=False) as entry,
-            ):
-                baseline_range = entry["baseline_range"]
-                return CachedMap(entry["values"], baseline_range if baseline_range.size else None)
-        except Exception:  # noqa: BLE001  whatever the damage, the map is computed again
-            return None
+        return read_cached_map(self._name(method, inputs))
 
     def store(self, method: AbstractMethod, inputs: Sequence[Tensor], cached: CachedMap) -> None:
         """Write a map, whole or not at all.
@@ -88,6 +79,20 @@ class MapCache:
             total.update(f"{part.dtype}{tuple(part.shape)}".encode())
             total.update(part.detach().cpu().contiguous().numpy().tobytes())
         return self.folder / f"{self.network_hash[:_NAME_DIGITS]}-{total.hexdigest()}.npz"
+
+
+def read_cached_map(path: Path) -> CachedMap | None:
+    """Read an entry; None where there is none, or it is damaged in any bit that matters."""
+    try:
+        # Opened here: NumPy leaves a file open that turns out to be damaged.
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as entry:
+            # NumPy stops where a damaged shape says that an array ends, before its checksum.
+            if entry.zip.testzip() is not None:
+                return None
+            baseline_range = entry["baseline_range"]
+            return CachedMap(entry["values"], baseline_range if baseline_range.size else None)
+    except Exception:  # noqa: BLE001  whatever the damage, the map is computed again
+        return None
 
 
 def open_map_cache(folder: Path, network: nn.Module, *, versions: dict[str, str]) -> MapCache:
