@@ -159,12 +159,12 @@ def test_versions_temperature_and_shifts_are_part_of_the_network(
 
 def test_a_damaged_shape_is_damage_though_numpy_reads_it(tmp_path: Path) -> None:
     path = tmp_path / "entry.npz"
-    values = np.ones((8, 8), np.float32)
+    values = np.ones((64, 64), np.float32)
     np.savez(path, values=values, baseline_range=np.zeros((0,), np.float32))
     assert read_cached_map(path) is not None
-    damaged = path.read_bytes().replace(b"(8, 8)", b"(8, 4)")
+    damaged = path.read_bytes().replace(b"(64, 64)", b"(64, 32)")
     path.write_bytes(damaged)
-    assert np.load(path)["values"].shape == (8, 4)
+    assert np.load(path)["values"].shape == (64, 32)
     assert read_cached_map(path) is None
 
 
