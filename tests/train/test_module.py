@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -347,3 +348,16 @@ def test_the_images_whose_loss_is_no_number_are_named_or_the_whole_batch(
     names = [squares.select("train").manifest["image_id"].iloc[row] for row in shown.tolist()]
     listed = ", ".join(f"'{name}'" for name in names[:named])
     assert f"in epoch 1, batch 4, images {listed}{' …' if more else ''}. Look at" in sentence
+
+
+def test_a_helper_thread_that_fails_prints_no_traceback(capfd: pytest.CaptureFixture[str]) -> None:
+    def fail() -> None:
+        raise OSError("File too large")
+
+    before = threading.excepthook
+    with quiet_lightning():
+        thread = threading.Thread(target=fail)
+        thread.start()
+        thread.join()
+    assert threading.excepthook is before
+    assert "Traceback" not in capfd.readouterr().err

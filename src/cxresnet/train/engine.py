@@ -8,6 +8,7 @@ import importlib.util
 import logging
 import os
 import platform
+import threading
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -193,9 +194,15 @@ _HARMLESS = (
 
 @contextlib.contextmanager
 def quiet_lightning() -> Iterator[None]:
-    """Keep Lightning's tips and the warnings that do not concern a user out of the way."""
+    """Keep Lightning's tips and the warnings that do not concern a user out of the way.
+
+    Likewise the traceback of a helper thread that ends: where TensorBoard's cannot write, the next
+    step of the training says why in one sentence.
+    """
     loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
     levels = [logger.level for logger in loggers]
+    print_thread_error = threading.excepthook
+    threading.excepthook = _log_thread_error
     with warnings.catch_warnings():
         for message, category in _HARMLESS:
             warnings.filterwarnings("ignore", message=message, category=category)
@@ -206,6 +213,11 @@ def quiet_lightning() -> Iterator[None]:
         finally:
             for logger, level in zip(loggers, levels, strict=True):
                 logger.setLevel(level)
+            threading.excepthook = print_thread_error
+
+
+def _log_thread_error(ended: threading.ExceptHookArgs) -> None:
+    _logger.debug("A helper thread of the training ended.", exc_info=ended.exc_value)
 
 
 @contextlib.contextmanager
