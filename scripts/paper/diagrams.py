@@ -33,8 +33,8 @@ def draw_exclusion_flow(dataset: PreparedDataset, view: DataView, *, evaluated: 
         (["compared with all others", "by fingerprint, then pixels"],
          [f"{counts.conflicting:,} left out", "copies with another class"]),
         ([f"{counts.kept:,} images kept", f"{view.groups:,} patients or clusters", unknown],
-         [f"{view.near_duplicates:,} near-duplicates", f"in {view.near_duplicate_clusters:,} clusters:",
-          "kept in one split"]),
+         [f"{view.near_duplicates:,} near-duplicates",
+          f"in {view.near_duplicate_clusters:,} clusters:", "kept in one split"]),
     ]  # fmt: skip
     shapes = [write(14, 26, "Where every image went", size=15, bold=True)]
     y = 42.0
@@ -94,16 +94,20 @@ def draw_training_code(config: Mapping[str, Mapping[str, object]], *, networks: 
     steps: tuple[tuple[str, str, str], ...] = (
         ("Prepared dataset", "images.npy, manifest.csv", "data/dataset/"),
         ("Inputs: train and val", "the test split stays closed", "train/inputs.py"),
-        ("Loader", f"{train.get('sampling')}, batches of {train.get('batch_size')}", "train/loaders.py"),
+        ("Loader", f"{train.get('sampling')}, {train.get('batch_size')} a batch",
+         "train/loaders.py"),
         ("Augmentation", f"{kinds} settings, on whole batches", "train/augmentation.py"),
         ("Network: CXResNet", "logits, one a class", "model/resnet.py"),
-        ("Loss", f"cross-entropy, smoothed by {train.get('label_smoothing')}", "train/objective.py"),
-        ("AdamW, warm-up, cosine", f"peak {train.get('learning_rate')}, decay {train.get('weight_decay')}",
+        ("Loss", f"cross-entropy, smoothed by {train.get('label_smoothing')}",
+         "train/objective.py"),
+        ("AdamW, warm-up, cosine",
+         f"peak {train.get('learning_rate')}, decay {train.get('weight_decay')}",
          "train/objective.py"),
         ("Moving average", f"of the weights (EMA), {ema}", "train/module.py"),
-        ("Validation", "loss, accuracy, AUROC → history.csv", "train/history.py"),
+        ("Validation", "loss and scores → history.csv", "train/history.py"),
         ("Choice of the epoch", chosen, "train/fit.py"),
-        ("Checkpoint", f"safetensors + JSON; {networks} network{'s' * (networks > 1)}", "model/checkpoint.py"),
+        ("Checkpoint", f"safetensors + JSON; {networks} network{'s' * (networks > 1)}",
+         "model/checkpoint.py"),
     )  # fmt: skip
     shapes = [write(14, 26, "One training, step by step", size=15, bold=True)]
     y = 42.0

@@ -18,7 +18,9 @@ from cxresnet.core.files import write_text
 from cxresnet.core.run_folder import RunFolder
 from cxresnet.data.dataset.dataset_record import ACCESS_LOG_NAME
 from cxresnet.data.dataset.held_out import read_access_log
+from cxresnet.evaluate.baseline_comparison import Baseline
 from cxresnet.evaluate.record import Evaluation
+from cxresnet.explain.sanity.check import list_checks
 from cxresnet.explain.zone_means import RADIOLOGY, ClassZoneMeans
 from cxresnet.metrics.estimate import Estimate, format_estimate
 from cxresnet.report.artifacts import RunArtifacts
@@ -27,9 +29,11 @@ from cxresnet.report.sections.model import build_architecture_view
 
 ORDER = (
     "exclusion-flow", "architecture", "training-code", "history", "confusion", "roc", "calibration",
-    "decision", "left-out-sources", "pairs", "zones", "phantoms",
+    "decision", "left-out-sources", "pairs", "phantoms", "zones",
 )  # fmt: skip
 _HERE = Path(__file__).parent
+_IN_NUMBER = 20
+"""Images of a class; fewer make no test."""
 
 
 @dataclass(frozen=True)
@@ -56,17 +60,18 @@ def gather_facts(run: RunArtifacts) -> Facts:
     evaluation, environment = run.evaluation, run.environment
     versions = environment.get("versions", {})
     machine = (
-        f"{environment.get('cpu_cores', '?')} CPU cores, {environment.get('threads', '?')} thread, "
+        f"{environment.get('cpu_cores', '?')} CPU cores, "
+        f"threads used: {environment.get('threads', '?')}, "
         f"{'no GPU' if not environment.get('gpus') else 'GPU'}, {environment.get('system', '?')} "
         f"{environment.get('machine', '?')}, PyTorch {versions.get('torch', '?')}"
     )
     seeds = (run.folder / "train/seeds.json") if run.folder else Path()
-    known = [one["seed"] for one in json.loads(seeds.read_text())["seeds"]] if seeds.is_file() else [
-        run.config.get("train", {}).get("seed", 0)
-    ]  # fmt: skip
+    known = [run.config.get("train", {}).get("seed", 0)]
+    if seeds.is_file():
+        known = [one["seed"] for one in json.loads(seeds.read_text())["seeds"]]
     provenance = evaluation.provenance if evaluation else None
     interval = (
-        f"{provenance.confidence:.0%}, {provenance.resamples:,} resamples of patients"
+        f"{provenance.confidence * 100:g} %, {provenance.resamples:,} resamples of patients"
         if provenance
         else "none"
     )
@@ -143,6 +148,9 @@ def _render(run: RunArtifacts, figures: Sequence[Figure], phantom_run: RunArtifa
         sources=_read_sources(),
         zones=_read_zones(run),
         dates=gather_facts(run).dates,
+        checks={check.test: check.title for check in list_checks()},
+        verdict=_compare(evaluation),
+        shared_sources=_find_shared_sources(run),
         disclaimer=DISCLAIMER,
     )
 
@@ -154,11 +162,34 @@ def show_estimate(estimate: Estimate | None, *, signed: bool = False) -> str:
     return format_estimate(estimate, signed=signed).replace("-", "−")
 
 
-def _find_baseline(evaluation: Evaluation | None) -> object:
+def _find_baseline(evaluation: Evaluation | None) -> Baseline | None:
     if evaluation is None:
         return None
     found = (one for one in evaluation.baselines if one.name == evaluation.best_baseline)
     return next(found, None)
+
+
+def _compare(evaluation: Evaluation | None) -> str:
+    """Compare the network with the best baseline on the internal test, in words."""
+    baseline = _find_baseline(evaluation)
+    found = baseline.balanced_accuracy_difference if baseline else None
+    if found is None or found.low is None or found.high is None:
+        return "The network was not compared with baselines."
+    if found.high < 0:
+        return "On the internal test, a baseline without anatomy is better than the network."
+    if found.low <= 0:
+        return "On the internal test, the network cannot be distinguished from a baseline."
+    return "On the internal test, the network is better than the best baseline without anatomy."
+
+
+def _find_shared_sources(run: RunArtifacts) -> list[str]:
+    """Find the sources that hold the first and the last class in number."""
+    if run.dataset is None:
+        return []
+    counts = run.dataset.manifest.groupby(["source", "class_name"]).size().unstack(fill_value=0)
+    first, last = run.dataset.class_names[0], run.dataset.class_names[-1]
+    least = counts.reindex(columns=[first, last], fill_value=0).min(axis=1)
+    return [str(source) for source in least.index[least >= _IN_NUMBER]]
 
 
 def _read_sources() -> dict[str, dict[str, str]]:

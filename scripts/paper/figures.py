@@ -124,7 +124,7 @@ class Drawer:
         file = self.write(name, build_chart_file(drawing, title=title, legend=legend))
         return {file: drawing.alt_text}
 
-    def _build(
+    def build(
         self, name: str, files: Mapping[str, str], caption: str, stage: str, **more: object
     ) -> Figure:
         """Add what all figures of a stage share."""
@@ -133,10 +133,10 @@ class Drawer:
             "n": self.facts.n,
             "interval": self.facts.interval,
             "seed": "0",
-            "date": self.facts.dates.get(stage.split()[0], "not recorded"),
+            "date": self.facts.dates.get(stage.partition(" ")[0], "not recorded"),
             "machine": self.facts.machine,
         }
-        return Figure(name=name, files=files, caption=caption, **(known | more))  # type: ignore[arg-type]
+        return Figure(name=name, files=files, caption=caption, **(known | more))
 
     # The data, the network and its training.
 
@@ -148,14 +148,14 @@ class Drawer:
         evaluated = self.run.evaluation.images if self.run.evaluation else 0
         flow = diagrams.draw_exclusion_flow(dataset, view, evaluated=evaluated)
         counts = dataset.record.images
-        yield self._build(
+        yield self.build(
             "exclusion-flow",
             {self.write("exclusion-flow", flow): "Flow of the images from the list to the splits."},
             "Where every image went, from the list to the three splits.",
             "prepare",
             command="cxresnet prepare SOURCE --out DATASET",
             n=f"{counts.scanned:,} images",
-            interval="none: these are counts",
+            interval="none, these are counts",
             numbers=(
                 Number("images listed", counts.scanned),
                 Number("images rejected", counts.rejected),
@@ -177,7 +177,8 @@ class Drawer:
         network = model.networks[0] if isinstance(model, CXResNetEnsemble) else model
         side_px = int(str(record.preprocessing["side_px"]))
         picture = draw_architecture(network, side_px=side_px, class_names=record.class_names)
-        yield self._build(
+        picture = picture.replace('width="100%"', 'width="480"', 1)  # as an image, not in a page
+        yield self.build(
             "architecture",
             {
                 self.write(
@@ -188,7 +189,7 @@ class Drawer:
             "model show",
             command="cxresnet model PRESET",
             n="no images",
-            interval="none: these are counts",
+            interval="none, these are counts",
             date=self.facts.dates.get("train", "not recorded"),
             numbers=(Number("parameters", sum(one.numel() for one in network.parameters())),),
         )
@@ -198,13 +199,14 @@ class Drawer:
             return
         networks = getattr(self.run.model, "networks", (self.run.model,))
         picture = diagrams.draw_training_code(self.run.config, networks=len(networks))
-        yield self._build(
+        yield self.build(
             "training-code",
             {self.write("training-code", picture): "The steps of one training and their modules."},
-            "The training code: each step with its setting in this run, and the module that does it.",
+            "The training code: each step, its setting in this run, and the module that does it.",
             "train",
+            command=f"cxresnet train DATASET --out RUN --seeds {self.facts.seeds}",
             n="no images",
-            interval="none: this is a diagram",
+            interval="none, this is a diagram",
             seed=self.facts.seeds,
         )
 
@@ -213,20 +215,23 @@ class Drawer:
         if history is None or self.run.dataset is None:
             return
         view = build_training_view(history, self.run.record, self.run.config)
+        marked = " The dotted line marks the epoch whose weights are used."
+        marked = marked if view.chosen_epoch is not None else ""
         files: dict[str, str] = {}
         for name, curve in zip(("history-loss", "history-scores"), view.curves, strict=False):
             files |= self._chart(name, curve.drawing, curve.title, tuple(enumerate(curve.lines)))
         files |= self._chart("learning-rate", _draw_learning_rate(history), "Learning rate")
         splits = self.run.dataset.manifest["split"].value_counts()
-        yield self._build(
+        yield self.build(
             "history",
             files,
             "Loss, scores on validation images and learning rate after each epoch"
-            f"{', mean over the seeds' if ',' in self.facts.seeds else ''}. "
-            "The dotted line marks the epoch whose weights are used.",
+            f"{', mean over the seeds' if ',' in self.facts.seeds else ''}."
+            f"{marked}",
             "train",
+            command=f"cxresnet train DATASET --out RUN --seeds {self.facts.seeds}",
             n=f"{splits.get('train', 0):,} training and {splits.get('val', 0):,} validation images",
-            interval="none: the curves of one training a seed",
+            interval="none, these are means over the seeds",
             seed=self.facts.seeds,
             numbers=tuple(
                 Number(f"{column}, epoch {row['epoch']:.0f}", float(row[column]))
@@ -244,7 +249,7 @@ class Drawer:
             return
         view = build_evaluation_view(evaluation)
         file = self.write("confusion", _draw_confusion(evaluation))
-        yield self._build(
+        yield self.build(
             "confusion",
             {file: "Confusion matrix: true classes down, predicted classes across."},
             "Confusion matrix. Each cell: images, share of the true class and its interval.",
@@ -263,7 +268,7 @@ class Drawer:
             (number, f"{one.class_name}: AUROC {format_estimate(one.auroc)}")
             for number, one in enumerate(evaluation.classes)
         )
-        yield self._build(
+        yield self.build(
             "roc",
             self._chart("roc", view.roc, "ROC, each class against the rest", legend),
             "ROC curves on the held-out test images, each class against the rest.",
@@ -285,12 +290,12 @@ class Drawer:
                     f"calibration-{when}", drawing, f"Reliability {when} calibration"
                 )
         found = evaluation.calibration
-        yield self._build(
+        yield self.build(
             "calibration",
             files,
             "Reliability before and after calibration, which was chosen on "
-            f"{evaluation.operating_point.chosen_on}. Bars at the foot: how many images a point rests on; "
-            "a hollow point rests on fewer than ten.",
+            f"{evaluation.operating_point.chosen_on}. Bars at the foot: how many images a point "
+            "rests on; a hollow point rests on fewer than ten.",
             "evaluate",
             numbers=(
                 take("expected calibration error before", found.expected_calibration_error_before),
@@ -311,11 +316,12 @@ class Drawer:
             title = f"Net benefit of acting on “{curve.class_name}”"
             legend = ((number, "the network, with its interval"),)
             files |= self._chart(f"decision-{number + 1}", curve.drawing, title, legend)
-        yield self._build(
+        yield self.build(
             "decision",
             files,
-            "Decision curves: net benefit over the threshold at which one would act. Dashed: acting on "
-            "every image; the line at zero: on none. A curve below both is worth nothing there.",
+            "Decision curves: net benefit over the threshold at which one would act. "
+            "Dashed: acting on every image; the line at zero: on none. A curve below "
+            "both is worth nothing there.",
             "evaluate",
             numbers=tuple(
                 take(f"net benefit, {curve.class_name}, threshold {threshold:g}", benefit)
@@ -330,7 +336,7 @@ class Drawer:
             return
         view = build_external_view(left_out, ())
         shown = left_out.mean_decisions
-        yield self._build(
+        yield self.build(
             "left-out-sources",
             {
                 self.write(
@@ -362,12 +368,12 @@ class Drawer:
             files[file] = f"Mean attribution per lung zone of images predicted {one.class_name}."
         images = sum(one.images for one in means.classes)
         patients = sum(one.patients for one in means.classes)
-        yield self._build(
+        yield self.build(
             "zones",
             files,
-            f"Mean attribution per lung zone ({means.method}) on drawn lungs, for each predicted class: "
-            "share of what argues for the class, and its interval. Orange: more than the zone's area; "
-            "blue: less.",
+            f"Mean attribution per lung zone ({means.method}) on drawn lungs, for each predicted "
+            "class: share of what argues for the class, and its interval. Orange: more than the "
+            "zone's area; blue: less.",
             "explain",
             n=f"{images} images of {patients} patients",
             numbers=tuple(
@@ -385,14 +391,15 @@ def draw_pairs(drawer: Drawer, cells: tuple[pairs.PairCell, ...]) -> Figure:
         own = [one for one in cells if one.task == task]
         file = drawer.write(f"pairs-{number}", pairs.draw_pairs(own))
         files[file] = f"AUROC of {task} by pair of unseen sources."
-    return drawer._build(
+    return drawer.build(
         "pairs",
         files,
         "AUROC of five networks together that saw neither source of the cell, its interval over "
-        "patients, and the best shortcut baseline in that very cell. Empty: not run, or not possible.",
+        "patients, and the best shortcut baseline in that very cell. Empty: not run, "
+        "or not possible.",
         "pairs",
         command=pairs.COMMAND,
-        n=f"{sum(one.n for one in cells):,} images, some in several cells",
+        n=f"{sum(one.n for one in cells):,} images over all cells, some in several",
         seed=pairs.SEEDS,
         date=pairs.DATE,
         numbers=tuple(
@@ -408,16 +415,16 @@ def draw_phantom_maps(out: Path, drawer: Drawer) -> Iterator[Figure]:
     if shown is None:
         return
     write_bytes(out / "phantoms.png", encode(shown.picture))
-    yield drawer._build(
+    yield drawer.build(
         "phantoms",
-        {
-            "phantoms.png": "Drawn X-rays, one a class, with their lesions outlined, and two maps each."
-        },
-        "Phantoms with their planted lesions outlined in white, and their maps. Drawings, not patients.",
+        {"phantoms.png": "Drawn X-rays, one a class, lesions outlined, with two maps each."},
+        "Phantoms with their planted lesions outlined in white, and their maps: of each class the "
+        "correct image of lowest confidence, as a network that is sure loses little when one patch "
+        "is covered. Drawings, not patients.",
         "explain",
         command="cxresnet run phantoms --config demo; cxresnet explain RUN",
-        n=f"{len(shown.lesion_shares)} images with a lesion, each of another patient or pose",
-        interval="none: these are single images",
+        n=f"{shown.images} explained images with a lesion",
+        interval="none, these are single images",
         numbers=tuple(Number(name, value) for name, value in shown.lesion_shares.items()),
     )
 
@@ -481,7 +488,7 @@ def _draw_tasks(tasks: tuple[TaskRow, ...]) -> str:
     return draw_table(
         cells,
         rows=[name.replace(" + ", " +\n") for name in sets],
-        columns=[name.replace(" against ", "\nagainst ") for name in names],
+        columns=[name.replace(" ", "\n") for name in names],
         title="AUROC on sources left out of training",
         corner="Sources left out down, pair of classes across",
         description="AUROC by set of sources left out and pair of classes.",

@@ -19,7 +19,10 @@ from cxresnet.core.files import write_text
 from cxresnet.data.dataset.dataset import open_dataset
 
 RECORDED = Path(__file__).parent / "unseen_pairs.csv"
-COMMAND = "python benchmarks/unseen_sources.py DATASET --work WORK --sets outer --seeds 0,1,2,3,4; then inner, single"
+COMMAND = (
+    "python benchmarks/unseen_sources.py DATASET --work WORK --sets outer --seeds 0,1,2,3,4; "
+    "then inner, single"
+)
 SEEDS = "0,1,2,3,4"
 DATE = "2026-11-28"
 _BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"

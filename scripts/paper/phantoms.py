@@ -11,7 +11,13 @@ from PIL import Image, ImageDraw
 
 from cxresnet.data.dataset.dataset import PreparedDataset
 from cxresnet.data.dataset.dataset_record import LESION_MASKS_NAME
-from cxresnet.explain.overlay import draw_overlay, draw_watermark, find_outline, load_font
+from cxresnet.explain.overlay import (
+    draw_overlay,
+    draw_watermark,
+    draw_words,
+    find_outline,
+    load_font,
+)
 from cxresnet.explain.record import Attributions, MethodRecord
 from cxresnet.report.artifacts import RunArtifacts
 from cxresnet.report.page import paint_outline
@@ -19,13 +25,21 @@ from cxresnet.report.page import paint_outline
 _PANEL_PX, _GAP_PX, _TITLE_PX = 300, 8, 34
 _PAPER, _INK = (14, 17, 22), (232, 236, 241)
 _METHODS = ("integrated_gradients", "occlusion")
+_HOSPITALS = {"phantom-a", "phantom-b", "phantom-c"}
 
 
 @dataclass(frozen=True, eq=False)
 class PhantomMaps:
-    """The picture, and for each method the mean share of its evidence in the lesions."""
+    """The picture, and for each method the mean share of its evidence in the lesions.
+
+    Attributes:
+        picture: One line a class.
+        images: Explained images with a lesion.
+        lesion_shares: By method; first, the share of these images that is lesion.
+    """
 
     picture: Image.Image
+    images: int
     lesion_shares: Mapping[str, float]
 
 
@@ -35,11 +49,13 @@ def require_phantoms(run: RunArtifacts) -> None:
     Raises:
         SystemExit: The images of the run were not drawn by us.
     """
-    source = run.dataset.record.source if run.dataset else "unknown images"
-    if source != "phantoms":
+    dataset = run.dataset
+    source = dataset.record.source if dataset else "unknown images"
+    drawn = dataset is not None and (dataset.path / LESION_MASKS_NAME).is_file()
+    if dataset is None or not drawn or not set(dataset.manifest["source"]) <= _HOSPITALS:
         raise SystemExit(
-            f"The run '{run.name}' is of '{source}', not of phantoms. Its images must not be shown. "
-            "Name a run of 'make demo' with --phantoms."
+            f"The run '{run.name}' is of '{source}', not of phantoms. Its images must not be "
+            "shown. Name a run of 'make demo' with --phantoms."
         )
 
 
@@ -56,16 +72,17 @@ def draw_maps(run: RunArtifacts) -> PhantomMaps | None:
     picture = Image.new("RGB", (lines[0].width, sum(one.height for one in lines)), _PAPER)
     for number, line in enumerate(lines):
         picture.paste(line, (0, number * lines[0].height))
-    return PhantomMaps(picture, _measure(attributions, lesions, methods))
+    images = sum(bool(lesion.any()) for lesion in lesions)
+    return PhantomMaps(picture, images, _measure(attributions, lesions, methods))
 
 
 def _choose_rows(attributions: Attributions) -> list[int]:
-    """Take the most confident correct image of each class, else the first of the class."""
+    """Take the least confident correct image of each class, else the first of the class."""
     images = attributions.index.images
     rows = []
     for name in attributions.index.class_names:
         own = [row for row, image in enumerate(images) if image.true_class == name]
-        right = [row for row in own if images[row].predicted_class == name]
+        right = [row for row in own if images[row].selection_reason == "least confident correct"]
         rows += (right or own)[:1]
     return rows
 
@@ -89,6 +106,8 @@ def _draw_line(
         limit = attributions.get_scale_limit(method)
         values = attributions.compute_drawn(method, row)
         drawn = draw_overlay(image, values, scale_limit=limit)
+        weakness = attributions.describe_weakness(method, row)
+        drawn = draw_words(drawn, weakness, min_side_px=_PANEL_PX) if weakness else drawn
         panels.append((method.title, drawn, method.failed_sanity))
     width = len(panels) * (_PANEL_PX + _GAP_PX) + _GAP_PX
     line = Image.new("RGB", (width, _TITLE_PX + _PANEL_PX + _GAP_PX), _PAPER)
@@ -116,14 +135,12 @@ def _measure(
     rows = [row for row, lesion in enumerate(lesions) if lesion.any()]
     if not rows:
         return {}
-    shares = {
-        "share of the image that is lesion": float(np.mean([lesions[row] > 0 for row in rows]))
-    }
+    shares = {"share of the image": float(np.mean([lesions[row] > 0 for row in rows]))}
     for method in methods:
         found = []
         for row in rows:
             evidence = attributions.maps[method.name][row].clip(min=0)
             total = float(evidence.sum())
             found.append(float(evidence[lesions[row] > 0].sum()) / total if total > 0 else 0.0)
-        shares[f"share of evidence in the lesions, {method.title}"] = float(np.mean(found))
+        shares[method.title] = float(np.mean(found))
     return shares

@@ -57,9 +57,8 @@ def write(
 def draw_box(x: float, y: float, width: float, lines: Sequence[str], *, side: bool = False) -> str:
     """Draw a box with its lines, the first one bold; a side box is white, and dashed."""
     style = f'fill="#ffffff" stroke="{FAINT}" stroke-dasharray="4 3"' if side else _BOX
-    size = 12 if side else 13
     words = [
-        write(x + 10, y + 20 + 17 * row, line, size=size, bold=row == 0, colour=INK)
+        write(x + 10, y + 20 + 17 * row, line, size=12 if row or side else 13, bold=row == 0)
         for row, line in enumerate(lines)
     ]
     height = measure_box(lines)
@@ -138,7 +137,8 @@ def draw_table(
     description: str,
 ) -> str:
     """Draw a table whose cells are coloured by their number."""
-    left, tall = 108.0, 62.0
+    longest = max((len(line) for name in rows for line in name.split("\n")), default=0)
+    left, tall = 26.0 + 7.6 * longest, 62.0
     top = 78.0 + 15 * max((name.count("\n") for name in columns), default=0)
     wide = (WIDTH - 12 - left) / max(1, len(columns))
     shapes = [write(14, 26, title, size=15, bold=True), write(14, 48, corner, colour=FAINT)]
