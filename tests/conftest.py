@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -71,6 +71,17 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.section("tests of more than a second of processor time, not marked slow")
         for name in reversed(named):
             terminalreporter.write_line(f"{seconds[name]:5.1f} s  {name}")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _leave_files_in_memory() -> Iterator[None]:
+    """Do not wait for the disk: no test cuts the power, and files reach it in their own time.
+
+    What is no open file is still refused.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", os.fstat)
+        yield
 
 
 @pytest.fixture(scope="session")

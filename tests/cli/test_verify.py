@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -15,11 +16,17 @@ from cxresnet.data.sources.phantom import PhantomSource
 ANEW = "searching for near-duplicates again finds none in two splits"
 
 
-@pytest.fixture
-def dataset(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A dataset; only to be copied."""
     source = PhantomSource(PhantomSettings(images_per_class=10, side_px=48))
     config = DataConfig(side_px=32, common_side_px=48, workers=1)
-    return run_prepare(source, config=config, out=tmp_path / "d").path
+    return run_prepare(source, config=config, out=tmp_path_factory.mktemp("prepared") / "d").path
+
+
+@pytest.fixture
+def dataset(prepared: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(prepared, tmp_path / "d"))
 
 
 @pytest.mark.slow

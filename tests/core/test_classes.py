@@ -6,7 +6,7 @@ import unicodedata
 from decimal import Decimal
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cxresnet.core.classes import (
@@ -273,6 +273,7 @@ def _write_plainly(label: str) -> str:
     return _SEPARATORS.sub("", visible)
 
 
+@settings(max_examples=60, deadline=None)
 @given(first=_LABELS, second=_LABELS)
 def test_two_different_labels_never_find_one_class_unless_the_user_says_so(
     first: str, second: str

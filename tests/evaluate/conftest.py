@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +26,7 @@ from cxresnet.data.dataset.dataset_record import (
 from cxresnet.data.dataset.held_out import start_access_log
 from cxresnet.data.manifest import MANIFEST_COLUMNS, build_manifest, write_manifest
 from cxresnet.data.prepare.preprocessing import Preprocessing
+from cxresnet.evaluate.evaluation import run_evaluate
 from cxresnet.model.checkpoint import CheckpointRecord, write_checkpoint
 from cxresnet.model.presets import build_model
 from cxresnet.predict import Predictions
@@ -41,10 +43,13 @@ def _grow_small_forests(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(baseline, "BASELINE_FOREST", few)
 
 
+_CONFIG = EvaluateConfig(bootstrap_resamples=100, shortcut_baselines=False)
+
+
 @pytest.fixture
 def config() -> EvaluateConfig:
     """The default but for time: few resamples, and no baselines to train."""
-    return EvaluateConfig(bootstrap_resamples=100, shortcut_baselines=False)
+    return _CONFIG
 
 
 @pytest.fixture
@@ -140,11 +145,12 @@ def write_dataset() -> Callable[..., PreparedDataset]:
     return _write_dataset
 
 
-@pytest.fixture
-def run(tmp_path: Path) -> RunFolder:
-    """A run with a network that nobody trained, as `train` would leave it."""
-    dataset = _write_dataset(tmp_path / "dataset")
-    folder = claim_run_folder(tmp_path / "run", dataset=dataset.path)
+@pytest.fixture(scope="session")
+def untrained_place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A dataset and a run with a network that nobody trained; only to be copied."""
+    place = tmp_path_factory.mktemp("untrained")
+    dataset = _write_dataset(place / "dataset")
+    folder = claim_run_folder(place / "run", dataset=dataset.path)
     model_config = ModelConfig(preset="nano", stem_width=4, widths=(4, 8), depths=(1, 1))
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -156,7 +162,30 @@ def run(tmp_path: Path) -> RunFolder:
         dataset_hash=dataset.dataset_hash,
     )
     write_checkpoint(folder.checkpoint, tensors=model.state_dict(), record=record)
-    return folder
+    return place
+
+
+@pytest.fixture(scope="session")
+def evaluated_place(untrained_place: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same after `evaluate`; only to be copied."""
+    place = tmp_path_factory.mktemp("evaluated")
+    shutil.copytree(untrained_place, place, dirs_exist_ok=True)
+    run_evaluate(RunFolder(place / "run"), config=_CONFIG)
+    return place
+
+
+@pytest.fixture
+def run(untrained_place: Path, tmp_path: Path) -> RunFolder:
+    """A run as `train` would leave it; its dataset lies beside it."""
+    shutil.copytree(untrained_place, tmp_path, dirs_exist_ok=True)
+    return RunFolder(tmp_path / "run")
+
+
+@pytest.fixture
+def evaluated(evaluated_place: Path, tmp_path: Path) -> RunFolder:
+    """A run as `evaluate` would leave it, with `config`; its dataset lies beside it."""
+    shutil.copytree(evaluated_place, tmp_path, dirs_exist_ok=True)
+    return RunFolder(tmp_path / "run")
 
 
 def _draw_predictions(

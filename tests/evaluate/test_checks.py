@@ -27,12 +27,6 @@ from cxresnet.predict.predictions import read_predictions
 _AGAIN = "cxresnet evaluate RUN"
 
 
-@pytest.fixture
-def evaluated(run: RunFolder, config: EvaluateConfig) -> RunFolder:
-    run_evaluate(run, config=config)
-    return run
-
-
 def _read(run: RunFolder) -> object:
     return read_checked_evaluation(run, open_dataset(run.read_dataset_path()))
 

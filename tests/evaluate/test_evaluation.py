@@ -71,17 +71,16 @@ def test_the_sealed_test_is_judged_and_written(
     }  # fmt: skip
 
 
-def test_the_tables_are_those_of_the_network(run: RunFolder, config: EvaluateConfig) -> None:
-    run_evaluate(run, config=config)
-    dataset = open_dataset(run.read_dataset_path())
-    predictor = load_predictor(run.checkpoint)
-    validation = read_predictions(run.evaluate / "predictions_val.csv")
+def test_the_tables_are_those_of_the_network(evaluated: RunFolder) -> None:
+    dataset = open_dataset(evaluated.read_dataset_path())
+    predictor = load_predictor(evaluated.checkpoint)
+    validation = read_predictions(evaluated.evaluate / "predictions_val.csv")
     images = dataset.select("val")
     assert validation.image_ids == tuple(images.manifest["image_id"])
     np.testing.assert_allclose(
         validation.logits, predictor.predict_images(images.images), atol=1e-5
     )
-    test = read_predictions(run.predictions)
+    test = read_predictions(evaluated.predictions)
     assert set(test.image_ids).isdisjoint(validation.image_ids)
     expected = dataset.manifest[dataset.manifest["split"] == "test"]
     assert test.image_ids == tuple(expected["image_id"])
@@ -118,12 +117,11 @@ def test_test_images_do_not_move_the_operating_point(
     assert set(seen[0]) == set(manifest[manifest["split"] == "val"]["image_id"])
 
 
-def test_a_second_opening_is_counted_and_said(run: RunFolder, config: EvaluateConfig) -> None:
-    run_evaluate(run, config=config)
-    again = run_evaluate(run, config=config)
+def test_a_second_opening_is_counted_and_said(evaluated: RunFolder, config: EvaluateConfig) -> None:
+    again = run_evaluate(evaluated, config=config)
     assert again.provenance.accesses == 2
     assert any("opened 2 times" in text for text in again.warnings)
-    assert _read_openings(run) == ["evaluate", "evaluate"]
+    assert _read_openings(evaluated) == ["evaluate", "evaluate"]
 
 
 def test_evaluating_twice_gives_the_same_numbers(
@@ -137,53 +135,47 @@ def test_evaluating_twice_gives_the_same_numbers(
     assert once.baselines == again.baselines
 
 
-def test_the_table_has_the_probabilities_that_the_report_shows(
-    run: RunFolder, config: EvaluateConfig
-) -> None:
-    point = run_evaluate(run, config=config).operating_point
-    for path in (run.predictions, run.evaluate / "predictions_val.csv"):
+def test_the_table_has_the_probabilities_that_the_report_shows(evaluated: RunFolder) -> None:
+    point = read_evaluation(evaluated.metrics).operating_point
+    for path in (evaluated.predictions, evaluated.evaluate / "predictions_val.csv"):
         shown = pd.read_csv(path).filter(like="calibrated_").to_numpy()
         np.testing.assert_allclose(shown, point.calibrate(read_predictions(path).logits), atol=1e-6)
 
 
 def test_openings_cut_off_at_the_end_of_the_ledger_are_missed(
-    run: RunFolder, config: EvaluateConfig
+    evaluated: RunFolder, config: EvaluateConfig
 ) -> None:
-    run_evaluate(run, config=config)
-    access_log = run.read_dataset_path() / ACCESS_LOG_NAME
+    access_log = evaluated.read_dataset_path() / ACCESS_LOG_NAME
     first, whole = access_log.read_text().splitlines()[:1], access_log.read_text()
     access_log.write_text("\n".join(first) + "\n")
 
     with pytest.raises(DatasetError, match=r"access 1 of .* is not in it"):
-        run_evaluate(run, config=config)
+        run_evaluate(evaluated, config=config)
 
     access_log.write_text(whole)
-    assert run_evaluate(run, config=config).provenance.accesses == 2
+    assert run_evaluate(evaluated, config=config).provenance.accesses == 2
 
 
 @pytest.mark.parametrize(("kept", "believed"), [("", True), ("0" * 64, False)])
 def test_a_run_remembers_the_hash_of_each_opening_where_it_was_kept(
-    run: RunFolder, config: EvaluateConfig, kept: str, believed: bool
+    evaluated: RunFolder, config: EvaluateConfig, kept: str, believed: bool
 ) -> None:
-    (row,) = run_evaluate(run, config=config).provenance.access_log
-    (access,) = read_access_log(run.read_dataset_path() / ACCESS_LOG_NAME)
+    (row,) = read_evaluation(evaluated.metrics).provenance.access_log
+    (access,) = read_access_log(evaluated.read_dataset_path() / ACCESS_LOG_NAME)
     assert row.row_hash == access.row_hash
-    content = read_json(run.metrics)
+    content = read_json(evaluated.metrics)
     content["provenance"]["access_log"][0]["row_hash"] = kept
-    write_json(run.metrics, content)
-    record_checksums(run.metrics)
+    write_json(evaluated.metrics, content)
+    record_checksums(evaluated.metrics)
     if believed:
-        assert run_evaluate(run, config=config).provenance.accesses == 2
+        assert run_evaluate(evaluated, config=config).provenance.accesses == 2
         return
     with pytest.raises(DatasetError, match=r"access 1 of .* is not in it"):
-        run_evaluate(run, config=config)
+        run_evaluate(evaluated, config=config)
 
 
-def test_sets_are_fitted_on_validation_images_and_count_patients(
-    run: RunFolder, config: EvaluateConfig
-) -> None:
-    run_evaluate(run, config=config)
-    found = read_selective(run.evaluate / "selective.json")
+def test_sets_are_fitted_on_validation_images_and_count_patients(evaluated: RunFolder) -> None:
+    found = read_selective(evaluated.evaluate / "selective.json")
     # Validation has 18 images and the test 24, two a patient, three classes.
     assert {(one.calibration_images, one.calibration_patients) for one in found.classes} == {(6, 3)}
     assert (found.decided.n, found.decided.groups) == (24, 12)
@@ -213,14 +205,11 @@ def test_a_run_decides_on_an_image_as_its_evaluation_did(
     assert selective.decided.value == pytest.approx(share)
 
 
-def test_the_decision_of_another_network_is_not_used(
-    run: RunFolder, config: EvaluateConfig
-) -> None:
-    run_evaluate(run, config=config)
-    path = run.evaluate / DECISION_NAME
+def test_the_decision_of_another_network_is_not_used(evaluated: RunFolder) -> None:
+    path = evaluated.evaluate / DECISION_NAME
     write_json(path, read_json(path) | {"network": "0" * 64})
     record_checksums(path)
-    assert read_decision(run) is None
+    assert read_decision(evaluated) is None
 
 
 class _EnoughError(Exception):
@@ -228,9 +217,8 @@ class _EnoughError(Exception):
 
 
 def test_all_that_was_settled_and_found_before_is_handed_on(
-    run: RunFolder, config_with_baselines: EvaluateConfig, monkeypatch: pytest.MonkeyPatch
+    evaluated: RunFolder, config_with_baselines: EvaluateConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run_evaluate(run, config=config_with_baselines)
     handed: dict[str, Any] = {}
     choose_on_validation = evaluation_module.choose_on_validation
 
@@ -261,7 +249,7 @@ def test_all_that_was_settled_and_found_before_is_handed_on(
     monkeypatch.setattr(evaluation_module, "predict_baselines", ask)
     monkeypatch.setattr(evaluation_module, "evaluate_predictions", stop)
     with pytest.raises(_EnoughError):
-        run_evaluate(run, config=config_with_baselines.model_copy(update={"seed": 7}))
+        run_evaluate(evaluated, config=config_with_baselines.model_copy(update={"seed": 7}))
     background, settled = handed["background"], handed["settled"]
     assert handed["point"] == settled.point
     assert background.thresholds == settled.thresholds != ()
@@ -269,7 +257,7 @@ def test_all_that_was_settled_and_found_before_is_handed_on(
     assert background.findings == (finding,)
     assert background.source_generalisation_gap == "the gap"
     assert background.accesses == len(background.access_log) == 2
-    home = open_dataset(run.read_dataset_path())
+    home = open_dataset(evaluated.read_dataset_path())
     assert background.data_verdict == home.verdict
     for name, images in (("train", handed["training"]), ("test", handed["asked"][0])):
         chosen = home.manifest[home.manifest["split"] == name]
@@ -278,26 +266,25 @@ def test_all_that_was_settled_and_found_before_is_handed_on(
 
 
 def test_openings_are_remembered_of_this_dataset_alone(
-    run: RunFolder, config: EvaluateConfig
+    evaluated: RunFolder, config: EvaluateConfig
 ) -> None:
     """A record of another dataset's ledger must not be missed in this one's."""
-    run_evaluate(run, config=config)
-    content = read_json(run.metrics)
+    content = read_json(evaluated.metrics)
     content["provenance"]["dataset_hash"] = "0" * 64
     content["provenance"]["access_log"][0]["row_hash"] = "0" * 64
-    write_json(run.metrics, content)
-    assert run_evaluate(run, config=config).provenance.accesses == 2
+    write_json(evaluated.metrics, content)
+    assert run_evaluate(evaluated, config=config).provenance.accesses == 2
 
 
 def test_what_is_known_of_sources_left_out_belongs_to_its_dataset(
-    run: RunFolder, config: EvaluateConfig, monkeypatch: pytest.MonkeyPatch
+    evaluated: RunFolder, config: EvaluateConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    number = run_evaluate(run, config=config).headline.accuracy
+    number = read_evaluation(evaluated.metrics).headline.accuracy
     gap = GeneralisationGap(
         name="accuracy", internal=number, external=number, generalisation_gap=number
     )
-    (run.evaluate / LEAVE_SOURCES_OUT_NAME).write_text("{}")
-    home = open_dataset(run.read_dataset_path())
+    (evaluated.evaluate / LEAVE_SOURCES_OUT_NAME).write_text("{}")
+    home = open_dataset(evaluated.read_dataset_path())
     seen = []
     find = evaluation_module.evaluate_predictions
 
@@ -309,7 +296,7 @@ def test_what_is_known_of_sources_left_out_belongs_to_its_dataset(
     for dataset_hash in (home.dataset_hash, "0" * 64):
         told = SimpleNamespace(headline=gap, dataset_hash=dataset_hash)
         monkeypatch.setattr(evaluation_module, "read_leave_sources_out", lambda _, told=told: told)
-        run_evaluate(run, config=config)
+        run_evaluate(evaluated, config=config)
     assert seen == [gap, None]
 
 
@@ -328,16 +315,18 @@ def test_validation_images_are_seen_in_as_many_views_as_the_test(
     assert np.abs(tables[0] - tables[1]).max() > 1e-4
 
 
-def test_views_are_averaged_if_asked(run: RunFolder, config: EvaluateConfig) -> None:
-    plain = run_evaluate(run, config=config)
+def test_views_are_averaged_if_asked(evaluated: RunFolder, config: EvaluateConfig) -> None:
+    plain = read_evaluation(evaluated.metrics)
     assert plain.provenance.test_time_augmentation == 1
-    averaged = run_evaluate(run, config=config.model_copy(update={"test_time_augmentation": True}))
+    averaged = run_evaluate(
+        evaluated, config=config.model_copy(update={"test_time_augmentation": True})
+    )
     assert averaged.provenance.test_time_augmentation == 5
     assert averaged.calibration.brier != plain.calibration.brier
 
 
-def test_baselines_can_be_left_out(run: RunFolder, config: EvaluateConfig) -> None:
-    found = run_evaluate(run, config=config)
+def test_baselines_can_be_left_out(evaluated: RunFolder) -> None:
+    found = read_evaluation(evaluated.metrics)
     assert found.baselines == ()
     assert found.best_baseline is None
 

@@ -372,7 +372,7 @@ def test_a_planted_torch_checkpoint_never_runs(tmp_path: Path, name: str) -> Non
 
 
 @given(content=st.binary(max_size=200), has_length=st.booleans())
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 def test_any_bytes_end_in_tensors_or_in_one_clear_error(
     tmp_path: Path, content: bytes, has_length: bool
 ) -> None:

@@ -28,7 +28,7 @@ from cxresnet.data.phantoms.plan import PhantomSettings
 from cxresnet.data.prepare.prepare import run_prepare
 from cxresnet.data.sources.phantom import PhantomSource
 
-CONFIG = DataConfig(side_px=32, common_side_px=48, workers=1)
+CONFIG = DataConfig(side_px=32, common_side_px=48, workers=1, find_duplicates=False)
 REQUEST = AccessRequest(reason="a first look", run="first", network="", config="c0")
 
 

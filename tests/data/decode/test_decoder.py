@@ -366,9 +366,10 @@ def mutate(content: bytes, rng: np.random.Generator) -> bytes:
 
 
 def test_no_bytes_bring_the_door_down() -> None:
+    """Quickly; `make chaos` does it a hundred thousand times."""
     rng = np.random.default_rng(20_26)
     seeds = [*LOSSLESS.values(), *LOSSY.values()]
-    for index in range(2_000):
+    for index in range(500):
         content = mutate(seeds[index % len(seeds)], rng)
         try:
             image = decode_image(content)

@@ -212,7 +212,7 @@ def build_table(header: Header, kind: str, first: int, count: int) -> Dataset:
 
 
 @settings(
-    max_examples=150,
+    max_examples=60,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
