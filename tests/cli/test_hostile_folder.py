@@ -32,24 +32,35 @@ def image(hostile_folder: Path) -> Path:
     return path
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "words",
-    [
-        ("predict", "image.dcm", "--run", "RUN"),
-        ("lungs", "image.dcm", "--out", "lungs"),
-        ("explain", "image.dcm", "--run", "RUN", "--out", "explained"),
-        ("prepare", ".", "--out", "dataset"),
-    ],
-    ids=lambda words: words[0],
+COMMANDS = (
+    ("predict", "image.dcm", "--run", "RUN"),
+    ("lungs", "image.dcm", "--out", "lungs"),
+    ("explain", "image.dcm", "--run", "RUN", "--out", "explained"),
+    ("prepare", ".", "--out", "dataset"),
 )
-def test_no_command_runs_code_of_the_current_folder(
-    words: tuple[str, ...], image: Path, run: RunFolder
-) -> None:
-    words = tuple(str(run.path) if word == "RUN" else word for word in words)
-    done = start(*COMMAND, *words, folder=image.parent)
+
+
+@pytest.mark.slow
+def test_no_command_runs_code_of_the_current_folder(image: Path, run: RunFolder) -> None:
+    """One process for all commands: whatever any of them imports first would be found here."""
+    code = (
+        "import sys; from pathlib import Path; from cxresnet.cli.app import run_command_line;"
+        "[(run_command_line(words.split()), print(words.split()[0], Path('ran.txt').exists()))"
+        " for words in sys.argv[1:]]"
+    )
+    words = [" ".join(one).replace("RUN", str(run.path)) for one in COMMANDS]
+    done = start("-P", "-c", code, *words, folder=image.parent)
     assert "No module" not in done.stderr
+    said = [line for line in done.stdout.splitlines() if line.endswith((" True", " False"))]
+    assert said == [f"{one[0]} False" for one in COMMANDS], done.stderr
     assert not (image.parent / "ran.txt").exists()
+
+
+@pytest.mark.slow
+def test_the_command_starts_without_the_current_folder(hostile_folder: Path) -> None:
+    done = start(*COMMAND, "--version", folder=hostile_folder)
+    assert done.returncode == 0, done.stderr
+    assert not (hostile_folder / "ran.txt").exists()
 
 
 @pytest.mark.slow

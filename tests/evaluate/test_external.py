@@ -62,13 +62,12 @@ def test_internal_external_and_gap_are_written_without_opening_the_test_again(
 
 
 def test_equal_names_here_and_elsewhere_are_not_the_same_images_or_patients(
-    run: RunFolder, config: EvaluateConfig, write_dataset: Write, tmp_path: Path
+    evaluated: RunFolder, config: EvaluateConfig, write_dataset: Write, tmp_path: Path
 ) -> None:
-    run_evaluate(run, config=config)
     names = [f"image-0-{number}" for number in range(78)]
     other = write_dataset(tmp_path / "clinic", seed=1, image_id=names)
-    run_evaluate(run, config=config, dataset=other.path)
-    found = read_external(run.path / "evaluate-clinic" / "external.json")
+    run_evaluate(evaluated, config=config, dataset=other.path)
+    found = read_external(evaluated.path / "evaluate-clinic" / "external.json")
     generalisation_gap = next(
         score.generalisation_gap for score in found.scores if score.name == "balanced_accuracy"
     )
@@ -77,13 +76,12 @@ def test_equal_names_here_and_elsewhere_are_not_the_same_images_or_patients(
 
 
 def test_a_set_of_one_class_is_compared_by_its_sensitivity_alone(
-    run: RunFolder, config: EvaluateConfig, write_dataset: Write, tmp_path: Path
+    evaluated: RunFolder, config: EvaluateConfig, write_dataset: Write, tmp_path: Path
 ) -> None:
-    run_evaluate(run, config=config)
     names = ("covid-19", "tuberculosis")
     other = write_dataset(tmp_path / "clinic", class_names=names, seed=1)
-    run_evaluate(run, config=config, dataset=other.path)
-    found = read_external(run.path / "evaluate-clinic" / "external.json")
+    run_evaluate(evaluated, config=config, dataset=other.path)
+    found = read_external(evaluated.path / "evaluate-clinic" / "external.json")
     assert [score.name for score in found.scores] == ["sensitivity/covid-19"]
     assert [score.name for score in found.by_patient] == ["patient_sensitivity/covid-19"]
     assert found.classes == ("covid-19",)
@@ -104,16 +102,15 @@ def test_without_an_evaluated_test_there_is_no_gap_and_it_says_how_to_get_one(
 
 
 def test_the_test_of_another_network_is_not_taken_for_this_ones(
-    run: RunFolder, config: EvaluateConfig, write_dataset: Write, tmp_path: Path
+    evaluated: RunFolder, config: EvaluateConfig, write_dataset: Write, tmp_path: Path
 ) -> None:
-    run_evaluate(run, config=config)
-    content = read_json(run.metrics)
+    content = read_json(evaluated.metrics)
     content["provenance"]["checkpoint"] = "0" * 64
-    write_json(run.metrics, content)
-    record_checksums(run.metrics)
+    write_json(evaluated.metrics, content)
+    record_checksums(evaluated.metrics)
     other = write_dataset(tmp_path / "clinic", seed=1)
-    run_evaluate(run, config=config, dataset=other.path)
-    found = read_external(run.path / "evaluate-clinic" / "external.json")
+    run_evaluate(evaluated, config=config, dataset=other.path)
+    found = read_external(evaluated.path / "evaluate-clinic" / "external.json")
     assert found.scores == ()
     assert "evaluated with another network" in found.reason
 
