@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Generator, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -81,6 +82,20 @@ def _leave_files_in_memory() -> Iterator[None]:
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", os.fstat)
+        yield
+
+
+@pytest.fixture(scope="module")
+def few_trees() -> Iterator[None]:
+    """Small forests in the questions to the data and in the baselines, for a whole module.
+
+    Most of the time of `prepare` and `evaluate` on a few tiny images goes into them.
+    """
+    from cxresnet.shortcuts import baseline, probe
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(probe, "PROBE_FOREST", replace(probe.PROBE_FOREST, trees=20))
+        patch.setattr(baseline, "BASELINE_FOREST", replace(baseline.BASELINE_FOREST, trees=20))
         yield
 
 

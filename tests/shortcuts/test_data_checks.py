@@ -1,32 +1,48 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from cxresnet.core.config import DataConfig
 from cxresnet.core.errors import HeldOutTestError
-from cxresnet.core.finding import read_findings
+from cxresnet.core.finding import Finding, read_findings
 from cxresnet.data.dataset.dataset import open_dataset
 from cxresnet.data.prepare.prepare import run_prepare
 from cxresnet.data.sources.open import open_source
 from cxresnet.shortcuts import data_checks
 from cxresnet.shortcuts.data_checks import run_data_checks
 
-CONFIG = DataConfig(side_px=48, common_side_px=64, workers=1)
+CONFIG = DataConfig(side_px=48, common_side_px=64, workers=1, find_duplicates=False)
+TEXT = "phantoms:images_per_class=60"
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("few_trees")]
 
 
 def _prepare(text: str, out: Path) -> Path:
     return run_prepare(open_source(text), config=CONFIG, out=out).path
 
 
-def test_drawings_without_a_shortcut_are_not_red_and_the_findings_are_kept(tmp_path: Path) -> None:
-    path = _prepare("phantoms:images_per_class=60", tmp_path / "dataset")
-    findings = run_data_checks(path)
-    assert [finding.question for finding in findings] == [
+@dataclass(frozen=True)
+class Asked:
+    """A dataset after the questions, and its access log from before."""
+
+    path: Path
+    findings: tuple[Finding, ...]
+    access_log: bytes
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory, few_trees: None) -> Asked:
+    path = _prepare(TEXT, tmp_path_factory.mktemp("plain") / "dataset")
+    access_log = (path / "test_access_log.csv").read_bytes()
+    return Asked(path, run_data_checks(path), access_log)
+
+
+def test_drawings_without_a_shortcut_are_not_red_and_the_findings_are_kept(plain: Asked) -> None:
+    assert [finding.question for finding in plain.findings] == [
         "source_confounding",
         "image_processing",
         "record",
@@ -35,31 +51,26 @@ def test_drawings_without_a_shortcut_are_not_red_and_the_findings_are_kept(tmp_p
         "prepared_bytes",
         "prepared_scalars",
     ]
-    assert all(finding.verdict != "red" for finding in findings)
-    assert read_findings(path) == findings
-    assert open_dataset(path).verdict.startswith("Verdict on the data: ")
+    assert all(finding.verdict != "red" for finding in plain.findings)
+    assert read_findings(plain.path) == plain.findings
+    assert open_dataset(plain.path).verdict.startswith("Verdict on the data: ")
 
 
-def test_a_planted_tone_is_found_in_six_numbers(tmp_path: Path) -> None:
-    text = "phantoms:images_per_class=60"
-    plain = run_data_checks(_prepare(text, tmp_path / "plain"))[-1]
-    planted = run_data_checks(_prepare(f"{text},shortcut=tone:covid-19:1.0", tmp_path / "tone"))[-1]
+def test_a_planted_tone_is_found_in_six_numbers(plain: Asked, tmp_path: Path) -> None:
+    planted = run_data_checks(_prepare(f"{TEXT},shortcut=tone:covid-19:1.0", tmp_path / "tone"))
     areas = [
         next(m.value for m in one.measures if m.name == "AUROC of covid-19")
-        for one in (plain, planted)
+        for one in (plain.findings[-1], planted[-1])
     ]
     assert areas[0] is not None
     assert areas[1] is not None
     assert areas[1] > areas[0] + 0.1
 
 
-def test_the_audit_does_not_open_the_test(tmp_path: Path) -> None:
-    path = _prepare("phantoms:images_per_class=60", tmp_path / "dataset")
-    access_log = (path / "test_access_log.csv").read_bytes()
-    run_data_checks(path)
-    assert (path / "test_access_log.csv").read_bytes() == access_log
+def test_the_audit_does_not_open_the_test(plain: Asked) -> None:
+    assert (plain.path / "test_access_log.csv").read_bytes() == plain.access_log
     with pytest.raises(HeldOutTestError):
-        open_dataset(path).select("test")
+        open_dataset(plain.path).select("test")
 
 
 def test_green_must_be_shown_not_only_not_be_refuted(
