@@ -324,8 +324,8 @@ EXPLAIN = {
 }
 
 
-@pytest.fixture(scope="session")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, few_trees: None) -> Path:
     """A run made through the interface, from files: images/, dataset/, run/."""
     root = tmp_path_factory.mktemp("api")
     write_phantom_folder(parse_phantom_settings("images_per_class=12,side_px=48"), root / "images")
