@@ -17,13 +17,13 @@ from cxresnet.data.sources.phantom import write_phantom_folder
 from cxresnet.evaluate.record import read_evaluation
 
 SMOKE = "smoke"
-SOURCE = "phantoms:images_per_class=60"
+SOURCE = "phantoms:images_per_class=40"
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+def run(tmp_path_factory: pytest.TempPathFactory, few_trees: None) -> RunFolder:
     """One whole run on drawn images, that the tests below look at."""
     path = tmp_path_factory.mktemp("journey") / "run"
     assert run_command_line(["run", SOURCE, "--out", str(path), "--config", SMOKE]) == 0

@@ -11,10 +11,10 @@ import pytest
 TUTORIALS = Path(__file__).parents[2] / "docs" / "tutorials"
 
 TINY = {
-    "first-report": "IMAGES_PER_CLASS = 24\nSIDE_PX = 32\nEPOCHS = 1\nSANITY_IMAGES = 4\n",
+    "first-report": "IMAGES_PER_CLASS = 15\nSIDE_PX = 32\nEPOCHS = 1\nSANITY_IMAGES = 4\n",
     "shortcuts-lesson": (
-        "IMAGES_PER_CLASS = 24\nEXTERNAL_IMAGES_PER_CLASS = 4\nSIDE_PX = 32\nEPOCHS = 1\n"
-        "STRENGTHS = (1,)\nTRIALS = 2\n"
+        "IMAGES_PER_CLASS = 15\nEXTERNAL_IMAGES_PER_CLASS = 3\nSIDE_PX = 32\nEPOCHS = 1\n"
+        "STRENGTHS = (1,)\nTRIALS = 1\n"
     ),
 }
 """What stands in the place of each notebook's cell of parameters."""
@@ -58,6 +58,7 @@ def _list_names(source: str) -> list[str]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
+@pytest.mark.usefixtures("few_trees")
 @pytest.mark.parametrize("name", sorted(TINY))
 def test_a_notebook_runs_from_the_first_cell_to_the_last(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
