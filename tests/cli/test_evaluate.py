@@ -83,14 +83,15 @@ def test_the_cost_is_said_before_it_is_paid(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("few_trees")
 def test_sources_are_left_out_and_advice_is_given_from_end_to_end(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     smoke = "smoke"
-    settings = ["--config", smoke, "--set", "train.epochs=1", "--set", "data.side_px=48"]
+    settings = ["--config", smoke, "--set", "train.epochs=1", "--set", "data.side_px=32"]
     dataset, run = str(tmp_path / "dataset"), tmp_path / "run"
     few = ["--set", "evaluate.min_left_out_images=3", "--set", "evaluate.shortcut_baselines=false"]
-    phantoms = "phantoms:images_per_class=60"
+    phantoms = "phantoms:images_per_class=40,side_px=96"
     assert run_command_line(["prepare", phantoms, "--out", dataset, *settings]) == 0
     assert run_command_line(["train", dataset, "--out", str(run), *settings]) == 0
     words = ["evaluate", str(run), *settings, *few, "--leave-sources-out", "--sets"]

@@ -69,6 +69,7 @@ def test_without_it_one_class_is_refused_with_the_way_out(hospital: Path, tmp_pa
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("few_trees")
 def test_its_data_are_asked_from_the_rows_alone_and_its_page_shows_no_image(
     hospital: Path, tmp_path: Path
 ) -> None:
@@ -109,6 +110,7 @@ def test_it_is_not_split_in_any_other_way(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("few_trees")
 def test_the_command_prepares_it(hospital: Path, tmp_path: Path) -> None:
     out = tmp_path / "d"
     assert run_command_line(["prepare", str(hospital), "--out", str(out), "--external-test"]) == 0
