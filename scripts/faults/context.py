@@ -187,9 +187,9 @@ def run(arguments: list[str], *, first: Callable[[], object] | None = None) -> R
     return wait(start(arguments, first=first))
 
 
-def must_run(arguments: list[str]) -> None:
+def must_run(arguments: list[str], *, first: Callable[[], object] | None = None) -> None:
     """Run a command that has to succeed, or stop everything."""
-    result = run(arguments)
+    result = run(arguments, first=first)
     if result.code:
         raise SystemExit(f"cxresnet {' '.join(arguments)}: {result.code}\n{result.text}")
 

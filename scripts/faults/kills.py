@@ -2,56 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import random
-import signal
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from faults.context import Context, Outcome, Part, copy_anew, kill, run, start, wait
-from faults.stages import STAGES, Stage, build_states, count_accesses, find_differences
-
-_NAMES = ("rename", "replace", "unlink", "rmdir", "fsync")
-
-
-class Renames:
-    """Counts what changes the names in a folder, and dies at one of them."""
-
-    def __init__(self, count_file: Path | None = None, *, die_at: int = 0, after: bool) -> None:
-        self._count_file, self._die_at, self._after = count_file, die_at, after
-        self.count = 0
-
-    def install(self) -> None:
-        """Wrap the functions of this process; its helpers write nothing that counts."""
-        for name in _NAMES:
-            setattr(os, name, self._wrap(getattr(os, name)))
-
-    def _wrap(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        def change(*arguments: Any, **options: Any) -> Any:
-            self.count += 1
-            if self.count == self._die_at and not self._after:
-                os.kill(os.getpid(), signal.SIGKILL)
-            result = function(*arguments, **options)
-            if self.count == self._die_at:
-                os.kill(os.getpid(), signal.SIGKILL)
-            if self._count_file is not None:
-                self._count_file.write_text(f"{self.count}")
-            return result
-
-        return change
+from faults.stages import STAGES, Renames, Stage, build_states, count_accesses, find_differences
 
 
 def prepare(shared: Path) -> None:
-    """Build all states, and measure each stage: its seconds and its renames."""
+    """Build all states, with the seconds and the renames of each stage."""
     build_states(shared)
-    for stage in STAGES:
-        folder = copy_anew(shared / "first" / stage.before, shared / "work")
-        counter = Renames(shared / f"renames-{stage.name}", after=True)
-        began = time.monotonic()
-        run(stage.list_arguments(folder), first=counter.install)
-        (shared / f"seconds-{stage.name}").write_text(f"{time.monotonic() - began}")
 
 
 def check(context: Context, number: int) -> Outcome:

@@ -5,10 +5,14 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import os
 import re
 import shutil
-from collections.abc import Iterator
+import signal
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Any
 
@@ -65,31 +69,95 @@ STAGES = (
 )
 
 
+_NAMES = ("rename", "replace", "unlink", "rmdir", "fsync")
+
+
+class Renames:
+    """Counts what changes the names in a folder, and dies at one of them."""
+
+    def __init__(self, count_file: Path | None = None, *, die_at: int = 0, after: bool) -> None:
+        self._count_file, self._die_at, self._after = count_file, die_at, after
+        self.count = 0
+
+    def install(self) -> None:
+        """Wrap the functions of this process; its helpers write nothing that counts."""
+        for name in _NAMES:
+            setattr(os, name, self._wrap(getattr(os, name)))
+
+    def _wrap(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        def change(*arguments: Any, **options: Any) -> Any:
+            self.count += 1
+            if self.count == self._die_at and not self._after:
+                os.kill(os.getpid(), signal.SIGKILL)
+            result = function(*arguments, **options)
+            if self.count == self._die_at:
+                os.kill(os.getpid(), signal.SIGKILL)
+            if self._count_file is not None:
+                self._count_file.write_text(f"{self.count}")
+            return result
+
+        return change
+
+
 def build_states(shared: Path) -> None:
     """Run every stage twice without a fault, and keep the folder after each; once for all parts.
 
     What is the same both times (all but times and durations) must be the same after a fault, too.
+    Both times go on at once, the second a day later by its clock. The first also measures each
+    stage: its seconds and its renames.
     """
     if (shared / "built").exists():
         return
-    for attempt in ("first", "second"):
-        folder = shared / "work"
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir()
-        copy_anew(folder, shared / attempt / "empty")
-        for stage in STAGES:
-            if stage.name == "prepare-again":
-                continue
-            must_run(stage.list_arguments(folder))
-            copy_anew(folder, shared / attempt / stage.name)
-        copy_anew(shared / attempt / "explain", folder)
-        must_run(_get_stage("prepare-again").list_arguments(folder))
-        copy_anew(folder, shared / attempt / "prepare-again")
+    second = os.fork()
+    if not second:
+        code = 1
+        try:
+            _build_once(shared, "second")
+            code = 0
+        except SystemExit as error:
+            os.write(2, f"{error}\n".encode())
+        finally:
+            os._exit(code)
+    try:
+        _build_once(shared, "first")
+    finally:
+        _, status = os.waitpid(second, 0)
+    if status:
+        raise SystemExit("The stages could not be run a second time.")
     (shared / "built").touch()
 
 
-def _get_stage(name: str) -> Stage:
-    return next(stage for stage in STAGES if stage.name == name)
+def _build_once(shared: Path, attempt: str) -> None:
+    folder = shared / f"building-{attempt}" / "work"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    copy_anew(folder, shared / attempt / "empty")
+    for stage in sorted(STAGES, key=lambda one: one.name == "prepare-again"):
+        copy_anew(shared / attempt / stage.before, folder)
+        counter = Renames(shared / f"renames-{stage.name}", after=True)
+        began = time.monotonic()
+        must_run(
+            stage.list_arguments(folder),
+            first=counter.install if attempt == "first" else _set_clock_forward,
+        )
+        if attempt == "first":
+            (shared / f"seconds-{stage.name}").write_text(f"{time.monotonic() - began}")
+        copy_anew(folder, shared / attempt / stage.name)
+
+
+class _Tomorrow(datetime):
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
+        return datetime.now(tz) + timedelta(days=1)
+
+
+def _set_clock_forward() -> None:
+    """Let no time be the same both times, whatever the second in which it is read."""
+    from cxresnet.data.dataset import held_out
+    from cxresnet.data.prepare import assemble
+
+    for module in (held_out, assemble):
+        setattr(module, "datetime", _Tomorrow)  # noqa: B010
 
 
 _OF_THE_MOMENT = re.compile(r"_utc$|seconds$|^access|^row_hash$|^previous_hash$|^files$")

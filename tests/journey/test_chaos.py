@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 import json
 import random
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -83,3 +85,14 @@ def test_a_canary_is_found_in_any_spelling(load: Any) -> None:
     find = load("canaries").find_canaries
     assert list(find(b"\0\1Canary12x3y\0", "manifest.csv")) == ["Canary12x3y in manifest.csv"]
     assert list(find(b"a canary", "manifest.csv")) == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_the_short_form_does_a_few_cases_of_each_part_without_a_fault(tmp_path: Path) -> None:
+    words = [sys.executable, str(SCRIPTS / "chaos"), "--short", "--folder", str(tmp_path)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = [line.split()[:5] for line in done.stdout.splitlines()]
+    assert [row[0] for row in rows] == ["images", "kills", "flips", "disk", "canaries"]
+    assert all(row[2:] == ["cases,", "0", "faults,"] for row in rows)
