@@ -12,7 +12,12 @@ import pytest
 from cxresnet.core.config import DataConfig, ModelConfig
 from cxresnet.core.files import compute_sha256
 from cxresnet.core.finding import Finding, Measure
-from cxresnet.data.dataset.dataset_record import DatasetRecord, ImageCounts, write_dataset_record
+from cxresnet.data.dataset.dataset_record import (
+    DatasetRecord,
+    ImageCounts,
+    compute_dataset_hash,
+    write_dataset_record,
+)
 from cxresnet.data.manifest import build_manifest, write_manifest
 from cxresnet.data.prepare.preprocessing import build_preprocessing
 from cxresnet.evaluate.baseline_comparison import Baseline
@@ -517,6 +522,7 @@ def dataset_folder(tmp_path: Path, manifest: pd.DataFrame) -> Path:
         folder / "rejected.csv", index=False
     )
     config = DataConfig(side_px=32)
+    files = {name: compute_sha256(folder / name) for name in ("manifest.csv", "images.npy")}
     record = DatasetRecord(
         name=HOSTILE,
         source="by hand",
@@ -527,8 +533,8 @@ def dataset_folder(tmp_path: Path, manifest: pd.DataFrame) -> Path:
         preprocessing=build_preprocessing(config),
         config=config,
         versions={},
-        files={"manifest.csv": compute_sha256(folder / "manifest.csv")},
-        dataset_hash="d" * 64,
+        files=files,
+        dataset_hash=compute_dataset_hash(files),
         warnings=(),
         created_utc="2026-01-01T00:00:00Z",
     )

@@ -242,7 +242,7 @@ def names_other_classes(record: DatasetRecord, present: Iterable[str]) -> bool:
 
 def compute_dataset_hash(files: dict[str, str]) -> str:
     """Compute the hash of a dataset from the hashes of its manifest and its images."""
-    text = "\n".join(f"{files[name]}  {name}" for name in (MANIFEST_NAME, IMAGES_NAME))
+    text = "\n".join(f"{files.get(name, '')}  {name}" for name in (MANIFEST_NAME, IMAGES_NAME))
     return hashlib.sha256(text.encode("ascii")).hexdigest()
 
 
