@@ -143,6 +143,18 @@ def _call_elsewhere(
             type(error).__name__,
         )
         cores.count = 1
+    except BaseException:
+        # Ctrl-C: joblib may be about to send work, and would wait at the end for what it has sent.
+        _kill_workers()
+        raise
+
+
+def _kill_workers() -> None:
+    from joblib.externals.loky import reusable_executor  # noqa: PLC0415  loaded by now
+
+    executor = reusable_executor._executor  # noqa: SLF001  there is no other way to the present one
+    if executor is not None:
+        executor.shutdown(wait=False, kill_workers=True)
 
 
 def _start_worker() -> None:

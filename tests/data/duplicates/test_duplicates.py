@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -242,9 +243,11 @@ def test_an_even_image_has_no_padding() -> None:
 
 
 def test_how_many_clusters_there_are_is_logged(
-    known: np.ndarray, caplog: pytest.LogCaptureFixture
+    known: np.ndarray, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with caplog.at_level("INFO"):
+    # The command line, if it has run before, prints by a handler of its own.
+    monkeypatch.setattr(logging.getLogger("cxresnet"), "propagate", True)
+    with caplog.at_level("INFO", logger="cxresnet"):
         find_clusters(np.concatenate([known[:3], known[:1]]))
     assert "4 images form 3 near-duplicate clusters" in caplog.text
 
