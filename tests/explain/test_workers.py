@@ -62,7 +62,8 @@ def test_other_processes_compute_the_same_maps(caplog: pytest.LogCaptureFixture)
 
 
 SCRIPT = """
-import os, time
+import os, signal, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in what a shell runs behind
 from cxresnet.explain.workers import map_calls, working_on_all_cores
 print("the script runs", flush=True)
 with working_on_all_cores(count=2, start_after_s=0):
