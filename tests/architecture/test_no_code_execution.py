@@ -23,7 +23,11 @@ FORBIDDEN_MODULES = {
     "shelve",
     "torch.package",
 }
-HARMLESS_IMPORTS = {"joblib.Parallel", "joblib.delayed"}
+HARMLESS_IMPORTS = {
+    "joblib.Parallel",
+    "joblib.delayed",
+    "joblib.externals.loky.reusable_executor",
+}
 """Send work to processes of our own; what `joblib.load` reads is a file, and may be anybody's."""
 FORBIDDEN_CALLS = {
     "__import__",
