@@ -481,6 +481,9 @@ def dataset_artifacts(manifest: pd.DataFrame) -> DatasetArtifacts:
         training=training,
         training_images=np.full((len(training), 16, 16), 90, np.uint8),
         side_px=16,
+        counts=ImageCounts(
+            scanned=len(manifest) + 5, rejected=3, conflicting=2, kept=len(manifest)
+        ),
         rejected=pd.DataFrame(
             {
                 "image_id": [HOSTILE] * 3,
@@ -527,7 +530,7 @@ def dataset_folder(tmp_path: Path, manifest: pd.DataFrame) -> Path:
         name=HOSTILE,
         source="by hand",
         class_names=CLASS_NAMES,
-        images=ImageCounts(scanned=count + 1, rejected=1, conflicting=0, kept=count),
+        images=ImageCounts(scanned=count + 3, rejected=1, conflicting=2, kept=count),
         counts={},
         patients_unknown_share=0.5,
         preprocessing=build_preprocessing(config),

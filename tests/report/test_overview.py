@@ -7,6 +7,8 @@ import pandas as pd
 import torch
 
 from cxresnet.core.config import ModelConfig
+from cxresnet.data.dataset.dataset import open_dataset
+from cxresnet.data.dataset.dataset_record import ImageCounts
 from cxresnet.evaluate.leave_sources_out import LeaveSourcesOut
 from cxresnet.evaluate.record import Evaluation
 from cxresnet.evaluate.selective import SelectiveResult
@@ -52,8 +54,8 @@ def test_a_whole_run_is_told_in_twenty_lines_of_eighty_columns(  # noqa: PLR0917
     )
     assert len(lines) <= 20
     assert max(len(line) for line in lines if "report.html" not in line) <= 80
-    assert "Images 12 of" in told
-    assert "3 known patients; 3 left out" in told
+    assert "Images 12 images of 3 sources, 3 known patients; 5 left out: 3 rejected" in told
+    assert "(rejected.csv), 2 with conflicting labels (conflicts.csv)" in told
     assert "3 epochs in 1 min 15 s, of which epoch 1 is used" in told
     assert "balanced accuracy 0.800 (0.700–0.900), macro AUROC 0.800" in told
     assert "95% intervals" in told
@@ -62,6 +64,19 @@ def test_a_whole_run_is_told_in_twenty_lines_of_eighty_columns(  # noqa: PLR0917
     assert "sanity checks passed by no method; failed by" in told
     assert f"Report {tmp_path}/report.html" in told
     assert "yet" not in told
+
+
+def test_one_source_is_not_several_and_nothing_left_out_needs_no_reason(
+    dataset_artifacts: DatasetArtifacts, dataset_folder: Path
+) -> None:
+    manifest = dataset_artifacts.manifest.assign(source="one", patient_id="p1")
+    counts = ImageCounts(scanned=12, rejected=0, conflicting=0, kept=12)
+    data = dataclasses.replace(dataset_artifacts, manifest=manifest, counts=counts)
+    told, lines = _tell(
+        RunArtifacts(name="r", dataset=open_dataset(dataset_folder), dataset_artifacts=data)
+    )
+    assert lines[0] == f"Dataset   {dataset_folder}"
+    assert "Images 12 images of 1 source, 1 known patient; 0 left out Classes" in told
 
 
 def test_what_was_not_done_yet_is_said_with_the_command() -> None:

@@ -34,6 +34,8 @@ def test_it_counts_shows_and_warns(dataset_folder: Path, tmp_path: Path) -> None
         "The files before preprocessing",
         "Near-duplicates",
         "blank",
+        "<dd>3: 1 rejected, 2 with conflicting labels</dd>",
+        "They are listed in conflicts.csv.",
         DISCLAIMER,
     ):
         assert text in html

@@ -18,6 +18,7 @@ from cxresnet.core.files import read_json
 from cxresnet.core.finding import Finding, read_findings
 from cxresnet.core.run_folder import RunFolder
 from cxresnet.data.dataset.dataset import PreparedDataset, open_dataset
+from cxresnet.data.dataset.dataset_record import ImageCounts
 from cxresnet.evaluate.checks import read_checked_evaluation
 from cxresnet.evaluate.external import (
     EXTERNAL_NAME,
@@ -61,6 +62,7 @@ class DatasetArtifacts:
         training: The rows of the training images, as drawn from; the test stays sealed.
         training_images: Row i belongs to row i of `training`.
         side_px: Side of a prepared image.
+        counts: Where every scanned image went.
         rejected: `rejected.csv`; empty where nothing was.
         findings: Results of the checks of the images before any training.
     """
@@ -70,6 +72,7 @@ class DatasetArtifacts:
     training: pd.DataFrame
     training_images: _Images
     side_px: int
+    counts: ImageCounts
     rejected: pd.DataFrame
     findings: tuple[Finding, ...] = ()
 
@@ -238,6 +241,7 @@ def build_dataset_artifacts(dataset: PreparedDataset) -> DatasetArtifacts:
         training=dataset.manifest.iloc[:0] if training is None else training.manifest,
         training_images=[] if training is None else training.images,
         side_px=dataset.preprocessing.side_px,
+        counts=dataset.record.images,
         rejected=_read_rejected(dataset.path / "rejected.csv"),
         findings=read_findings(dataset.path),
     )

@@ -6,6 +6,7 @@ import textwrap
 from collections import Counter
 from collections.abc import Iterator
 
+from cxresnet.data.dataset.dataset_record import CONFLICTS_NAME, REJECTED_NAME, ImageCounts
 from cxresnet.evaluate.record import Evaluation
 from cxresnet.evaluate.results import GeneralisationGap
 from cxresnet.metrics.estimate import format_estimate
@@ -29,6 +30,8 @@ def list_overview(artifacts: RunArtifacts, *, width: int = 80) -> Iterator[str]:
         At most twenty lines.
     """
     run = artifacts.folder or artifacts.name
+    if artifacts.dataset is not None:
+        yield f"{'Dataset':<{_LABEL_WIDTH}}{artifacts.dataset.path}"
     for label, text in (
         ("Images", _tell_images(artifacts)),
         ("Classes", _tell_classes(artifacts)),
@@ -65,10 +68,28 @@ def _tell_images(artifacts: RunArtifacts) -> str:
     known = data.manifest.loc[data.manifest["patient_id"] != "", ["source", "patient_id"]]
     patients = len(known.drop_duplicates())
     return (
-        f"{len(data.manifest):,} of {data.manifest['source'].nunique():,} sources"
-        f"{f' in {artifacts.dataset.record.name}' if artifacts.dataset else ''}, "
-        f"{patients:,} known patients; {len(data.rejected):,} left out"
+        f"{_count(len(data.manifest), 'image')} of "
+        f"{_count(data.manifest['source'].nunique(), 'source')}, "
+        f"{_count(patients, 'known patient')}; {_tell_left_out(data.counts)}"
     )
+
+
+def _tell_left_out(counts: ImageCounts) -> str:
+    """Tell how many images are not in the dataset, why, and which file lists them."""
+    reasons = [
+        f"{count:,} {words} ({name})"
+        for count, words, name in (
+            (counts.rejected, "rejected", REJECTED_NAME),
+            (counts.conflicting, "with conflicting labels", CONFLICTS_NAME),
+        )
+        if count
+    ]
+    return f"{counts.left_out:,} left out{': ' if reasons else ''}{', '.join(reasons)}"
+
+
+def _count(number: int, noun: str) -> str:
+    """Count things, as in "1 source" and "2 sources"."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _tell_classes(artifacts: RunArtifacts) -> str:
@@ -87,12 +108,12 @@ def _tell_network(artifacts: RunArtifacts) -> str:
     if artifacts.model is None or artifacts.record is None:
         return "not trained yet, or its checkpoint cannot be read: cxresnet train DATASET --out RUN"
     parameters = sum(parameter.numel() for parameter in artifacts.model.parameters())
-    text = f"{artifacts.record.model.preset}, {parameters:,} parameters"
+    text = f"{artifacts.record.model.preset}, {_count(parameters, 'parameter')}"
     members = artifacts.record.model.members
     text += f", {members} networks" if members > 1 else ""
     if artifacts.history is None:
         return text
-    text += f"; {len(artifacts.history)} epochs"
+    text += f"; {_count(len(artifacts.history), 'epoch')}"
     if "seconds" in artifacts.history:
         text += f" in {format_duration(float(artifacts.history['seconds'].sum()))}"
     epoch = find_chosen_epoch(artifacts.record)
@@ -106,8 +127,9 @@ def _tell_test(artifacts: RunArtifacts) -> str:
     ours = evaluation.headline
     return (
         f"balanced accuracy {format_estimate(ours.balanced_accuracy)}, macro AUROC "
-        f"{format_estimate(ours.macro_auroc)}; {evaluation.images:,} images of "
-        f"{evaluation.patients:,} patients, {evaluation.provenance.confidence:.0%} intervals"
+        f"{format_estimate(ours.macro_auroc)}; {_count(evaluation.images, 'image')} of "
+        f"{_count(evaluation.patients, 'patient')}, "
+        f"{evaluation.provenance.confidence:.0%} intervals"
     )
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from cxresnet.data.dataset.dataset_record import ImageCounts
 from cxresnet.report.artifacts import DatasetArtifacts
 from cxresnet.report.sections.statistics import StatisticsView, build_statistics_view
 
@@ -39,6 +40,7 @@ def _view(images: pd.DataFrame, *class_names: str) -> StatisticsView:
         training=in_training,
         training_images=np.broadcast_to(greys, (len(in_training), 4, 4)),
         side_px=4,
+        counts=ImageCounts(scanned=4, rejected=0, conflicting=0, kept=4),
         rejected=images.iloc[:0],
     )
     return build_statistics_view(artifacts)

@@ -61,6 +61,11 @@ class ImageCounts(Record):
     conflicting: int
     kept: int
 
+    @property
+    def left_out(self) -> int:
+        """Images that are not in the dataset, for whatever reason."""
+        return self.scanned - self.kept
+
 
 class DatasetRecord(Record):
     """What a prepared dataset is, and where it came from.

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from cxresnet.core.finding import Finding
+from cxresnet.data.dataset.dataset_record import ImageCounts
 from cxresnet.data.manifest import SPLIT_NAMES
 from cxresnet.report.artifacts import DatasetArtifacts
 from cxresnet.report.page import build_data_uri
@@ -65,7 +66,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class RejectedRow:
-    """Why images were left out, how many, and one of them with the reason in its own case."""
+    """Why images were rejected, how many, and one of them with the reason in its own case."""
 
     code: str
     images: int
@@ -86,8 +87,8 @@ class DataView:
         sources: One row a source.
         samples: For each class.
         shown: Whether there is any sample.
+        counts: Where every scanned image went.
         rejected: By reason.
-        rejected_images: In all.
         near_duplicates: Images that have at least one near-duplicate among the others.
         near_duplicate_clusters: Clusters of two or more.
         share_without_patient: 0 to 1.
@@ -102,8 +103,8 @@ class DataView:
     sources: tuple[SourceRow, ...]
     samples: tuple[tuple[Sample, ...], ...]
     shown: bool
+    counts: ImageCounts
     rejected: tuple[RejectedRow, ...]
-    rejected_images: int
     near_duplicates: int
     near_duplicate_clusters: int
     share_without_patient: float
@@ -137,8 +138,8 @@ def build_data_view(artifacts: DatasetArtifacts) -> DataView:
         ),
         samples=tuple(_draw_samples(artifacts, name) for name in artifacts.class_names),
         shown=len(artifacts.training) > 0,
+        counts=artifacts.counts,
         rejected=count_rejected(artifacts.rejected),
-        rejected_images=len(artifacts.rejected),
         near_duplicates=int(sizes[sizes > 1].sum()),
         near_duplicate_clusters=int((sizes > 1).sum()),
         share_without_patient=float((manifest["patient_id"] == "").mean()),
@@ -147,7 +148,7 @@ def build_data_view(artifacts: DatasetArtifacts) -> DataView:
 
 
 def count_rejected(rejected: pd.DataFrame) -> tuple[RejectedRow, ...]:
-    """Count the images left out by reason, the most frequent first.
+    """Count the rejected images by reason, the most frequent first.
 
     Args:
         rejected: With columns image_id, code and reason.
