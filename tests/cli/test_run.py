@@ -191,3 +191,13 @@ def test_a_quick_run_checks_the_maps_on_fewer_images_unless_told_otherwise(
     _run(tmp_path / "run", "--quick", "--set", "explain.zone_mean_images=5")
     config = dict(calls)["explain_network"]["config"]
     assert (config.sanity_check_images, config.zone_mean_images) == (12, 5)
+
+
+def test_a_quick_run_raises_nothing_that_the_config_has_lower(
+    calls: list[tuple[str, dict[str, Any]]], tmp_path: Path
+) -> None:
+    low = tmp_path / "low.toml"
+    low.write_text("[explain]\nsanity_check_images = 6\nzone_mean_images = 0\n")
+    _run(tmp_path / "run", "--quick", "--config", str(low))
+    config = dict(calls)["explain_network"]["config"]
+    assert (config.sanity_check_images, config.zone_mean_images) == (6, 0)

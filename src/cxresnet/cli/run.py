@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -37,7 +38,8 @@ checks. Only their proportion is used, for the time left."""
 _SANITY_CHECKS_S = 2.8
 """An image, in the same run."""
 
-_QUICK = ("explain.sanity_check_images=12", "explain.zone_mean_images=4")
+_QUICK = {"sanity_check_images": 12, "zone_mean_images": 4}
+"""The largest values of the section `explain` with `--quick`; a config with less keeps its own."""
 
 _logger = logging.getLogger(__name__)
 
@@ -67,8 +69,8 @@ def run(  # noqa: PLR0913  each is a flag of the command
         bool,
         typer.Option(
             "--quick",
-            help="Test the attribution maps on 12 images instead of 36, and average them per lung "
-            "zone over 4 a class instead of 12; the report says so.",
+            help="Test the attribution maps on at most 12 images (usually 36), and average them "
+            "per lung zone over at most 4 a class (usually 12); the report says so.",
         ),
     ] = False,
     resume: ResumeOption = False,
@@ -78,7 +80,7 @@ def run(  # noqa: PLR0913  each is a flag of the command
     from cxresnet.core.config import change_config
 
     settings = change_config(
-        read_settings(config, [*(_QUICK if quick else ()), *(set_ or ())]),
+        read_settings(config, [*(_list_quick_settings(config) if quick else ()), *(set_ or ())]),
         source_flags.list_data_values(),
     )
     dataset = out / "dataset"
@@ -90,6 +92,13 @@ def run(  # noqa: PLR0913  each is a flag of the command
             steps.begin("prepare")
             prepare_dataset(opened, config=settings.data, out=dataset, force=force)
         _run_stages(folder, dataset, config=settings, resume=resume, steps=steps)
+
+
+def _list_quick_settings(config: Path | None) -> Iterator[str]:
+    """List what `--quick` lowers, as `--set` takes it."""
+    configured = read_settings(config, ()).explain.model_dump()
+    for name, most in _QUICK.items():
+        yield f"explain.{name}={min(configured[name], most)}"
 
 
 def _run_stages(
