@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cxresnet.cli.compare import describe_auroc_test
 from cxresnet.core.checksums import record_checksums
 from cxresnet.core.config import EvaluateConfig
 from cxresnet.core.errors import DatasetError, RunFolderError
@@ -111,6 +112,20 @@ def test_a_run_is_as_good_as_itself(
     assert found.mcnemar_p_value == 1.0
     assert {test.p_value for test in found.auroc_tests} == {1.0}
     assert found.verdict == ("No difference is shown: both runs have the same balanced accuracy.")
+
+
+@pytest.mark.parametrize(("images", "said"), [(54, "there are 9 and 18."), (60, "")])
+def test_a_class_of_few_patients_gets_no_p_value_and_one_sentence_that_says_why(
+    draw_predictions: Draw, config: EvaluateConfig, tmp_path: Path, images: int, said: str
+) -> None:
+    # Two images a patient, three classes: 9 or 10 patients with each class.
+    found = _compare(tmp_path, draw_predictions(images), draw_predictions(images, seed=1), config)
+    for test in found.auroc_tests:
+        assert (test.p_value is None) == bool(said)
+        assert test.reason.endswith(said)
+        shown = describe_auroc_test(test)
+        assert ("p = " in shown) == (not said)
+        assert ("No p-value is given: the test needs at least 10 patients" in shown) == bool(said)
 
 
 def test_the_intervals_of_one_run_are_those_of_its_evaluation(

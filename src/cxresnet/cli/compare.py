@@ -16,7 +16,7 @@ from cxresnet.core.run_folder import open_run_folder
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from cxresnet.evaluate.comparison import Comparison
+    from cxresnet.evaluate.comparison import AurocTest, Comparison
     from cxresnet.metrics.estimate import Estimate
 
 
@@ -49,14 +49,19 @@ def compare(
         f"independent: p = {found.mcnemar_p_value:.3g})."
     )
     for test in found.auroc_tests:
-        p_value = "–" if test.p_value is None else f"{test.p_value:.3g}"
-        say(
-            f"AUROC of {test.class_name} (DeLong test, patients as clusters): difference "
-            f"{test.difference:+.3f}, p = {p_value}."
-        )
+        say(describe_auroc_test(test))
     say(found.verdict)
     for warning in found.warnings:
         warn(warning)
+
+
+def describe_auroc_test(test: AurocTest) -> str:
+    """Describe the test of one class in a line, or why it gives no p-value."""
+    ending = f". {test.reason}" if test.p_value is None else f", p = {test.p_value:.3g}."
+    return (
+        f"AUROC of {test.class_name} (DeLong test, patients as clusters): difference "
+        f"{test.difference:+.3f}{ending}"
+    )
 
 
 def _build_table(found: Comparison) -> Table:

@@ -26,7 +26,7 @@ from cxresnet.metrics.classification import (
     build_headline_statistics,
 )
 from cxresnet.metrics.estimate import Estimate, format_estimate
-from cxresnet.metrics.paired import compute_delong, compute_mcnemar
+from cxresnet.metrics.paired import DeLong, compute_delong, compute_mcnemar
 from cxresnet.metrics.statistic import Key, Statistic
 from cxresnet.predict.decision import apply_operating_point
 from cxresnet.predict.predictions import read_predictions
@@ -60,13 +60,15 @@ class AurocTest(Record):
         class_name: The class.
         difference: Area of the first run minus that of the second.
         error: Standard error of the difference.
-        p_value: Two-sided; None where there is no error to compare the difference with.
+        p_value: Two-sided; None where the test cannot give one.
+        reason: Why there is none, one sentence; "" where there is.
     """
 
     class_name: str
     difference: float
     error: float
     p_value: float | None
+    reason: str = ""
 
 
 class Comparison(Record):
@@ -104,6 +106,10 @@ class Comparison(Record):
     verdict: str
     warnings: tuple[str, ...]
 
+
+_FEWEST_PATIENTS = 10
+"""With and without the class, for a p-value of DeLong's test: its normal distribution holds for
+many patients, and with few it finds differences where there are none."""
 
 _BY_CLASS = ("auroc", "sensitivity", "specificity")
 _OTHERS = ("accuracy", "macro_f1", "macro_auroc")
@@ -268,15 +274,30 @@ def _test_areas(
             groups=np.array(groups),
         )
         if found is not None:
+            reason = _explain_no_p_value(found, class_name)
             tests.append(
                 AurocTest(
                     class_name=class_name,
                     difference=found.difference,
                     error=found.error,
-                    p_value=found.p_value,
+                    p_value=None if reason else found.p_value,
+                    reason=reason,
                 )
             )
     return tuple(tests)
+
+
+def _explain_no_p_value(found: DeLong, class_name: str) -> str:
+    """Say why a test gives no p-value, one sentence; "" where it gives one."""
+    if min(found.positive_groups, found.negative_groups) < _FEWEST_PATIENTS:
+        return (
+            f"No p-value is given: the test needs at least {_FEWEST_PATIENTS} patients with "
+            f"{class_name} and {_FEWEST_PATIENTS} without, and there are {found.positive_groups} "
+            f"and {found.negative_groups}."
+        )
+    if found.p_value is None:
+        return "No p-value is given: there is no error to compare the difference with."
+    return ""
 
 
 def _name_runs(first: RunFolder, second: RunFolder) -> tuple[str, str]:

@@ -43,6 +43,8 @@ class DeLong:
         second: Area of the second.
         difference: First minus second.
         error: Standard error of the difference.
+        positive_groups: Groups with an image that shows the class.
+        negative_groups: Groups with an image that does not.
         p_value: Two-sided; 1 where both rank all pairs alike, and None where there is no error to
             compare a difference with.
     """
@@ -51,6 +53,8 @@ class DeLong:
     second: float
     difference: float
     error: float
+    positive_groups: int
+    negative_groups: int
     p_value: float | None
 
 
@@ -90,7 +94,8 @@ def compute_delong(
         group is one image. Ranks instead of pairs: Sun and Xu 2014.
     """
     _, group = np.unique(groups, return_inverse=True)
-    if any(len(np.unique(group[side])) < 2 for side in (positive, ~positive)):
+    numbers = [len(np.unique(group[side])) for side in (positive, ~positive)]
+    if min(numbers) < 2:
         return None
     areas: list[float] = []
     sums: list[list[_Array]] = []
@@ -106,6 +111,8 @@ def compute_delong(
         second=areas[1],
         difference=difference,
         error=error,
+        positive_groups=numbers[0],
+        negative_groups=numbers[1],
         p_value=_compute_p_value(difference, error),
     )
 
