@@ -71,6 +71,25 @@ def test_folders_without_a_class_are_prepared_as_comments_that_only_need_a_name(
     assert list(classes.values()) == [["si\nck"]]
 
 
+def test_what_init_leaves_open_is_refused_until_it_is_filled_in(
+    chest: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (chest / "TB").mkdir()
+    (chest / "TB" / "d.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    assert run_command_line(["init", "chest", "--out", "mine.toml"]) == 0
+    assert "Patients: not counted until every folder has a class" in capsys.readouterr().out
+    text = Path("mine.toml").read_text(encoding="utf-8")
+    uncommented = text.replace("# [source.classes]", "[source.classes]").replace(
+        '# "CLASS', '"CLASS'
+    )
+    Path("mine.toml").write_text(uncommented, encoding="utf-8")
+    for command in ("prepare", "run"):
+        assert run_command_line([command, "chest", "--out", "made", "--config", "mine.toml"]) == 2
+        said = " ".join(capsys.readouterr().err.split())
+        assert "'TB' has no class yet: 'CLASS-1' only stands in its place" in said
+        assert "source.classes" in said
+
+
 def test_the_command_at_the_end_is_one_line_for_a_shell(
     chest: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

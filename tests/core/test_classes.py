@@ -84,6 +84,17 @@ def test_a_class_mistyped_at_the_left_is_no_new_class(typo: str, meant: str) -> 
         build_class_map({typo: ["Folder"]})
 
 
+@pytest.mark.parametrize("name", ["CLASS-1", "CLASS-12", "CLASS"])
+def test_a_placeholder_is_no_class_and_the_folder_that_lacks_one_is_named(name: str) -> None:
+    with pytest.raises(ClassMapError, match=f"'TB' has no class yet: '{name}'.*source.classes"):
+        build_class_map({name: ["TB"]})
+
+
+def test_a_placeholder_whose_folder_got_its_class_elsewhere_adds_none() -> None:
+    table = override_class_table({"CLASS-1": ["TB"]}, {"tuberculosis": ["TB"]})
+    assert build_class_map(table).class_names == (*DEFAULT_CLASS_NAMES, "tuberculosis")
+
+
 @pytest.mark.parametrize("name", ["abnormal", "tuberculosis", "covid-severe"])
 def test_a_class_of_another_name_is_added(name: str) -> None:
     assert build_class_map({name: ["Folder"]}).class_names[-1] == name

@@ -13,6 +13,7 @@ import typer
 from cxresnet.cli.commands import command
 from cxresnet.cli.options import ForceOption
 from cxresnet.cli.terminal import say, say_unfolded, say_wrote, warn
+from cxresnet.core.classes import name_placeholder
 from cxresnet.core.errors import ConfigError, SourceError
 from cxresnet.core.files import write_text
 from cxresnet.core.printable import make_printable
@@ -98,12 +99,7 @@ def describe_survey(survey: Survey) -> Iterator[str]:
         yield f"Folders without a class: {_list_counts(survey.unclaimed)}"
     named = {ending or "no ending": count for ending, count in survey.formats.items()}
     yield f"Files: {_list_counts(named)}; {survey.left_out:,} will not be read"
-    if survey.patients:
-        yield (
-            f"Patients: {survey.patients:,}; {survey.without_patient:,} images without a patient id"
-        )
-    else:
-        yield "Patients: not known; only near-duplicates are kept in one split"
+    yield f"Patients: {_describe_patients(survey)}"
     if survey.sources:
         yield f"Sources: {_list_counts(survey.sources)}"
     if survey.given_splits:
@@ -114,6 +110,14 @@ def describe_survey(survey: Survey) -> Iterator[str]:
         yield f"Public dataset: {survey.dataset_preset}"
     if images < _FEW_IMAGES:
         yield f"Few images: below {_FEW_IMAGES} most scores have wide intervals"
+
+
+def _describe_patients(survey: Survey) -> str:
+    if survey.patients:
+        return f"{survey.patients:,}; {survey.without_patient:,} images without a patient id"
+    if survey.unclaimed:
+        return "not counted until every folder has a class"
+    return "not known; only near-duplicates are kept in one split"
 
 
 def _list_counts(counts: Mapping[str, int], *, most: int = 6) -> str:
@@ -160,7 +164,7 @@ def _format_classes(survey: Survey) -> Iterator[str]:
     yield "# [source.classes]"
     named: dict[str, list[str]] = {}
     for number, name in enumerate(survey.unclaimed, start=1):
-        named.setdefault(survey.guesses.get(name, f"CLASS-{number}"), []).append(name)
+        named.setdefault(survey.guesses.get(name, name_placeholder(number)), []).append(name)
     for class_name, folders in named.items():
         count = sum(survey.unclaimed[one] for one in folders)
         pair = f"{format_toml_value(class_name)} = {format_toml_value(folders)}"

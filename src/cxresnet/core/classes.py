@@ -41,6 +41,7 @@ _SYNONYMS: dict[str, tuple[str, ...]] = {
 }
 _LEFT_OUT_NAMES = {"ignore", "skip"}
 _TYPO_CUTOFF = 0.6
+_PLACEHOLDER = re.compile(r"CLASS(-\d+)?")
 
 
 @dataclass(frozen=True)
@@ -197,8 +198,9 @@ def build_class_map(
         The map; its class order is `class_names`, then added classes in the order given.
 
     Raises:
-        ClassMapError: An added class is one slip of the pen away from a known one; or two classes
-            are given one label; or a label has neither a letter nor a digit nor a sign.
+        ClassMapError: An added class is one slip of the pen away from a known one, or only a
+            placeholder; or two classes are given one label; or a label has neither a letter nor a
+            digit nor a sign.
     """
     names = list(class_names)
     meanings: dict[str, str] = {}
@@ -207,6 +209,9 @@ def build_class_map(
         meanings.update(dict.fromkeys(_SYNONYMS.get(name, ()), name))
     said: dict[str, tuple[str, str]] = {}
     for given, labels in (table or {}).items():
+        if _PLACEHOLDER.fullmatch(given):
+            _refuse_placeholder(given, labels)
+            continue
         target = _find_target(make_printable(given), meanings)
         if target and target not in names:
             _refuse_typo(target, meanings)
@@ -217,6 +222,26 @@ def build_class_map(
     meanings.update({folded: target for folded, (_, target) in said.items()})
     named = frozenset(target for _, target in said.values() if target)
     return ClassMap(class_names=tuple(names), meanings=meanings, named=named)
+
+
+def name_placeholder(number: int) -> str:
+    """Name what a config holds in place of a class until the user writes one."""
+    return f"CLASS-{number}"
+
+
+def _refuse_placeholder(given: str, labels: Sequence[str]) -> None:
+    """Refuse a placeholder that still has labels.
+
+    Raises:
+        ClassMapError: Says whose class is missing, and where it is written.
+    """
+    if labels:
+        shown = ", ".join(f"'{make_printable(label)}'" for label in labels)
+        raise ClassMapError(
+            f"The folder or label {shown} has no class yet: '{given}' only stands in its place. "
+            f"Write the name of the class instead of {given}, in source.classes of the config or "
+            "with --classes, or write ignore to leave the images out."
+        )
 
 
 def _find_target(given: str, meanings: Mapping[str, str]) -> str:
