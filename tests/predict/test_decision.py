@@ -91,6 +91,16 @@ def test_an_abstention_says_what_remains_possible_and_why(decision: Decision) ->
     )
 
 
+def test_the_thresholds_are_told_by_class_and_nothing_where_there_are_none(
+    decision: Decision,
+) -> None:
+    sets = decision.model_copy(update={"set_thresholds": (0.95, 0.04, 0.1)})
+    told = sets.describe_thresholds()
+    assert "from its threshold on (normal 0.950, pneumonia 0.040, covid-19 0.100)" in told
+    assert "in 90% of the images of each class" in told
+    assert build_plain_decision(CLASS_NAMES).describe_thresholds() == ""
+
+
 def test_the_set_is_made_of_calibrated_probabilities(decision: Decision) -> None:
     # At temperature 4 the weights are .9^¼ = .974 and twice .05^¼ = .473: .507, .246 and .246.
     sets = decision.model_copy(update={"set_thresholds": (0.2, 0.2, 0.2)})

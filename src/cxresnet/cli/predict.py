@@ -198,15 +198,8 @@ def _list_notes(prediction: Prediction) -> Iterator[str]:
 
 def _explain_table(predictions: Sequence[Prediction], decision: Decision) -> Iterator[str]:
     """Explain once, below the table, what stands in many rows."""
-    if any(one.abstention_reason for one in predictions):
-        thresholds = ", ".join(
-            f"{name} {threshold:.3f}"
-            for name, threshold in zip(decision.class_names, decision.set_thresholds, strict=True)
-        )
-        yield (
-            f"A class remains possible from its threshold on ({thresholds}), chosen so that the "
-            f"possible classes hold the true one in {decision.nominal_coverage:.0%} of the images "
-            "of each class. Where it is not exactly one, none is decided on."
-        )
+    thresholds = decision.describe_thresholds()
+    if thresholds and any(one.abstention_reason for one in predictions):
+        yield thresholds
     if any(one.is_weighed and not one.abstained for one in predictions):
         yield decision.describe_weights()

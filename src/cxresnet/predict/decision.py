@@ -6,7 +6,7 @@ with the weights: whoever has both can classify an image exactly as the evaluati
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -196,14 +196,27 @@ class Decision(Record):
         point = self.operating_point
         if len(set(point.weights)) < 2:
             return ""
-        weights = ", ".join(
-            f"{name} × {weight:.2f}"
-            for name, weight in zip(self.class_names, point.weights, strict=True)
-        )
+        weights = self._join_by_class(f"× {weight:.2f}" for weight in point.weights)
         return (
             f"The predicted class is the one with the largest weighted probability ({weights}); "
             f"the weights were chosen on {point.chosen_on}."
         )
+
+    def describe_thresholds(self) -> str:
+        """Say from which probability on each class remains possible; "" where none was fitted."""
+        if not self.set_thresholds:
+            return ""
+        thresholds = self._join_by_class(f"{threshold:.3f}" for threshold in self.set_thresholds)
+        return (
+            f"A class remains possible from its threshold on ({thresholds}), chosen so that the "
+            f"possible classes hold the true one in {self.nominal_coverage:.0%} of the images "
+            "of each class. Where it is not exactly one, none is decided on."
+        )
+
+    def _join_by_class(self, numbers: Iterable[str]) -> str:
+        """Join one number a class, in order, as in "normal 0.300, covid-19 0.200"."""
+        pairs = zip(self.class_names, numbers, strict=True)
+        return ", ".join(f"{name} {number}" for name, number in pairs)
 
     def _explain_abstention(self, members: NDArray[np.bool_], shares: Sequence[float]) -> str:
         """Say which classes remain possible and why; "" where exactly one does."""
