@@ -171,7 +171,7 @@ class FoldedNetwork:
     def compute_means(self, images: Tensor) -> Tensor:
         """Compute the means of the last map, (batch, channel), from which the head decides."""
         features = images.contiguous(memory_format=torch.channels_last)
-        return run_steps(self.blocks, run_steps(self.stem, features)).mean(dim=(2, 3))
+        return _compute_tail_means(self.blocks, run_steps(self.stem, features))
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,8 +195,13 @@ class FoldedEnsemble:
 
 def run_tail(blocks: tuple[FoldedBlock, ...], head: nn.Linear, features: Tensor) -> Tensor:
     """Compute logits, (batch, class), from what comes into the first of the blocks."""
-    logits: Tensor = head(run_steps(blocks, features).mean(dim=(2, 3)))
+    logits: Tensor = head(_compute_tail_means(blocks, features))
     return logits
+
+
+def _compute_tail_means(blocks: tuple[FoldedBlock, ...], features: Tensor) -> Tensor:
+    """Compute the means of the last map, (batch, channel), from what the first block receives."""
+    return run_steps(blocks, features).mean(dim=(2, 3))
 
 
 def fold_network(network: Network) -> Step:
