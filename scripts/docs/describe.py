@@ -60,7 +60,7 @@ def list_sections() -> dict[Any, str]:
     """List the sections of the config, with their names."""
     from cxresnet.core.config import Config
 
-    return {kind: name for name, (kind, _, _) in list_fields(Config).items()}
+    return {kind: name for name, (kind, _) in list_fields(Config).items()}
 
 
 def _describe_limits(metadata: Sequence[Any]) -> str:
@@ -83,20 +83,13 @@ def _describe_limits(metadata: Sequence[Any]) -> str:
     return ", ".join(f"{word} {limits[name]:,}" for name, word in words.items() if name in limits)
 
 
-def list_fields(kind: Any) -> dict[str, tuple[Any, Sequence[Any], Any]]:
-    """List the fields of a record: type, limits, default (`...` where it has none)."""
+def list_fields(kind: Any) -> dict[str, tuple[Any, Sequence[Any]]]:
+    """List the fields of a record, each with its type and its limits."""
     if hasattr(kind, "model_fields"):
-        return {
-            name: (
-                one.annotation,
-                one.metadata,
-                ... if one.is_required() else one.get_default(call_default_factory=True),
-            )
-            for name, one in kind.model_fields.items()
-        }
+        return {name: (one.annotation, one.metadata) for name, one in kind.model_fields.items()}
     if isinstance(kind, type) and dataclasses.is_dataclass(kind):
         hints = typing.get_type_hints(kind, include_extras=True)
-        return {one.name: (hints[one.name], (), ...) for one in dataclasses.fields(kind)}
+        return {one.name: (hints[one.name], ()) for one in dataclasses.fields(kind)}
     return {}
 
 

@@ -10,7 +10,6 @@ import contextlib
 import importlib
 import inspect
 import itertools
-import json
 import re
 import typing
 from collections.abc import Callable, Iterator
@@ -87,8 +86,17 @@ _NAMES = {"str": "TEXT", "int": "NUMBER", "float": "NUMBER"}
 
 
 def _make_config() -> Iterator[str]:
-    for kind, name in list_sections().items():
-        yield from _describe_section(name, kind)
+    from cxresnet.core.config.keys import UNSET, list_config_keys, list_config_sections
+
+    keys = list_config_keys()
+    for section, text in list_config_sections().items():
+        yield f"## [{section}] {{ #{section} }}\n\n{text}\n"
+        for key in keys:
+            if key.section == section:
+                allowed = re.sub(r'"[^"]*"', r"`\g<0>`", key.allowed)
+                default = key.default if key.default == UNSET else f"`{key.default}`"
+                details = (allowed, f"default {default}")
+                yield from define(key.short_name, details, key.effect, anchor=key.name)
 
 
 def _make_configs() -> Iterator[str]:
@@ -98,21 +106,6 @@ def _make_configs() -> Iterator[str]:
         )
         text = " ".join(line.removeprefix("#").strip() for line in lines)
         yield from define(path.stem, [], re.split(r"(?<=\.) ", text)[0])
-
-
-def _describe_section(section: str, kind: Any) -> Iterator[str]:
-    text, meanings = read_docstring(kind)
-    yield f"## [{section}] {{ #{section} }}\n\n{text}\n"
-    nested = []
-    for name, (annotation, metadata, default) in list_fields(kind).items():
-        if list_fields(annotation):
-            nested.append((f"{section}.{name}", annotation))
-            continue
-        shown = "" if default is None else f"default `{json.dumps(default, ensure_ascii=False)}`"
-        details = (describe_type(annotation, metadata), shown)
-        yield from define(name, details, meanings.get(name, ""), anchor=f"{section}.{name}")
-    for name, annotation in nested:
-        yield from _describe_section(name, annotation)
 
 
 _described: set[Any] = set()
@@ -133,7 +126,7 @@ def _make_record(name: str) -> Iterator[str]:
         _described.add(kind)
         text, meanings = read_docstring(kind)
         yield f"#### {kind.__name__}\n\n{text}\n"
-        for field, (annotation, metadata, _) in list_fields(kind).items():
+        for field, (annotation, metadata) in list_fields(kind).items():
             yield from define(field, [describe_type(annotation, metadata)], meanings.get(field, ""))
             todo += _find_records(annotation)
 

@@ -37,6 +37,11 @@ def test_every_key_is_listed_once_with_what_it_does() -> None:
         ("model.norm", "as the preset says", '"batch" or "group"'),
         ("data.no_patients", "[]", "a list; each entry: text"),
         (
+            "model.depths",
+            "as the preset says",
+            "a list of 1 to 8 entries; each entry: a whole number, at least 1 and at most 64",
+        ),
+        (
             "evaluate.prevalence",
             "{}",
             "a table of names; each value: a number, above 0 and below 1",

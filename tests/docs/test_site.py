@@ -112,7 +112,9 @@ def test_the_reference_of_the_config_has_every_key_with_its_default(site: Path) 
         for key in type(getattr(config, section)).model_fields:
             assert f'id="{section}.{key}"' in text, f"{section}.{key}"
     entry = text.split('id="data.side_px"')[1].split("</dt>")[0]
-    assert re.sub(r"<[^>]+>", "", entry).endswith("whole number, 16 to 2,048 · default 128")
+    said = re.sub(r"<[^>]+>", "", entry)
+    assert said.endswith("a whole number, at least 16 and at most 2,048 · default 128")
+    assert "Images are never turned upside down." in text
 
 
 def test_the_reference_of_the_files_has_every_column_and_record(site: Path) -> None:

@@ -22,7 +22,8 @@ from pydantic import BaseModel
 from cxresnet.core.config.config import RENAMED_KEYS, Config
 from cxresnet.core.errors import ConfigError
 
-_UNSET = "as the preset says"
+UNSET = "as the preset says"
+"""The default of a key that takes the value of a preset."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,11 @@ class ConfigKey:
         """The section, for example "train" or "train.augment"."""
         return self.name.rpartition(".")[0]
 
+    @property
+    def short_name(self) -> str:
+        """The name without its section, for example "epochs"."""
+        return self.name.rpartition(".")[2]
+
 
 def list_config_keys() -> tuple[ConfigKey, ...]:
     """List every key, section by section."""
@@ -54,7 +60,7 @@ def list_config_keys() -> tuple[ConfigKey, ...]:
 
 
 def list_config_sections() -> dict[str, str]:
-    """List the sections: from name to the first sentence of what it holds."""
+    """List the sections: from name to what it holds."""
     return dict(_list_sections(Config, prefix=""))
 
 
@@ -73,7 +79,7 @@ def find_config_keys(name: str) -> tuple[ConfigKey, ...]:
     found = found or tuple(key for key in keys if key.name.endswith(f".{name}"))
     if found:
         return found
-    typed = {short: key.name for key in keys for short in (key.name.rpartition(".")[2], key.name)}
+    typed = {short: key.name for key in keys for short in (key.short_name, key.name)}
     close = difflib.get_close_matches(name, typed, n=1, cutoff=0.75)
     hint = f" Did you mean '{typed[close[0]]}'?" if close else ""
     raise ConfigError(
@@ -90,7 +96,7 @@ def format_config_toml(config: BaseModel, *, prefix: str = "") -> str:
             inner = f"{prefix}{name}"
             sections.append(f"[{inner}]\n{format_config_toml(value, prefix=f'{inner}.')}")
         elif value is None:
-            lines.append(f"# {name}: {_UNSET}")
+            lines.append(f"# {name}: {UNSET}")
         else:
             lines.append(f"{name} = {format_toml_value(value)}")
     return "\n".join([*lines, *([""] if lines else []), *sections])
@@ -111,7 +117,7 @@ def format_commented_toml(config: Config, names: Sequence[str]) -> str:
             text = key.effect if key.allowed == "text" else f"{key.effect} Allowed: {key.allowed}."
             lines += textwrap.wrap(text, 88, initial_indent="# ", subsequent_indent="# ")
             value = functools.reduce(getattr, key.name.split("."), config)
-            lines.append(f"{key.name.rpartition('.')[2]} = {format_toml_value(value)}")
+            lines.append(f"{key.short_name} = {format_toml_value(value)}")
     return "\n".join(lines).lstrip()
 
 
@@ -145,7 +151,7 @@ def _list_section(
         default = field.get_default(call_default_factory=True)
         yield ConfigKey(
             name=f"{prefix}{name}",
-            default=_UNSET if default is None else format_toml_value(default),
+            default=UNSET if default is None else format_toml_value(default),
             allowed=_describe_values(schema["properties"][name]),
             effect=effects.get(name, ""),
         )
@@ -158,8 +164,8 @@ def _list_section(
 def _list_sections(section: type[BaseModel], *, prefix: str) -> Iterator[tuple[str, str]]:
     for name, field in section.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            summary = inspect.getdoc(field.annotation) or ""
-            yield f"{prefix}{name}", summary.split("\n\n")[0].replace("\n", " ")
+            text, _, _ = (inspect.getdoc(field.annotation) or "").partition("Attributes:\n")
+            yield f"{prefix}{name}", " ".join(text.split())
             yield from _list_sections(field.annotation, prefix=f"{prefix}{name}.")
 
 
@@ -182,7 +188,7 @@ def _describe_values(schema: Mapping[str, Any]) -> str:
         return f"{', '.join(most)} or {last}"
     kind = schema["type"]
     if kind == "array":
-        return f"a list; each entry: {_describe_values(schema['items'])}"
+        return f"a list{_describe_length(schema)}; each entry: {_describe_values(schema['items'])}"
     if kind == "object":
         return f"a table of names; each value: {_describe_values(schema['additionalProperties'])}"
     words = {
@@ -192,6 +198,16 @@ def _describe_values(schema: Mapping[str, Any]) -> str:
         "number": "a number",
     }
     return f"{words[kind]}{_describe_bounds(schema)}"
+
+
+def _describe_length(schema: Mapping[str, Any]) -> str:
+    """Describe how many entries a list may have; "" for any number."""
+    least, most = schema.get("minItems", 0), schema.get("maxItems")
+    if most is not None:
+        return f" of {least} to {most} entries"
+    if least:
+        return f" of at least {least} {'entry' if least == 1 else 'entries'}"
+    return ""
 
 
 def _describe_bounds(schema: Mapping[str, Any]) -> str:
