@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -131,6 +132,7 @@ def _render(run: RunArtifacts, figures: Sequence[Figure], phantom_run: RunArtifa
         "estimate": show_estimate,
         "difference": lambda one: show_estimate(one, signed=True),
         "count": lambda number: f"{number:,}",
+        "grouped": group_thousands,
         "percent": lambda share: f"{share:.0%}".replace("%", " %"),
     }
     environment.tests["covid_normal"] = lambda name: name.startswith("COVID-19 against normal")
@@ -153,6 +155,16 @@ def _render(run: RunArtifacts, figures: Sequence[Figure], phantom_run: RunArtifa
         shared_sources=_find_shared_sources(run),
         disclaimer=DISCLAIMER,
     )
+
+
+def group_thousands(text: str) -> str:
+    """Write the whole numbers above 999 of a text with commas, and leave dates and names alone.
+
+    >>> group_thousands("3943 images, 2026-11-28, AUROC 0.9712 (n = 12345).")
+    '3,943 images, 2026-11-28, AUROC 0.9712 (n = 12,345).'
+    """
+    whole = r"(?<![\w.,/-])\d{4,}(?![\w/-]|[.,]\d)"
+    return re.sub(whole, lambda found: f"{int(found[0]):,}", text)
 
 
 def show_estimate(estimate: Estimate | None, *, signed: bool = False) -> str:

@@ -108,6 +108,25 @@ def test_images_that_we_did_not_draw_are_refused(
         require_phantoms(run)
 
 
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("chosen on 3943 images of sources", "chosen on 3,943 images of sources"),
+        ("AUROC 0.9712 (n = 5202): as well", "AUROC 0.9712 (n = 5,202): as well"),
+        ("1234567 values, of which 5202.", "1,234,567 values, of which 5,202."),
+        ("999 images, 3,943 images, 1234.5", "999 images, 3,943 images, 1234.5"),
+        ("2026-11-28, covid19-2020, run_1234", "2026-11-28, covid19-2020, run_1234"),
+    ],
+)
+def test_a_number_in_a_sentence_has_its_comma_and_a_date_or_name_has_none(
+    monkeypatch: pytest.MonkeyPatch, text: str, shown: str
+) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
+    from paper.document import group_thousands
+
+    assert group_thousands(text) == shown
+
+
 def _write_study(run: Path, phantoms: Path, out: Path) -> subprocess.CompletedProcess[str]:
     words = [str(run), "--phantoms", str(phantoms), "--out", str(out)]
     return subprocess.run(
