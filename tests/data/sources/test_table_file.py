@@ -1,14 +1,18 @@
 from __future__ import annotations
 
 import io
+import re
 import sys
 import zipfile
+from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from cxresnet.core.errors import ConfigError, MissingExtraError, SourceError
+from cxresnet.core.labels import fold_label
 from cxresnet.data.sources.table_file import (
+    COLUMN_ROLES,
     find_columns,
     parse_columns,
     read_age,
@@ -216,3 +220,14 @@ def test_a_placeholder_is_no_patient(cell, patient):
     table = read_table(f"file,label,patient\na.png,normal,{cell}\n".encode(), name="t.csv")
     (row,) = read_image_rows(table, find_columns(table))
     assert row.patient_id == patient
+
+
+def test_the_reference_lists_every_heading_that_is_recognised():
+    page = Path(__file__).parents[3] / "docs" / "reference" / "inputs.md"
+    listed = {
+        role: {fold_label(heading) for heading in re.findall(r"`(\w+)`", headings)}
+        for role, headings in re.findall(
+            r"^\| `(\w+)` \| ((?:`\w+`,? ?)+)\|", page.read_text(encoding="utf-8"), re.MULTILINE
+        )
+    }
+    assert listed == {role: set(guesses) for role, guesses in COLUMN_ROLES.items()}
