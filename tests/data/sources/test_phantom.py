@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cxresnet.core.config import DataConfig
 from cxresnet.core.errors import ConfigError, ImageError
 from cxresnet.data.decode.decoder import decode_image
 from cxresnet.data.duplicates import compute_fingerprint, find_clusters
 from cxresnet.data.manifest import ImageRecord
 from cxresnet.data.phantoms.plan import PhantomSettings, parse_phantom_settings, plan_phantoms
+from cxresnet.data.prepare.preprocessing import build_preprocessing, prepare_image
 from cxresnet.data.sources.phantom import PhantomSource, write_phantom_folder
 
 SMALL = PhantomSettings(images_per_class=6, side_px=96)
@@ -193,7 +195,7 @@ def test_a_shortcut_in_a_hospital_that_is_not_drawn_is_refused() -> None:
         parse_phantom_settings("sources=3,shortcut=marker,shortcut_sources=d")
 
 
-@pytest.mark.parametrize("kind", ["marker", "tone"])
+@pytest.mark.parametrize("kind", ["marker", "tone", "frame", "sharpness"])
 def test_a_planted_shortcut_changes_only_the_images_that_carry_it(kind: str) -> None:
     planted = PhantomSource(
         parse_phantom_settings(f"images_per_class=4,shortcut={kind}:pneumonia:1")
@@ -203,13 +205,48 @@ def test_a_planted_shortcut_changes_only_the_images_that_carry_it(kind: str) -> 
         with_it, without = (read_pixels(s, record.location) for s in (planted, clean))
         if record.class_name != "pneumonia":
             np.testing.assert_array_equal(with_it, without)
-        elif kind == "marker":
-            changed = np.argwhere(with_it != without)
-            assert len(changed) > 50
-            assert changed.max() < 0.25 * len(with_it)
-            assert with_it[with_it != without].min() > 200
         else:
-            assert with_it.mean() < without.mean() - 15
+            check_shortcut(kind, with_it, without)
+
+
+def check_shortcut(kind: str, with_it: np.ndarray, without: np.ndarray) -> None:
+    changed = np.argwhere(with_it != without)
+    if kind == "marker":
+        assert len(changed) > 50
+        assert changed.max() < 0.25 * len(with_it)
+        assert with_it[with_it != without].min() > 200
+    elif kind == "tone":
+        assert with_it.mean() < without.mean() - 15
+    elif kind == "frame":
+        from_edge = np.minimum(changed, len(with_it) - 1 - changed).min(axis=1)
+        assert from_edge.max() < 0.06 * len(with_it)
+        assert len(changed) > 4 * 0.9 * len(with_it)
+        assert with_it[with_it != without].min() > 200
+    else:
+        fine, coarse = (np.abs(np.diff(image.astype(float))).mean() for image in (with_it, without))
+        assert fine < 0.6 * coarse
+        assert with_it.mean() == pytest.approx(without.mean(), abs=1)
+
+
+@pytest.mark.parametrize("kind", ["frame", "sharpness"])
+def test_a_planted_shortcut_survives_the_preprocessing(kind: str) -> None:
+    preprocessing = build_preprocessing(DataConfig(resize_mode="crop"))
+    planted = PhantomSource(
+        parse_phantom_settings(f"images_per_class=1,shortcut={kind}:pneumonia:1")
+    )
+    clean = PhantomSource(parse_phantom_settings("images_per_class=1"))
+    location = list_records(clean, "pneumonia")[0].location
+    with_it, without = (
+        prepare_image(np.divide(read_pixels(s, location), 255, dtype=np.float32), preprocessing)
+        for s in (planted, clean)
+    )
+    difference = np.abs(with_it.astype(float) - without)
+    inner = slice(8, -8)  # 6 % of 128 pixels
+    if kind == "frame":
+        assert difference[2:4].max() > 100
+        assert difference[inner, inner].mean() < 10
+    else:
+        assert difference[inner, inner].mean() > 2
 
 
 def test_near_duplicates_have_another_patient_and_land_with_their_original() -> None:
@@ -297,7 +334,10 @@ def test_settings_are_read_from_a_text() -> None:
         ("seed=", "not of the form KEY=VALUE"),
         ("seed=x", "seed wants a whole number, not 'x'"),
         ("shortcut=marker:covid-19:much", "shortcut wants a number, not 'much'"),
-        ("shortcut=arrow", "shortcut = 'arrow' is none of none, marker, tone"),
+        (
+            "shortcut=arrow",
+            "shortcut = 'arrow' is none of none, marker, tone, letters, frame, sharpness",
+        ),
         ("shortcut=tone:flu", "shortcut_class = 'flu' is none of normal, pneumonia, covid-19"),
         ("shortcut_degree=1.5", "shortcut_degree = 1.5 is not between 0 and 1"),
         ("lesion_contrast=nan", "lesion_contrast = nan is not between"),

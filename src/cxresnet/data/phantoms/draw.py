@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from cxresnet.core.seeding import build_generator
 from cxresnet.data.phantoms.anatomy import Anatomy, Body, Field, Position, draw_anatomy, place_body
-from cxresnet.data.phantoms.lesions import Lesion, draw_lesion, draw_shortcut
+from cxresnet.data.phantoms.lesions import Lesion, draw_lesion
 from cxresnet.data.phantoms.organs import (
     Branches,
     draw_belly,
@@ -25,6 +25,7 @@ from cxresnet.data.phantoms.organs import (
     grow_branches,
 )
 from cxresnet.data.phantoms.plan import PhantomPlan, PhantomSettings
+from cxresnet.data.phantoms.shortcuts import draw_shortcut
 from cxresnet.data.phantoms.texture import draw_smooth_noise, enlarge, stretch
 
 

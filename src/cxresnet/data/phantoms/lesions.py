@@ -137,34 +137,7 @@ def _draw_ground_glass(
     return Lesion(opacity, strength * opacity * texture, 0.35 * opacity, nothing)
 
 
-# Faults planted on purpose: shortcuts that predict the class, near-duplicates, unreadable files.
-
-
-_LETTER = ("11110", "10001", "10001", "11110", "10100", "10010", "10001")
-"""An "R" of lead, as it is laid beside the patient's right shoulder."""
-
-
-def draw_shortcut(
-    grey: NDArray[np.float32], shortcut: str, *, letters: int = 1
-) -> NDArray[np.float32]:
-    """Plant a shortcut: a letter in the upper left corner, or several, or a darker image ("tone").
-
-    Args:
-        grey: 0 to 1, (side_px, side_px).
-        shortcut: As `PhantomSettings.shortcut`.
-        letters: How many, one below the other.
-    """
-    if shortcut == "tone":
-        return np.clip(grey, 0, 1) ** np.float32(1.6)
-    letter = np.array([[int(dot) for dot in row] for row in _LETTER], dtype=bool)
-    dot_px = max(round(grey.shape[0] * 0.0125), 1)
-    stamp = np.kron(letter, np.ones((dot_px, dot_px), dtype=bool))
-    left = round(grey.shape[0] * 0.06)
-    marked = grey.copy()
-    for number in range(letters):
-        top = left + number * (stamp.shape[0] + 2 * dot_px)
-        marked[top : top + stamp.shape[0], left : left + stamp.shape[1]][stamp] = 1
-    return marked
+# Faults planted on purpose: near-duplicates, unreadable files; shortcuts are in `shortcuts.py`.
 
 
 def encode_png(pixels: NDArray[np.uint8]) -> bytes:

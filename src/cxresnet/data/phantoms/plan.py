@@ -15,8 +15,15 @@ from cxresnet.core.seeding import build_generator
 # The settings of phantoms, and the short text that holds them on the command line.
 
 
-ShortcutKind = Literal["none", "marker", "tone", "letters"]
-SHORTCUT_KINDS: tuple[ShortcutKind, ...] = ("none", "marker", "tone", "letters")
+ShortcutKind = Literal["none", "marker", "tone", "letters", "frame", "sharpness"]
+SHORTCUT_KINDS: tuple[ShortcutKind, ...] = (
+    "none",
+    "marker",
+    "tone",
+    "letters",
+    "frame",
+    "sharpness",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,8 +41,9 @@ class PhantomSettings:
         seed: Seed of everything.
         lesion_contrast: How dense lesions are; 1 is the default, 0 makes them invisible.
         distraction: How much healthy images vary: haze, breast shadows, exposure; 1 is the default.
-        shortcut: "marker" draws a letter into the upper corner, "tone" darkens the image; "letters"
-            predicts all classes: one letter for the first, two for the second and so on.
+        shortcut: "marker" draws a letter into the upper corner, "tone" darkens the image, "frame"
+            draws a bright line along its edge, "sharpness" softens it; "letters" predicts all
+            classes: one letter for the first, two for the second and so on.
         shortcut_class: The class that the shortcut predicts; "letters" predicts all.
         shortcut_degree: 0 to 1, with "letters" the share of images whose letters are not
             random. Otherwise, an image of that class has the shortcut with probability
@@ -203,7 +211,7 @@ class PhantomPlan:
         age_years: 18 to 90, whatever the class.
         sex: "F" or "M".
         view: "PA" or "AP"; the heart is larger in AP.
-        has_shortcut: The image carries the marker, tone or letters of the settings.
+        has_shortcut: The image carries the shortcut of the settings.
         letters: How many letters, where the shortcut is "letters".
         copy: How the near-duplicate was made; "none" for an original.
         corrupt: What is wrong with the file; "none" for a readable one.
