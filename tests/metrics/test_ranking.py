@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics as sklearn_metrics
 
-from cxresnet.metrics.ranking import Auroc, AveragePrecision, compute_roc_points
+from cxresnet.metrics.ranking import Auroc, AveragePrecision, build_auroc, compute_roc_points
+from cxresnet.metrics.statistic import compute_value
 
 
 def _ones(images: int) -> np.ndarray:
@@ -82,3 +83,15 @@ def test_the_curve_starts_at_nothing_and_ends_at_everything() -> None:
 def test_there_is_no_curve_without_both_sides(positive: list[bool]) -> None:
     mask = np.array(positive, dtype=bool)
     assert compute_roc_points(mask, np.linspace(0, 1, len(positive))) is None
+
+
+def test_an_area_between_two_groups_ignores_the_other_images() -> None:
+    scores = np.array([0.9, 0.2, 0.5, 0.4, 0.7])
+    positive = np.array([True, False, True, False, False])
+    negative = np.array([False, True, False, True, False])
+    area = build_auroc("area", scores, positive=positive, negative=negative)
+    assert compute_value(area) == 1.0  # 0.9 and 0.5 are above 0.2 and 0.4; the 0.7 is in neither
+    weights = np.array([[1.0, 1.0, 1.0, 1.0, 50.0], [0.0, 1.0, 1.0, 1.0, 1.0]])
+    assert area.compute(weights).tolist() == [1.0, 1.0]
+    other = build_auroc("area", scores, positive=negative, negative=~(positive | negative))
+    assert compute_value(other) == 0.0

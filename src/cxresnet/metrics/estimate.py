@@ -62,6 +62,46 @@ def format_estimate(
     return f"{value} ({', '.join(notes)})" if notes else value
 
 
+def subtract_estimates(first: Estimate, second: Estimate) -> Estimate:
+    """Subtract a share from another that rests on other patients: first minus second.
+
+    The interval follows from the two intervals, so that it is also there where a share is exactly 0
+    or 1. Where patients are in both it is too wide rather than too narrow, if they are alike.
+
+    References:
+        Newcombe 1998 (Statistics in Medicine 17:873), method 10, with our intervals of a share.
+
+    >>> half = Estimate(value=0.5, low=0.46, high=0.54, n=60, groups=60)
+    >>> none = Estimate(value=0.0, low=0.0, high=0.03, n=90, groups=90)
+    >>> format_estimate(subtract_estimates(half, none), digits=2, signed=True)
+    '+0.50 (+0.45 to +0.54)'
+    """
+    n, groups = first.n + second.n, first.groups + second.groups
+    if first.value is None or second.value is None:
+        reason = first.reason or second.reason
+        return Estimate(value=None, low=None, high=None, n=n, groups=groups, reason=reason)
+    value = first.value - second.value
+    if first.low is None or first.high is None or second.low is None or second.high is None:
+        reason = first.reason or second.reason
+        return Estimate(value=value, low=None, high=None, n=n, groups=groups, reason=reason)
+    below = math.hypot(first.value - first.low, second.high - second.value)
+    above = math.hypot(first.high - first.value, second.value - second.low)
+    return Estimate(value=value, low=value - below, high=value + above, n=n, groups=groups)
+
+
+def correct_confidence(confidence: float, comparisons: int) -> float:
+    """Correct the confidence of one interval for several that are looked at together (Bonferroni).
+
+    Args:
+        confidence: That all intervals together hold, 0 to 1.
+        comparisons: How many there are.
+
+    >>> round(correct_confidence(0.95, 5), 4)
+    0.99
+    """
+    return 1 - (1 - confidence) / max(1, comparisons)
+
+
 # Intervals from a number and its standard error that stay within the possible range.
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cxresnet.metrics.statistic import divide
+from cxresnet.metrics.statistic import Key, Statistic, divide
 
 _SMALLEST = 1e-300
 
@@ -52,6 +52,31 @@ class Auroc(_Ranking):
             )
             pairs = (pairs + level) / 2
         return divide(pairs, true_positives[:, -1] * false_positives.sum(axis=1))
+
+
+def build_auroc(
+    name: Key,
+    scores: NDArray[np.float64],
+    *,
+    positive: NDArray[np.bool_],
+    negative: NDArray[np.bool_],
+) -> Statistic:
+    """Build the area under the ROC curve of some images against some others.
+
+    Args:
+        name: Of the number.
+        scores: Higher argues for the first, (images,).
+        positive: The first, a mask of (images,).
+        negative: The others, likewise; images in neither mask are left out.
+    """
+    rows = np.flatnonzero(positive | negative)
+    area = Auroc(positive[rows], scores[rows])
+    return Statistic(
+        name=name,
+        compute=lambda weights: area(np.take(weights, rows, axis=1)),
+        parts=(positive, negative),
+        undefined="One of the two sides has no image.",
+    )
 
 
 class AveragePrecision(_Ranking):

@@ -52,7 +52,7 @@ class ProbeResult:
     """How well one probe predicts the class of patients that it has not seen.
 
     Attributes:
-        name: "record", "header", "bytes" or "scalars".
+        name: "record", "header", "bytes", "scalars", or as given to `probe_features`.
         accuracy: Share of the images whose class it predicted correctly.
         auroc: By class, the area under the ROC curve of that class against all others.
         majority_accuracy: Accuracy of always predicting the most frequent class.
@@ -85,7 +85,9 @@ def probe_record(manifest: pd.DataFrame, *, seed: int = 0) -> ProbeResult | None
         ValueError: A class has fewer groups than the probe needs folds.
     """
     features = compute_record_features(manifest, views=list_views(manifest))
-    return None if is_constant(features) else _probe("record", features, manifest, seed=seed)
+    return (
+        None if is_constant(features) else probe_features("record", features, manifest, seed=seed)
+    )
 
 
 def probe_header(manifest: pd.DataFrame, *, seed: int = 0) -> ProbeResult:
@@ -100,7 +102,7 @@ def probe_header(manifest: pd.DataFrame, *, seed: int = 0) -> ProbeResult:
     """
     kinds = list_file_kinds(manifest)
     features = compute_file_features(manifest, kinds=kinds, with_border=True)
-    return _probe("header", features, manifest, seed=seed)
+    return probe_features("header", features, manifest, seed=seed)
 
 
 def probe_bytes(
@@ -119,7 +121,7 @@ def probe_bytes(
     Raises:
         ValueError: A class has fewer groups than the probe needs folds.
     """
-    return _probe("bytes", compute_bytes_features(images), manifest, seed=seed)
+    return probe_features("bytes", compute_bytes_features(images), manifest, seed=seed)
 
 
 def probe_scalars(
@@ -138,10 +140,29 @@ def probe_scalars(
     Raises:
         ValueError: A class has fewer groups than the probe needs folds.
     """
-    return _probe("scalars", compute_scalar_features(images), manifest, seed=seed)
+    return probe_features("scalars", compute_scalar_features(images), manifest, seed=seed)
 
 
-def _probe(name: str, features: Features, manifest: pd.DataFrame, *, seed: int) -> ProbeResult:
+def probe_features(
+    name: str,
+    features: Features,
+    manifest: pd.DataFrame,
+    *,
+    seed: int = 0,
+    confidence: float = 0.95,
+) -> ProbeResult:
+    """Probe features of any kind with a cross-validated random forest.
+
+    Args:
+        name: Of the probe.
+        features: (images, features).
+        manifest: With `class_name` and `group_id`.
+        seed: Of the random forest, the folds and the bootstrap.
+        confidence: Of the intervals.
+
+    Raises:
+        ValueError: A class has fewer groups than the probe needs folds.
+    """
     class_names, truth = np.unique(manifest["class_name"].to_numpy(dtype=str), return_inverse=True)
     groups = manifest["group_id"].astype(str).to_numpy(dtype=str)
     scores = _predict_held_out(features, truth, groups, seed=seed)
@@ -157,7 +178,7 @@ def _probe(name: str, features: Features, manifest: pd.DataFrame, *, seed: int) 
         statistics,
         groups=groups,
         resamples=_RESAMPLES,
-        confidence=0.95,
+        confidence=confidence,
         generator=build_generator(seed, "file-probe", name),
     )
     return ProbeResult(

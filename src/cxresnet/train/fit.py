@@ -86,6 +86,23 @@ def run_train(
         without_sources=without_sources,
         val_chooses=config.train.monitor != "last",
     )
+    return train_on(inputs, config=config, run=run, resume=resume)
+
+
+def train_on(
+    inputs: TrainingInputs, *, config: Config, run: RunFolder, resume: bool = False
+) -> TrainResult:
+    """Train the network on images at hand: what `run_train` does with those of a dataset.
+
+    Args:
+        inputs: The images; they need not lie on the disk.
+        config: As of `run_train`.
+        run: Where `train/` is written.
+        resume: Go on from the last state in `run`; begin if there is none.
+
+    Raises:
+        CXResnetError: As of `run_train`; so are the requests to stop.
+    """
     state = _find_state(run) if resume else None
     if not resume and rank_zero_only.rank == 0:
         _clear(run)
