@@ -41,6 +41,8 @@ def test_the_worst_finding_is_the_stamp_and_the_first_of_equals() -> None:
     assert worst is not None
     assert worst.question == "first"
     assert describe_stamp(findings) == "Verdict on the data: RED. It is so."
+    assert choose_worst([_build("green"), _build("cannot be tested")]) == _build("cannot be tested")
+    assert choose_worst([_build("cannot be tested"), _build("amber")]) == _build("amber")
 
 
 @pytest.mark.parametrize("content", ["{", "[1]", '[{"question": "q"}]'])

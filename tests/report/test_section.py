@@ -69,6 +69,8 @@ def test_where_the_source_oracle_was_asked_its_answer_stands_alone() -> None:
     assert find_data_warnings(images, findings=(finding,)) == (ReportWarning("red", "T", "S"),)
     green = finding.model_copy(update={"verdict": "green"})
     assert find_data_warnings(images, findings=(green,)) == ()
+    doubtful = finding.model_copy(update={"verdict": "cannot be tested"})
+    assert find_data_warnings(images, findings=(doubtful,)) == (ReportWarning("grey", "T", "S"),)
 
 
 def test_the_worst_stands_first_and_nothing_twice() -> None:

@@ -120,9 +120,9 @@ def run_command_line(arguments: Sequence[str]) -> int:
         arguments: The words after `cxresnet`.
 
     Returns:
-        0; 2 for a mistake that the user can correct; 3 where the system refuses something, for
-        example to write; 130 after Ctrl-C; 141 where nobody reads the output any more; 70 for a
-        bug.
+        0; 1 where `lint --strict` found something red; 2 for a mistake that the user can correct;
+        3 where the system refuses something, for example to write; 130 after Ctrl-C; 141 where
+        nobody reads the output any more; 70 for a bug.
     """
     terminal.reopen_closed_streams()
     terminal.escape_unencodable_output()

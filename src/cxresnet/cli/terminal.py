@@ -171,8 +171,8 @@ def _print_emphasised(text: str, *, style: str) -> None:
 
 def show_finding(finding: Finding) -> None:
     """Print one finding, its verdict first and in its colour."""
-    colour = {"green": "green", "amber": "yellow", "red": "bold red"}[finding.verdict]
-    line = Text(f"{finding.verdict.upper():<6}", style=colour)
+    colours = {"green": "green", "cannot be tested": "dim", "amber": "yellow", "red": "bold red"}
+    line = Text(f"{finding.verdict.upper():<5} ", style=colours[finding.verdict])
     line.append(finding.sentence, style="default")
     console.print(line, soft_wrap=not console.is_terminal)
 

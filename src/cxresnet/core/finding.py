@@ -12,12 +12,12 @@ from cxresnet.core.checksums import FileState, compare_checksum, record_checksum
 from cxresnet.core.errors import DatasetError
 from cxresnet.core.files import read_json, write_json
 
-Verdict = Literal["green", "amber", "red"]
+Verdict = Literal["green", "cannot be tested", "amber", "red"]
 
 FINDINGS_NAME = "findings.json"
 """Name of the file in a dataset or run folder."""
 
-_ORDER: tuple[Verdict, ...] = ("green", "amber", "red")
+_ORDER: tuple[Verdict, ...] = ("green", "cannot be tested", "amber", "red")
 
 
 class Measure(BaseModel):
@@ -42,15 +42,32 @@ class Measure(BaseModel):
     note: str = ""
 
 
+class Picture(BaseModel):
+    """A picture that shows what a finding rests on.
+
+    Attributes:
+        name: File name, beside the record of the finding.
+        caption: What it shows, one or two sentences.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    caption: str
+
+
 class Finding(BaseModel):
     """The answer to one question.
 
     Attributes:
         question: Stable short name, for example "source_confounding".
         title: The question, for people.
-        verdict: Traffic light.
+        verdict: Traffic light; "cannot be tested" where the data do not allow an answer.
         sentence: The answer in one sentence.
         measures: The numbers behind it.
+        threshold: From where on it is amber or red, and why; "" where the sentence says so.
+        next_step: What to do about it; "" where nothing is to be done.
+        pictures: The evidence to look at.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -60,6 +77,9 @@ class Finding(BaseModel):
     verdict: Verdict
     sentence: str
     measures: tuple[Measure, ...] = ()
+    threshold: str = ""
+    next_step: str = ""
+    pictures: tuple[Picture, ...] = ()
 
 
 def choose_worst(findings: Sequence[Finding]) -> Finding | None:

@@ -117,7 +117,11 @@ def _warn_of_single_source_classes(manifest: pd.DataFrame) -> list[ReportWarning
 def find_finding_warnings(findings: Sequence[Finding]) -> tuple[ReportWarning, ...]:
     """Show the findings that are not green at the top of the page."""
     return tuple(
-        ReportWarning(finding.verdict, finding.title, finding.sentence)
+        ReportWarning(
+            "grey" if finding.verdict == "cannot be tested" else finding.verdict,
+            finding.title,
+            finding.sentence,
+        )
         for finding in findings
         if finding.verdict != "green"
     )

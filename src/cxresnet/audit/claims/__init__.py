@@ -1,0 +1,1 @@
+"""Check the lists behind a claim, without any image."""
