@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from cxresnet.audit.scorecard import Scorecard
 from cxresnet.core.config import DataConfig, ModelConfig
 from cxresnet.core.files import compute_sha256
-from cxresnet.core.finding import Finding, Measure
+from cxresnet.core.finding import Finding, Measure, Picture
 from cxresnet.data.dataset.dataset_record import (
     DatasetRecord,
     ImageCounts,
@@ -590,4 +591,37 @@ def sanity_card() -> SanityCard:
             sentence="It knows.",
         ),
         methods=(MethodCard(name="m", title=HOSTILE, passed=False, tests=tests, steps=()),),
+    )
+
+
+@pytest.fixture
+def scorecard() -> Scorecard:
+    swaps = Finding(
+        question="frame_swap",
+        title="Does the decision follow the lungs?",
+        verdict="red",
+        sentence="It follows the <frame>.",
+        measures=(Measure(name="Follows", value=-0.123, low=-0.2, high=0.3, n=40, note="a & b"),),
+        threshold="Above 0.5.",
+        next_step="Crop to the lungs.",
+        pictures=(Picture(name="swap.png", caption="A swap."), Picture(name="no", caption="Gone")),
+    )
+    external = Finding(
+        question="external",
+        title="Elsewhere?",
+        verdict="cannot be tested",
+        sentence="One source.",
+        next_step="Add sources.",
+    )
+    return Scorecard(
+        model="m",
+        dataset="d",
+        dataset_hash="h",
+        images=1200,
+        patients=300,
+        verdict="red",
+        headline="The decision follows the lungs in 9 % of swaps.",
+        findings=(swaps, external),
+        seed=0,
+        versions={},
     )

@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 
+from cxresnet.audit.scorecard import Scorecard
 from cxresnet.core.config import ModelConfig
 from cxresnet.data.dataset.dataset import open_dataset
 from cxresnet.data.dataset.dataset_record import ImageCounts
@@ -31,6 +32,7 @@ def test_a_whole_run_is_told_in_twenty_lines_of_eighty_columns(  # noqa: PLR0917
     selective: SelectiveResult,
     sanity_card: SanityCard,
     left_out: LeaveSourcesOut,
+    scorecard: Scorecard,
     history: pd.DataFrame,
     checkpoint_record: CheckpointRecord,
     tmp_path: Path,
@@ -47,12 +49,13 @@ def test_a_whole_run_is_told_in_twenty_lines_of_eighty_columns(  # noqa: PLR0917
             selective=selective,
             sanity=sanity_card,
             left_out=left_out,
+            audit=scorecard,
             history=history,
             record=checkpoint_record,
             model=model,
         )
     )
-    assert len(lines) <= 20
+    assert len(lines) <= 22
     assert max(len(line) for line in lines if "report.html" not in line) <= 80
     assert "Images 12 images of 3 sources, 3 known patients; 5 left out: 3 rejected" in told
     assert "(rejected.csv), 2 with conflicting labels (conflicts.csv)" in told
@@ -60,6 +63,7 @@ def test_a_whole_run_is_told_in_twenty_lines_of_eighty_columns(  # noqa: PLR0917
     assert "balanced accuracy 0.800 (0.700–0.900), macro AUROC 0.800" in told
     assert "95% intervals" in told
     assert "calibration error 0.800" in told
+    assert "Audit red. The decision follows the lungs in 9 % of swaps." in told
     assert "sources left out: macro AUROC" in told
     assert "sanity checks passed by no method; failed by" in told
     assert f"Report {tmp_path}/report.html" in told

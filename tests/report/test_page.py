@@ -179,5 +179,5 @@ def test_a_run_of_which_nothing_is_done_says_what_is_missing() -> None:
     html = render_report(RunArtifacts(name="new"))
     # The first screen and every section that a run always has, except for how to reproduce it.
     always = [spec for spec in list_sections() if spec.missing]
-    assert html.count('class="missing"') == 1 + len(always) == 11
+    assert html.count('class="missing"') == 1 + len(always) == 12
     assert DISCLAIMER in html

@@ -48,7 +48,7 @@ def test_a_registered_section_stands_where_its_order_says() -> None:
         return name.upper()
 
     anchors = [spec.anchor for spec in list_sections()]
-    assert anchors[:3] == ["data", "toy", "architecture"]
+    assert anchors[:4] == ["audit", "data", "toy", "architecture"]
     assert build_section("toy", RunArtifacts(name="a")) == ReportSection(
         "toy", "Toy", "Toy", view="A"
     )

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from cxresnet import DISCLAIMER
+from cxresnet.audit.scorecard import Scorecard, write_scorecard
 from cxresnet.core.config import ModelConfig
 from cxresnet.core.errors import DatasetError
 from cxresnet.core.finding import Finding, Measure, write_findings
@@ -87,22 +88,24 @@ def test_of_a_run_that_is_only_claimed_the_images_are_shown(run: RunFolder) -> N
     path = run_report(run)
     html = path.read_text()
     assert path == run.report
-    assert html.count('class="missing"') == 10
+    assert html.count('class="missing"') == 11
     assert "Images by class and split" in html
     assert DISCLAIMER in html
 
 
 @pytest.mark.slow
-def test_of_a_finished_run_nothing_is_missing(
+def test_of_a_finished_run_nothing_is_missing(  # noqa: PLR0917  fixtures
     run: RunFolder,
     history: pd.DataFrame,
     checkpoint_record: CheckpointRecord,
     evaluation: Evaluation,
     attributions: Attributions,
     sanity_card: SanityCard,
+    scorecard: Scorecard,
     beside: tuple[SelectiveResult, LeaveSourcesOut, ExternalTest],
 ) -> None:
     _train(run, history, checkpoint_record)
+    write_scorecard(run.path / "audit", scorecard)
     write_evaluation(run.metrics, evaluation)
     write_attributions(run.explain, attributions)
     write_sanity_card(run.explain, sanity_card)

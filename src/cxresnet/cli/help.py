@@ -11,14 +11,14 @@ _GROUPS = {
     "Input": (
         "--classes --columns --label-pattern --label-separator --one-hot --labels --any-body-part "
         "--manifest --follow-links --dataset-preset --allow-empty-classes --no-patient --run "
-        "--data --test-image --class --gate --fix --external-test"
+        "--data --dataset --model --test-image --class --gate --fix --external-test --split"
     ),
     "Training": (
         "--folds --seeds --find-learning-rate --leave-sources-out --sets --advise-merge --resume"
     ),
-    "Output": "--out --force --format --json --explain --resolved",
+    "Output": "--out --force --format --json --explain --resolved --strict",
     "Advanced": (
-        "--config --set --quick --shard --prevalence --methods --sanity-checks "
+        "--only --skip --config --set --quick --shard --prevalence --methods --sanity-checks "
         "--sanity-checks-only --recheck-duplicates --record-checksums --side --decode-memory-mib "
         "--decode-seconds"
     ),

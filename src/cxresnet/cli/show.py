@@ -12,7 +12,7 @@ _WIDTH_ELSEWHERE = 80
 
 @command(order=75, examples=("show runs/mine", "show runs/first"))
 def show(run: RunArgument) -> None:
-    """Show a run in at most twenty lines: what was done, what it found, and what is missing."""
+    """Show a run in about twenty lines: what was done, what it found, and what is missing."""
     folder = open_run_folder(run)
     from cxresnet.report.artifacts import read_run_artifacts
     from cxresnet.report.overview import list_overview

@@ -151,7 +151,7 @@ def open_external_images(
             f"'{path}' is the dataset that the network was trained on. "
             "Leave --data out to evaluate its held-out test set."
         )
-    _require_same_preprocessing(other, predictor)
+    require_same_preprocessing(other, predictor)
     shared = [name for name in other.class_names if name in predictor.class_names]
     if not shared:
         raise ClassMapError(
@@ -186,8 +186,12 @@ def _open_all(dataset: PreparedDataset, access_request: AccessRequest) -> tuple[
     return tuple(image_sets)
 
 
-def _require_same_preprocessing(other: PreparedDataset, predictor: Predictor) -> None:
-    """Refuse images whose preprocessing differs from that of the network's own."""
+def require_same_preprocessing(other: PreparedDataset, predictor: Predictor) -> None:
+    """Refuse images whose preprocessing differs from that of the network's own.
+
+    Raises:
+        DatasetError: It differs in more than mean and sd; says in what.
+    """
     measured = {"mean", "sd"}
     theirs = other.preprocessing.model_dump(exclude=measured)
     ours = predictor.preprocessing.model_dump(exclude=measured)

@@ -12,6 +12,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from cxresnet.audit.open import AUDIT_NAME
+from cxresnet.audit.scorecard import SCORECARD_NAME, Scorecard, read_scorecard
 from cxresnet.core.checksums import FileState, compare_checksum, require_unaltered
 from cxresnet.core.errors import CXResnetError, RunFolderError
 from cxresnet.core.files import read_json
@@ -101,6 +103,7 @@ class RunArtifacts:
         left_out: Sets of sources, tested on networks that were trained without them.
         merge_advice: What each source does for the scores on other sources left out.
         externals: Tests on other datasets.
+        audit: The scorecard of the audit.
         damaged: One warning for each part that is there but cannot be read.
     """
 
@@ -123,6 +126,7 @@ class RunArtifacts:
     left_out: LeaveSourcesOut | None = None
     merge_advice: MergeAdvice | None = None
     externals: tuple[ExternalTest, ...] = ()
+    audit: Scorecard | None = None
     damaged: tuple[ReportWarning, ...] = ()
 
 
@@ -170,6 +174,7 @@ def read_run_artifacts(run: RunFolder) -> RunArtifacts:
             "merge advice", run.evaluate / MERGE_ADVICE_NAME, read_merge_advice
         ),
         externals=tuple(_read_externals(reader, run)),
+        audit=_read_audit(reader, run),
         damaged=(*reader.damaged, *_warn_of_unrecorded_metrics(run)),
     )
 
@@ -194,6 +199,11 @@ def _open_dataset_if_there(run: RunFolder) -> PreparedDataset | None:
     except RunFolderError:
         return None
     return open_dataset(path)
+
+
+def _read_audit(reader: _Reader, run: RunFolder) -> Scorecard | None:
+    path = run.path / AUDIT_NAME / SCORECARD_NAME
+    return reader.read("scorecard of the audit", path, lambda path: read_scorecard(path.parent))
 
 
 def _read_externals(reader: _Reader, run: RunFolder) -> Iterator[ExternalTest]:

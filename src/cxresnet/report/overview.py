@@ -1,4 +1,4 @@
-"""A run in at most twenty lines of text: what was done, what it found, and what is missing."""
+"""A run in about twenty lines of text: what was done, what it found, and what is missing."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def list_overview(artifacts: RunArtifacts, *, width: int = 80) -> Iterator[str]:
         width: Of the terminal, in characters.
 
     Yields:
-        At most twenty lines.
+        At most twenty-two lines.
     """
     run = artifacts.folder or artifacts.name
     if artifacts.dataset is not None:
@@ -42,6 +42,7 @@ def list_overview(artifacts: RunArtifacts, *, width: int = 80) -> Iterator[str]:
         ("Outside", _tell_outside(artifacts)),
         ("Maps", _tell_maps(artifacts)),
         ("Findings", _tell_findings(artifacts)),
+        ("Audit", _tell_audit(artifacts)),
     ):
         yield from _fold(label, text.replace("RUN", str(run)), width=width)
     has_page = artifacts.folder is not None and (artifacts.folder / "report.html").is_file()
@@ -201,3 +202,10 @@ def _tell_findings(artifacts: RunArtifacts) -> str:
     red += [finding.title for finding in findings if finding.verdict == "red"]
     text = f"{len(red)} red, {counts['amber']} amber, {counts['green']} green"
     return f"{text}. Red: {'; '.join(red)}" if red else text
+
+
+def _tell_audit(artifacts: RunArtifacts) -> str:
+    scorecard = artifacts.audit
+    if scorecard is None:
+        return "not audited yet: cxresnet audit RUN"
+    return f"{scorecard.verdict}. {scorecard.headline}"

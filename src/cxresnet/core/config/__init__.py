@@ -1,5 +1,6 @@
 """One frozen config holds every choice and default: one section per package, one file each."""
 
+from cxresnet.core.config.audit import AuditConfig
 from cxresnet.core.config.config import Config, change_config, read_config, read_written_config
 from cxresnet.core.config.data import DataConfig
 from cxresnet.core.config.evaluate import EvaluateConfig
@@ -10,6 +11,7 @@ from cxresnet.core.config.source import SourceConfig
 from cxresnet.core.config.train import TrainConfig
 
 __all__ = [
+    "AuditConfig",
     "Config",
     "DataConfig",
     "EvaluateConfig",

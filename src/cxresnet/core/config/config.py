@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from cxresnet.core.checksums import require_unaltered
+from cxresnet.core.config.audit import AuditConfig
 from cxresnet.core.config.data import DataConfig
 from cxresnet.core.config.evaluate import EvaluateConfig
 from cxresnet.core.config.explain import ExplainConfig
@@ -57,6 +58,7 @@ class Config(Section):
     train: TrainConfig = TrainConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
     explain: ExplainConfig = ExplainConfig()
+    audit: AuditConfig = AuditConfig()
 
 
 def read_config(path: Path | None = None, *, settings: Sequence[str] = ()) -> Config:

@@ -1,0 +1,1 @@
+"""What several questions do to images, and what they measure on the answers."""
