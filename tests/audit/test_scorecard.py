@@ -90,6 +90,12 @@ def test_the_headline_says_what_was_not_measured() -> None:
     )
 
 
+def test_the_headline_does_not_say_that_a_swap_failed_which_was_not_asked_for() -> None:
+    assert describe_headline([_find("leakage", "green")]).startswith(
+        "Not asked whether the decision follows the lungs; "
+    )
+
+
 @pytest.fixture
 def scorecard() -> Scorecard:
     finding = Finding(
@@ -120,7 +126,7 @@ def test_the_text_holds_every_answer_with_its_numbers_and_pictures(scorecard: Sc
     text = render_markdown(scorecard)
     for part in (
         "# Audit of mine",
-        "20 test images of 10 patients of drawn; seed 3.",
+        "20 test images of 10 patients of dataset 'drawn'; seed 3.",
         "**AMBER.** It may be so.",
         "| Is it leakage? | amber |",
         "Amber. It may be.",

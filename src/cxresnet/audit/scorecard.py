@@ -109,8 +109,13 @@ shortcut baselines; not tested on sources never seen.
     swaps, above, unseen = (
         _find_measure(findings, name) for name in (FOLLOWS_LUNGS, ABOVE_BASELINE, UNSEEN_SOURCES)
     )
-    parts = [
+    not_swapped = (
         "no lungs could be swapped"
+        if any(one.question == "frame_swap" for one in findings)
+        else "not asked whether the decision follows the lungs"
+    )
+    parts = [
+        not_swapped
         if swaps is None
         else f"the decision follows the lungs in {_format_share(swaps)} of swaps"
         f"{_format_range(swaps)}",
@@ -162,7 +167,8 @@ def _format_signed_range(measure: Measure, *, sign: str = "+") -> str:
 def render_markdown(scorecard: Scorecard) -> str:
     """Render the scorecard: verdict, headline, one row a question, then every answer."""
     asked = (
-        f"{scorecard.images} test images of {scorecard.patients} patients of {scorecard.dataset}"
+        f"{scorecard.images} test images of {scorecard.patients} patients of dataset "
+        f"'{scorecard.dataset}'"
     )
     lines = [
         f"# Audit of {scorecard.model}",

@@ -285,7 +285,7 @@ def _describe(
         if harmful
         else "Read answers on such images with care."
         if careful
-        else "No shortcut draws the answers: neither a marker or a frame, nor a tone or a blur as "
+        else "No shortcut draws the answers: not a marker or a frame, and not a tone or a blur as "
         "images differ in among themselves."
     )
     return f"{begin} {found} {meaning}"
