@@ -290,7 +290,10 @@ def test_what_lies_in_the_lungs_is_green_and_what_lies_in_the_corner_red(
 
     assert answer.verdict == verdict
     assert [name for name, _, _ in answer.pictures] == ["masked_lungs-views.png"]
-    assert all(measure.n == 120 for measure in answer.measures)
+    # The networks are scored on what they did not learn from, the forest on all: cross-validated.
+    *of_networks, of_forest = answer.measures
+    assert all(measure.n == 120 for measure in of_networks)
+    assert of_forest.n > 120
     assert "heart" in answer.sentence
 
 

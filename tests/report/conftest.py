@@ -620,6 +620,7 @@ def scorecard() -> Scorecard:
         images=1200,
         patients=300,
         verdict="red",
+        reason="Red because of question 6.",
         headline="The decision follows the lungs in 9 % of swaps.",
         findings=(swaps, external),
         seed=0,

@@ -114,6 +114,7 @@ def build_finding(question: Question, answer: QuestionAnswer) -> Finding:
     """Build what is written of an answer."""
     return Finding(
         question=question.name,
+        number=question.number,
         title=question.title,
         verdict=answer.verdict,
         sentence=answer.sentence,

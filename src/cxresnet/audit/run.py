@@ -23,6 +23,7 @@ from cxresnet.audit.scorecard import (
     Scorecard,
     choose_verdict,
     describe_headline,
+    describe_reason,
     write_scorecard,
 )
 from cxresnet.core.errors import ConfigError, CXResnetError
@@ -100,6 +101,13 @@ def run_audit(context: AuditContext, questions: Sequence[Question]) -> Scorecard
             kept = kept or _ask(context, question)
         if kept is not None:
             findings.append(kept.finding)
+        elif _get_path(context, question).is_file():
+            _logger.warning(
+                "The earlier answer to question %s (%s) is of another model, config or version, or "
+                "not whole, and is left out. Ask it again.",
+                question.number,
+                question.name,
+            )
     scorecard = Scorecard(
         model=context.model.name,
         dataset=context.dataset.path.resolve().name,
@@ -108,6 +116,7 @@ def run_audit(context: AuditContext, questions: Sequence[Question]) -> Scorecard
         patients=len(set(context.groups.tolist())),
         verdict=choose_verdict(findings),
         headline=describe_headline(findings),
+        reason=describe_reason(findings),
         findings=tuple(findings),
         seed=context.config.seed,
         versions=list_versions(),

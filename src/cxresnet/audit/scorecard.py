@@ -44,6 +44,7 @@ class Scorecard(Record):
         verdict: Red where any finding is; green only where the four questions that decide and all
             others that could be tested are.
         headline: What the model goes by, in one sentence.
+        reason: Which questions the verdict comes from, in one sentence.
         findings: One a question, in order.
         seed: Of all random draws.
         versions: Of the software.
@@ -58,6 +59,7 @@ class Scorecard(Record):
     patients: int
     verdict: Verdict
     headline: str
+    reason: str
     findings: tuple[Finding, ...]
     seed: int
     versions: dict[str, str]
@@ -95,6 +97,30 @@ def choose_verdict(findings: Sequence[Finding]) -> Verdict:
         return "red"
     decided = all(verdicts.get(name) == "green" for name in _MUST_BE_GREEN)
     return "green" if decided and "amber" not in verdicts.values() else "amber"
+
+
+def describe_reason(findings: Sequence[Finding]) -> str:
+    """Describe which questions the verdict comes from, by their numbers.
+
+    >>> ask = Finding(question="leakage", number=2, title="", verdict="red", sentence="")
+    >>> describe_reason([ask])
+    'Red because of question 2.'
+    """
+    verdict = choose_verdict(findings)
+    if verdict == "green":
+        return "Green: the four questions that decide are green, and no other is amber or red."
+    guilty = [str(one.number) for one in findings if one.verdict == verdict]
+    untested = {one.question for one in findings if one.verdict == "cannot be tested"}
+    known = {one.question for one in findings} - untested
+    missing = [name for name in _MUST_BE_GREEN if name not in known]
+    parts = []
+    if guilty:
+        word = "question" if len(guilty) == 1 else "questions"
+        parts.append(f"because of {word} {', '.join(guilty)}")
+    if missing and verdict == "amber":
+        parts.append(f"not asked or cannot be tested: {', '.join(missing)}")
+    separator = " " if guilty else ": "
+    return f"{verdict.capitalize()}{separator}{'; '.join(parts)}."
 
 
 def describe_headline(findings: Sequence[Finding]) -> str:
@@ -177,9 +203,14 @@ def render_markdown(scorecard: Scorecard) -> str:
         "",
         f"**{scorecard.verdict.upper()}.** {scorecard.headline}",
         "",
-        "| question | verdict |",
-        "| --- | --- |",
-        *(f"| {one.title} | {one.verdict} |" for one in scorecard.findings),
+        f"{scorecard.reason} Intervals are 95 % unless said otherwise; n counts what is named.",
+        "",
+        "| | question | name | verdict |",
+        "| --- | --- | --- | --- |",
+        *(
+            f"| {one.number} | {one.title} | `{one.question}` | {one.verdict} |"
+            for one in scorecard.findings
+        ),
         "",
         *(line for one in scorecard.findings for line in _render_finding(one)),
     ]
@@ -188,7 +219,7 @@ def render_markdown(scorecard: Scorecard) -> str:
 
 
 def _render_finding(finding: Finding) -> Iterator[str]:
-    yield f"## {finding.title}"
+    yield f"## {finding.number}. {finding.title}"
     yield ""
     yield f"{finding.verdict.capitalize()}. {finding.sentence}"
     yield ""

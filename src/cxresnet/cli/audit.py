@@ -15,6 +15,7 @@ from cxresnet.core.run_folder import RunFolder, hold_run_folder, open_run_folder
 
 if TYPE_CHECKING:
     from cxresnet.audit.context import AuditContext
+    from cxresnet.audit.model import AuditedModel
     from cxresnet.audit.scorecard import Scorecard
     from cxresnet.core.config import Config
 
@@ -82,8 +83,9 @@ def audit(  # noqa: PLR0913  each is a flag of the command
     from cxresnet.audit.run import choose_questions, run_audit
 
     questions = choose_questions(_split(only), _split(skip))
+    adapter = _load(model, config=settings)  # before --out is made: it may be refused
     with hold_run_folder(folder):
-        context = _open(folder, dataset, model=model, config=settings)
+        context = _open(folder, dataset, adapter=adapter, config=settings)
         _show(run_audit(context, questions))
     say_wrote(context.folder / "scorecard.md")
 
@@ -107,14 +109,21 @@ def _choose_folder(
     return out
 
 
-def _open(folder: Path, dataset: Path | None, *, model: str | None, config: Config) -> AuditContext:
-    from cxresnet.audit.open import open_model_audit, open_run_audit
-
-    if model is None or dataset is None:
-        return open_run_audit(RunFolder(folder), config=config, dataset=dataset)
+def _load(model: str | None, *, config: Config) -> AuditedModel | None:
+    if model is None:
+        return None
     from cxresnet.audit.foreign import load_adapter
 
-    adapter = load_adapter(model, batch_size=config.audit.batch_size)
+    return load_adapter(model, batch_size=config.audit.batch_size)
+
+
+def _open(
+    folder: Path, dataset: Path | None, *, adapter: AuditedModel | None, config: Config
+) -> AuditContext:
+    from cxresnet.audit.open import open_model_audit, open_run_audit
+
+    if adapter is None or dataset is None:
+        return open_run_audit(RunFolder(folder), config=config, dataset=dataset)
     return open_model_audit(adapter, dataset=dataset, out=folder, config=config)
 
 
@@ -134,17 +143,24 @@ def _show(scorecard: Scorecard) -> None:
         title_justify="left",
         title_style="bold",
     )
+    table.add_column("", justify="right")
     table.add_column("question")
     table.add_column("verdict", no_wrap=True)
     for finding in scorecard.findings:
-        table.add_row(Text(finding.title), Text(finding.verdict, style=_COLOURS[finding.verdict]))
+        table.add_row(
+            str(finding.number),
+            Text(finding.title),
+            Text(finding.verdict, style=_COLOURS[finding.verdict]),
+        )
     console.print(table)
-    say(scorecard.headline)
+    say(f"{scorecard.headline} {scorecard.reason}")
     for finding in scorecard.findings:
         if finding.verdict in {"red", "amber"}:
-            say(f"{finding.verdict.capitalize()}: {finding.title} {finding.sentence}")
+            head = f"{finding.verdict.capitalize()}, question {finding.number}:"
+            say(f"{head} {finding.title} {finding.sentence}")
             if finding.next_step:
                 say(f"Next step: {finding.next_step}")
         elif finding.verdict == "cannot be tested":
-            say(f"Cannot be tested: {finding.title} {finding.sentence}")
+            head = f"Question {finding.number} cannot be tested:"
+            say(f"{head} {finding.title} {finding.sentence}")
     say(scorecard.disclaimer)

@@ -68,6 +68,7 @@ class Finding(BaseModel):
         threshold: From where on it is amber or red, and why; "" where the sentence says so.
         next_step: What to do about it; "" where nothing is to be done.
         pictures: The evidence to look at.
+        number: Of the question on a scorecard; 0 where there is none.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -80,6 +81,7 @@ class Finding(BaseModel):
     threshold: str = ""
     next_step: str = ""
     pictures: tuple[Picture, ...] = ()
+    number: int = 0
 
 
 def choose_worst(findings: Sequence[Finding]) -> Finding | None:

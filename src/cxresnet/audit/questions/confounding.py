@@ -68,7 +68,7 @@ def _list_strongest(findings: list[Finding]) -> list[Measure]:
         if finding.measures
     ]
     return [
-        measure.model_copy(update={"name": f"{finding.title} {measure.name}"})
+        measure.model_copy(update={"name": f"{finding.title.rstrip('?')}: {measure.name}"})
         for finding, measure in strongest
     ]
 

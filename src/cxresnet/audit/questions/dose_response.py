@@ -278,7 +278,8 @@ def _describe(
     harmful = [one for one in responses if verdicts[one.dose.name] == "red"]
     careful = [one for one in responses if verdicts[one.dose.name] == "amber"]
     begin = f"Shortcuts of growing strength were laid on {count} images, one a patient."
-    shown = harmful or careful or responses[:1]
+    strongest = max(responses, key=lambda one: _find_largest(one)[1].value or 0.0)
+    shown = harmful or careful or [strongest]
     found = " ".join(_describe_one(context, one) for one in shown)
     meaning = (
         "The answers follow what says nothing about the lungs."
@@ -324,6 +325,11 @@ def _list_measures(context: AuditContext, responses: Sequence[_Response]) -> Ite
 
 def _list_largest(responses: Sequence[_Response]) -> Iterator[Measure]:
     """List the largest share of each kind of shortcut, over all strengths and directions."""
+    measures = list(_list_largest_of_kinds(responses))
+    yield from sorted(measures, key=lambda measure: -(measure.value or 0.0))
+
+
+def _list_largest_of_kinds(responses: Sequence[_Response]) -> Iterator[Measure]:
     for kind in dict.fromkeys(one.dose.kind for one in responses):
         points = [
             (share, f"{one.dose.name} at strength {strength:g}")

@@ -190,7 +190,10 @@ def _describe_letters(results: Sequence[_Result]) -> str:
 
 
 def _list_measures(results: Sequence[_Result]) -> Iterator[Measure]:
-    for one in results:
+    worst_first = sorted(
+        results, key=lambda one: (one.alteration in _SHOWN_ONLY, -(one.share.value or 0.0))
+    )
+    for one in worst_first:
         name = one.alteration.name
         note = "without a light" if one.alteration in _SHOWN_ONLY else ""
         yield build_measure(f"Share of decisions changed, {name}", one.share, note=note)

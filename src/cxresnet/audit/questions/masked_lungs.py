@@ -358,14 +358,16 @@ def _describe(remains: Remains, verdict: Verdict, views: _Views) -> str:
         "Part of the score may come from outside of the lungs, or there are too few images to say.",
     )
     return (
-        "Small networks were trained anew. On whole images the AUROC is "
+        "Small networks were trained anew, and tested on validation and test images. On whole "
+        "images the AUROC is "
         f"{format_estimate(usual['auroc', WHOLE], digits=2)}. Of what it has above chance, "
-        f"{_format_share(usual['share', WITHOUT_LUNGS])} is left with the lungs painted out "
-        f"({100 * views.shown[WITHOUT_LUNGS]:.0f} % of the image remain), and "
-        f"{_format_share(usual['share', BORDER])} on the border alone, which predicts "
-        f"{class_name} best (AUROC {border.value or 0:.2f}). {meaning} On X-rays of patients the "
-        "size of the heart, lines and tubes, or soft tissue may rightly carry something outside of "
-        "the lungs; the border should carry next to nothing."
+        f"{_format_share(usual['share', WITHOUT_LUNGS])} is left with the lungs and all "
+        "between them painted out "
+        f"({100 * views.shown[WITHOUT_LUNGS]:.0f} % of the image remains), and "
+        f"{_format_share(usual['share', BORDER])} on the border alone (AUROC of {class_name}, the "
+        f"class that it predicts best: {border.value or 0:.2f}). {meaning} On X-rays of patients "
+        "the size of the heart, lines and tubes, or soft tissue may rightly carry something "
+        "outside of the lungs; the border should carry next to nothing."
     )
 
 
@@ -402,11 +404,11 @@ def _list_measures(remains: Remains, views: _Views) -> tuple[Measure, ...]:
         note="the class that it predicts best; 99 % interval, allowing for the number of classes",
     )
     if remains.forest_class is None:
-        return (*areas, *shares, best)
+        return (*shares, *areas, best)
     class_name, area = remains.forest_class
     note = "cross-validated over all images; 99 % interval, allowing for all that was compared"
     forest = build_measure(f"AUROC of {class_name}, random forest on the {BORDER}", area, note=note)
-    return (*areas, *shares, best, forest)
+    return (*shares, *areas, best, forest)
 
 
 def _draw_views(

@@ -145,7 +145,7 @@ def answer_patient_groups(context: AuditContext) -> QuestionAnswer:
     return QuestionAnswer(
         verdict,
         _describe(measured, verdict, missing),
-        tuple(_list_measures(measured)),
+        tuple(_list_measures(sorted(measured, key=_by_light))),
     )
 
 
@@ -319,6 +319,11 @@ def _show(one: MeasuredComparison) -> str:
             one.errors, one.compared.names, one.compared.sides, strict=True
         )
     )
+
+
+def _by_light(one: MeasuredComparison) -> tuple[bool, bool, float]:
+    """Put first what the verdict rests on: red, then what differs, then the largest difference."""
+    return one.verdict != "red", not one.is_different, -abs(one.error.value or 0.0)
 
 
 def _list_measures(measured: Sequence[MeasuredComparison]) -> Iterator[Measure]:
