@@ -9,6 +9,9 @@ END_OF_PICTURE = b"\xff\xd9"
 MAX_SCANS = 100
 """A progressive picture has about ten. Every further one costs its reader the whole picture."""
 
+_MAX_MARKERS = 10_000
+"""A picture has some dozens before its first scan. Sixty million bytes of 0xFF would be as many."""
+
 _SEQUENTIAL = frozenset({0xC0, 0xC1})
 _PROGRESSIVE = frozenset({0xC2, 0xCA})
 _START_OF_FRAME = frozenset({*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC})
@@ -123,9 +126,16 @@ def find_end_of_picture(content: bytes) -> int:
 
 
 def _find_marker(content: bytes, wanted: frozenset[int]) -> int:
-    """Go from marker to marker as decoders do, which pass over bytes that belong to none."""
+    """Go from marker to marker as decoders do, which pass over bytes that belong to none.
+
+    Returns:
+        Place of the first that is wanted; 0 where none is among the first `_MAX_MARKERS`.
+    """
     place = len(JPEG_START)
-    while (place := content.find(b"\xff", place)) >= 0 and place + 9 <= len(content):
+    for _ in range(_MAX_MARKERS):
+        place = content.find(b"\xff", place)
+        if place < 0 or place + 9 > len(content):
+            return 0
         marker = content[place + 1]
         if marker in wanted:
             return place

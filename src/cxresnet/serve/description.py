@@ -1,0 +1,81 @@
+"""What the server says of its network: verdict, sanity checks, scorecard, model card, limits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cxresnet import __version__
+from cxresnet.api.classifier import Model
+from cxresnet.api.image_cards import describe_verdict, name_network
+from cxresnet.core.config import Config
+from cxresnet.core.files import parse_json
+from cxresnet.core.run_folder import RunFolder
+from cxresnet.data.decode.limits import MAX_PIXELS
+from cxresnet.explain.methods.method import build_methods
+from cxresnet.explain.sanity.run import find_card
+from cxresnet.serve.answers import LimitsAnswer, ModelAnswer, ScorecardAnswer, ScorecardRow
+from cxresnet.serve.examples import list_examples
+from cxresnet.serve.settings import ServeSettings
+
+_SCORECARD = "audit/scorecard.json"
+_MODEL_CARDS = ("MODEL_CARD.md", "report/model_card.md")
+
+
+def describe_model(model: Model, settings: ServeSettings) -> ModelAnswer:
+    """Describe a network and the limits of the server."""
+    card = find_card(model.run.explain, model.predictor)
+    decision, record = model.decision, model.predictor.record
+    methods = build_methods(
+        Config().explain.methods,
+        Config().explain,
+        side_px=model.predictor.preprocessing.side_px,
+    )
+    return ModelAnswer(
+        version=__version__,
+        network=name_network(model),
+        preset=record.model.preset,
+        side_px=model.predictor.preprocessing.side_px,
+        class_names=model.class_names,
+        is_evaluated=model.is_evaluated,
+        verdict=model.verdict,
+        nominal_coverage=decision.nominal_coverage,
+        thresholds=dict(zip(model.class_names, decision.set_thresholds, strict=False)),
+        checks_images=model.gate,
+        knows_training_images=model.training_images is not None,
+        methods=tuple(describe_verdict(one.name, one.title, card) for one in methods),
+        sanity="" if card is None else card.above_chance.sentence,
+        scorecard=read_scorecard(model.run),
+        model_card=_read_model_card(model.run),
+        examples=list_examples(),
+        limits=LimitsAnswer(
+            max_body_bytes=settings.max_body_bytes,
+            max_images=settings.max_images,
+            max_pixels=MAX_PIXELS,
+            predict_seconds=settings.predict_seconds,
+            explain_seconds=settings.explain_seconds,
+        ),
+    )
+
+
+def read_scorecard(run: RunFolder) -> ScorecardAnswer | None:
+    """Read the scorecard of a run's audit in short; None where there is none that can be read."""
+    try:
+        found: Any = parse_json((run.path / _SCORECARD).read_bytes())
+        return ScorecardAnswer(
+            verdict=found["verdict"],
+            headline=found["headline"],
+            findings=tuple(
+                ScorecardRow(title=one["title"], verdict=one["verdict"], sentence=one["sentence"])
+                for one in found["findings"]
+            ),
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _read_model_card(run: RunFolder) -> str:
+    for name in _MODEL_CARDS:
+        path = run.path / name
+        if path.is_file():
+            return path.read_text(encoding="utf-8", errors="replace")
+    return ""
