@@ -91,7 +91,8 @@ class MapAnswer(Record):
         baseline_range: Range between several baselines; None for one baseline.
         caption: What a value is.
         interpretation: The same in one sentence.
-        unit: Of `drawn`.
+        unit: Of `values`.
+        drawn_unit: Of what is drawn.
         scale_limit: Value at both ends of the colour scale.
         weakness: Says that no region matters, where the map is that weak; "" where it is not.
         stretched_limit: Ends of the scale that the map fills, for a view that is labelled so.
@@ -107,6 +108,7 @@ class MapAnswer(Record):
     caption: str
     interpretation: str
     unit: str
+    drawn_unit: str
     scale_limit: float
     weakness: str
     stretched_limit: float

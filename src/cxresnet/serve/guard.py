@@ -30,6 +30,8 @@ OPEN_ROUTES = frozenset({"/", "/healthz", "/readyz", "/metrics", "/favicon.ico"}
 
 STATIC = "/static/"
 
+_EXAMPLES = "/examples/{name}.png"
+
 _CONTENT_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
@@ -178,7 +180,9 @@ class Guard:
         )
 
     def _name_route(self, path: str) -> str:
-        return path if path in self._routes else "other"
+        if path in self._routes:
+            return path
+        return _EXAMPLES if path.startswith("/examples/") else "other"
 
 
 def build_error_response(scope: Scope, error: RequestError) -> JSONResponse:

@@ -130,8 +130,6 @@ def _explain_address(settings: ServeSettings, error: OSError) -> ConfigError:
 def _silence_libraries() -> None:
     """Keep out of the log what libraries would write of requests, at any level."""
     for name in _QUIET:
-        logger = logging.getLogger(name)
-        logger.handlers = [logging.NullHandler()]
-        logger.propagate = False
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     # At DEBUG it writes the text of an error, which may quote what names a person.
     logging.getLogger("cxresnet.core.errors").setLevel(logging.INFO)
