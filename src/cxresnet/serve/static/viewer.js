@@ -194,7 +194,7 @@ export class Viewer {
     );
     canvas.addEventListener("dblclick", (event) => this.zoomBy(2, ...place(event)));
     canvas.addEventListener("keydown", (event) => this.press(event));
-    new ResizeObserver(() => this.resize()).observe(canvas.parentElement);
+    new ResizeObserver(() => this.resize()).observe(canvas);
   }
 
   press(event) {
