@@ -48,6 +48,7 @@ _MISTAKES = (
     (["evaluate", "nowhere"], "'nowhere' is not a run"),
     (["evaluate", "run", "--data", "nowhere"], "'nowhere' is not a prepared dataset"),
     (["compare", "run", "nowhere"], "'nowhere' is not a run"),
+    (["serve", "--run", "nowhere"], "'nowhere' is not a run"),
     (["report", "nowhere"], "'nowhere' is not a run"),
     (["show", "nowhere"], "'nowhere' is not a run"),
     (["model", "nanoo"], "Did you mean 'nano'?"),

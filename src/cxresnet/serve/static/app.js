@@ -24,6 +24,8 @@ async function start() {
   find("version").textContent = `CXResnet ${model.version}`;
   find("disclaimer").textContent = model.disclaimer;
   find("verdict-text").textContent = model.verdict || "The data of this network were not audited.";
+  const [colour] = /\b(red|amber|green)\b/i.exec(model.verdict) ?? ["amber"];
+  find("verdict").classList.add(colour.toLowerCase());
   find("verdict").hidden = false;
   state.method = (model.methods.find((one) => one.passed) ?? model.methods[0]).name;
   find("examples").append(
@@ -167,7 +169,7 @@ async function explain(item) {
     const isWanted = state.explanation === explanation && state.method === method && state.className === className;
     if (!isWanted) return;
     await explanation.show(item, item.maps.get(key));
-    say("The map is there.");
+    say("The map is shown.");
   } catch (error) {
     say(error.message);
   } finally {

@@ -52,7 +52,7 @@ function buildTable(answer, model) {
   const rows = Object.entries(answer.probabilities).map(([name, share]) => {
     const possible = answer.prediction_set.includes(name);
     const threshold = model.thresholds[name];
-    const bar = build("meter", { min: 0, max: 1, value: share, "aria-hidden": "true" });
+    const bar = buildBar(share, threshold);
     return build(
       "tr",
       {},
@@ -71,13 +71,26 @@ function buildTable(answer, model) {
     );
   });
   const heads = ["Class", "", "Probability", "Possible from"].map((text) =>
-    build("th", { scope: "col" }, text),
+    text ? build("th", { scope: "col" }, text) : build("td", { class: "bar-cell" }),
   );
   return build(
     "div",
     { class: "scroll", tabindex: "0", role: "region", "aria-label": "Probabilities" },
     build("table", { class: "shares" }, build("thead", {}, build("tr", {}, ...heads)), build("tbody", {}, ...rows)),
   );
+}
+
+/** A bar, with a mark where the class begins to remain possible; the numbers stand beside it. */
+function buildBar(share, threshold) {
+  const filled = build("i");
+  filled.style.width = `${100 * share}%`;
+  const bar = build("span", { class: "share", "aria-hidden": "true" }, filled);
+  if (threshold > 0) {
+    const mark = build("b");
+    mark.style.left = `${100 * threshold}%`;
+    bar.append(mark);
+  }
+  return bar;
 }
 
 /** The part with the map. `choose` is called with a method and a class. */

@@ -126,6 +126,7 @@ export class Viewer {
   draw() {
     const context = this.canvas.getContext("2d");
     const { width, height } = this.canvas;
+    this.canvas.classList.toggle("zoomed", this.zoom > 1); // a finger then pans the image
     context.setTransform(1, 0, 0, 1, 0, 0);
     context.fillStyle = "#000";
     context.fillRect(0, 0, width, height);
@@ -181,7 +182,6 @@ export class Viewer {
         this.panBy(now[0] - before[0], now[1] - before[1]);
       }
       fingers.set(event.pointerId, now);
-      canvas.classList.toggle("zoomed", this.zoom > 1);
     });
     canvas.addEventListener(
       "wheel",
