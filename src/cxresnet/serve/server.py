@@ -76,7 +76,7 @@ def run_server(model: Model, settings: ServeSettings, *, on_start: Callable[[str
     Args:
         model: The network.
         settings: Where it listens, and the limits.
-        on_start: Is told the address of the page when it can be opened.
+        on_start: Is told the address of the page, which can be opened from then on.
 
     Raises:
         ConfigError: The address is not one of this machine, or somebody else listens there.
@@ -107,6 +107,7 @@ def open_listener(settings: ServeSettings) -> socket.socket:
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
+        listener.listen(_BACKLOG)  # who comes before the server has started waits
     except OSError as error:
         listener.close()
         raise _explain_address(settings, error) from error
