@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from importlib.resources import files
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Query, Request, Response
@@ -26,17 +28,33 @@ from cxresnet.serve.answers import (
     StateAnswer,
 )
 from cxresnet.serve.body import IMAGE_FIELD, ByteBudget, read_images
-from cxresnet.serve.description import describe_model
+from cxresnet.serve.description import describe_model, draw_example, list_examples
 from cxresnet.serve.engine import Engine, ExplainOrder
 from cxresnet.serve.errors import RequestError
-from cxresnet.serve.examples import draw_example, list_examples
 from cxresnet.serve.guard import STATIC, Guard, build_error_response
 from cxresnet.serve.metrics import METRICS_TYPE, Metrics
-from cxresnet.serve.pages import StaticFile, read_static_files
 from cxresnet.serve.settings import ServeSettings
 
 _MAX_METHODS = 3
 _PNG = "image/png"
+
+_TYPES = {
+    "html": "text/html; charset=utf-8",
+    "css": "text/css; charset=utf-8",
+    "js": "text/javascript; charset=utf-8",
+    "svg": "image/svg+xml",
+}
+_NAMES = (
+    "index.html",
+    "page.css",
+    "app.js",
+    "client.js",
+    "dom.js",
+    "model.js",
+    "result.js",
+    "viewer.js",
+    "icon.svg",
+)
 
 
 def build_app(model: Model, settings: ServeSettings) -> FastAPI:
@@ -211,6 +229,34 @@ def _add_predict(app: FastAPI, engine: Engine, settings: ServeSettings, metrics:
             answer = await engine.explain(order)
         metrics.count_image(answer.image)
         return answer
+
+
+# The files of the page: a fixed list, read at the start, so that no path of a client is opened.
+
+
+@dataclass(frozen=True)
+class StaticFile:
+    """One file.
+
+    Attributes:
+        content: Its bytes.
+        media_type: What it is.
+    """
+
+    content: bytes
+    media_type: str
+
+
+def read_static_files() -> dict[str, StaticFile]:
+    """Read the files of the page, by name; the colours are those of the report."""
+    folder = files("cxresnet.serve") / "static"
+    found = {name: _build(name, (folder / name).read_bytes()) for name in _NAMES}
+    style = files("cxresnet.report") / "templates" / "style.css"
+    return found | {"report.css": _build("report.css", style.read_bytes())}
+
+
+def _build(name: str, content: bytes) -> StaticFile:
+    return StaticFile(content, _TYPES[name.rpartition(".")[2]])
 
 
 def _add_page(app: FastAPI, found: dict[str, StaticFile]) -> None:

@@ -1,7 +1,8 @@
-"""What the server says of its network: verdict, sanity checks, scorecard, model card, limits."""
+"""What the server says without an image: of its network, its limits; and its drawn examples."""
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from cxresnet import __version__
@@ -11,10 +12,12 @@ from cxresnet.core.config import Config
 from cxresnet.core.files import parse_json
 from cxresnet.core.run_folder import RunFolder
 from cxresnet.data.decode.limits import MAX_PIXELS
+from cxresnet.data.phantoms.draw import draw_phantom
+from cxresnet.data.phantoms.lesions import encode_png
+from cxresnet.data.phantoms.plan import PhantomPlan, PhantomSettings, plan_phantoms
 from cxresnet.explain.methods.method import build_methods
 from cxresnet.explain.sanity.run import find_card
 from cxresnet.serve.answers import LimitsAnswer, ModelAnswer, ScorecardAnswer, ScorecardRow
-from cxresnet.serve.examples import list_examples
 from cxresnet.serve.settings import ServeSettings
 
 _SCORECARD = "audit/scorecard.json"
@@ -79,3 +82,24 @@ def _read_model_card(run: RunFolder) -> str:
         if path.is_file():
             return path.read_text(encoding="utf-8", errors="replace")
     return ""
+
+
+# Drawn chest X-rays (phantoms) to try the page with: they show no person.
+
+_EXAMPLES = PhantomSettings(images_per_class=1, side_px=512, seed=7)
+
+
+def list_examples() -> tuple[str, ...]:
+    """List the names of the examples, those of the classes that they were drawn for."""
+    return tuple(sorted(_plan()))
+
+
+@functools.cache
+def draw_example(name: str) -> bytes:
+    """Draw an example as PNG, once; `name` is one of `list_examples`."""
+    return encode_png(draw_phantom(_plan()[name], _EXAMPLES).pixels)
+
+
+@functools.cache
+def _plan() -> dict[str, PhantomPlan]:
+    return {plan.class_name: plan for plan in plan_phantoms(_EXAMPLES)}

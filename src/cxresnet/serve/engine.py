@@ -23,8 +23,8 @@ from cxresnet.core.errors import ImageError
 from cxresnet.data.decode.formats import is_plain, sniff_format
 from cxresnet.explain.choice import find_class
 from cxresnet.serve.answers import ExplainAnswer, ImageAnswer, describe_prediction
+from cxresnet.serve.description import draw_example, list_examples
 from cxresnet.serve.errors import RequestError
-from cxresnet.serve.examples import draw_example, list_examples
 from cxresnet.serve.explaining import Explainer
 from cxresnet.serve.lanes import Lane
 from cxresnet.serve.metrics import Metrics
