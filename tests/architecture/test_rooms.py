@@ -60,6 +60,9 @@ _ONLY_ROOM = {
     "captum": "explain",
     "jinja2": "report",
     "matplotlib": "report",
+    "fastapi": "serve",
+    "starlette": "serve",
+    "uvicorn": "serve",
 }
 
 

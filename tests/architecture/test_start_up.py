@@ -49,6 +49,7 @@ _MISTAKES = (
     (["evaluate", "run", "--data", "nowhere"], "'nowhere' is not a prepared dataset"),
     (["audit", "nowhere"], "'nowhere' is not a run"),
     (["compare", "run", "nowhere"], "'nowhere' is not a run"),
+    (["serve", "--run", "nowhere"], "'nowhere' is not a run"),
     (["report", "nowhere"], "'nowhere' is not a run"),
     (["lint", "nowhere"], "There is no 'nowhere'"),
     (["show", "nowhere"], "'nowhere' is not a run"),

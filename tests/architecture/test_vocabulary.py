@@ -22,7 +22,7 @@ REPLACED = {
     r"judged?|judges|judging": "evaluated",
     r"settled?|settles": "chosen on validation",
     r"ledgers?": "access log",
-    r"openers?": "access request",
+    r"(?<!origin-)openers?": "access request",  # not the header Cross-Origin-Opener-Policy
     r"sealed test": "held-out test set",
     r"(un)?surest": "most confident, least confident",
     r"lonely": "single-source class",

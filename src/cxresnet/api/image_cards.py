@@ -12,7 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from cxresnet.api.classifier import Model
+import numpy as np
+from numpy.typing import NDArray
+
+from cxresnet.api.classifier import ImageInput, Model
 from cxresnet.api.explanation import Explanation, calibrate
 from cxresnet.api.prediction import Prediction
 from cxresnet.core.config import ExplainConfig
@@ -108,7 +111,7 @@ def write_image_cards(
     written = 0
     try:
         writer = _Writer(
-            model, config, class_name, _open_gallery(model, config) if waiting else None
+            model, config, class_name, open_gallery(model, config) if waiting else None
         )
         for card in track(waiting, "Explaining images"):
             with reporting_nothing():
@@ -182,50 +185,97 @@ class _Writer:
         write_record(card.get_path(".json"), record, with_checksum=False)
 
     def _explain(self, image: Path) -> Explanation:
-        settings = self.config.model_dump(exclude={"methods"})
-        found = self.model.explain(
-            image, self.config.methods, class_name=self.class_name, **settings
-        )
-        index = found.attributions.index.model_copy(update={"data_verdict": self.model.verdict})
-        return replace(found, attributions=replace(found.attributions, index=index))
+        return explain_for_card(self.model, image, config=self.config, class_name=self.class_name)
 
     def _describe(self, card: _Card, explanation: Explanation) -> ImageCard:
-        model, attributions = self.model, explanation.attributions
-        prediction = explanation.prediction
-        network = calibrate(model.predictor, model.decision)
-        images = model.predictor.to_tensor(attributions.images)
-        (summary,) = compute_text_summaries(network, images, attributions)
-        return ImageCard(
+        found = find_neighbours(self.model, explanation, self.gallery, count=self.config.neighbours)
+        return build_image_card(
+            self.model,
+            explanation,
             content=card.content,
             file=make_printable(str(card.image)),
-            network=_name_network(model),
-            data_verdict=model.verdict,
-            predicted_class=prediction.class_name,
-            decision=prediction.decision,
-            gate=prediction.gate,
-            note=prediction.note,
-            weighing=model.decision.describe_weights() if prediction.is_weighed else "",
-            nominal_coverage=model.decision.nominal_coverage,
-            classes=_list_classes(model, prediction),
-            index=attributions.index,
-            text_summary=summary,
-            neighbours=self._find_neighbours(explanation),
-            sanity=tuple(
-                _describe_verdict(method.name, method.title, explanation.card)
-                for method in attributions.index.methods
-            ),
+            neighbours=None if found is None else found[0],
         )
 
-    def _find_neighbours(self, explanation: Explanation) -> ImageNeighbours | None:
-        if self.gallery is None:
-            return None
-        (feature,) = compute_features(self.model.predictor, explanation.attributions.images)
-        image_id = explanation.attributions.index.images[0].image_id
-        # An image from outside belongs to no group, so no training image is left out.
-        found, _ = self.gallery.find(
-            feature, image_id=image_id, group_id="", count=self.config.neighbours
-        )
-        return found
+
+def explain_for_card(
+    model: Model, image: ImageInput, *, config: ExplainConfig, class_name: str | None = None
+) -> Explanation:
+    """Explain an image by the methods of a config; what the audit found stands with the maps.
+
+    Args:
+        model: The network.
+        image: As of `Model.predict`.
+        config: Methods, and how finely.
+        class_name: The class explained; None: the predicted one.
+
+    Raises:
+        ImageError: The image cannot be used.
+        ConfigError: There is no such class.
+    """
+    settings = config.model_dump(exclude={"methods"})
+    found = model.explain(image, config.methods, class_name=class_name, **settings)
+    index = found.attributions.index.model_copy(update={"data_verdict": model.verdict})
+    return replace(found, attributions=replace(found.attributions, index=index))
+
+
+def build_image_card(
+    model: Model,
+    explanation: Explanation,
+    *,
+    content: str,
+    file: str,
+    neighbours: ImageNeighbours | None = None,
+) -> ImageCard:
+    """Build everything that the card of one image says.
+
+    Args:
+        model: The network.
+        explanation: Of the image, as `explain_for_card` gives it.
+        content: Hash over everything that the card depends on.
+        file: What the image is called; must be printable.
+        neighbours: The most similar training images; None where they are not there.
+    """
+    attributions, prediction = explanation.attributions, explanation.prediction
+    network = calibrate(model.predictor, model.decision)
+    images = model.predictor.to_tensor(attributions.images)
+    (summary,) = compute_text_summaries(network, images, attributions)
+    return ImageCard(
+        content=content,
+        file=file,
+        network=name_network(model),
+        data_verdict=model.verdict,
+        predicted_class=prediction.class_name,
+        decision=prediction.decision,
+        gate=prediction.gate,
+        note=prediction.note,
+        weighing=model.decision.describe_weights() if prediction.is_weighed else "",
+        nominal_coverage=model.decision.nominal_coverage,
+        classes=_list_classes(model, prediction),
+        index=attributions.index,
+        text_summary=summary,
+        neighbours=neighbours,
+        sanity=tuple(
+            describe_verdict(method.name, method.title, explanation.card)
+            for method in attributions.index.methods
+        ),
+    )
+
+
+def find_neighbours(
+    model: Model, explanation: Explanation, gallery: Gallery | None, *, count: int
+) -> tuple[ImageNeighbours, NDArray[np.uint8]] | None:
+    """Find the training images most similar to an explained image; None without a gallery.
+
+    Returns:
+        The record, and the images themselves, (count or fewer, side, side).
+    """
+    if gallery is None:
+        return None
+    (feature,) = compute_features(model.predictor, explanation.attributions.images)
+    image_id = explanation.attributions.index.images[0].image_id
+    # An image from outside belongs to no group, so no training image is left out.
+    return gallery.find(feature, image_id=image_id, group_id="", count=count)
 
 
 def _list_classes(model: Model, prediction: Prediction) -> tuple[ClassShare, ...]:
@@ -241,7 +291,8 @@ def _list_classes(model: Model, prediction: Prediction) -> tuple[ClassShare, ...
     )
 
 
-def _describe_verdict(name: str, title: str, card: SanityCard | None) -> MethodVerdict:
+def describe_verdict(name: str, title: str, card: SanityCard | None) -> MethodVerdict:
+    """Say whether a method passed the sanity checks on the network of a card."""
     found = [one for one in ([] if card is None else card.methods) if one.name == name]
     if not found:
         return MethodVerdict(name=name, title=title, passed=None)
@@ -249,7 +300,7 @@ def _describe_verdict(name: str, title: str, card: SanityCard | None) -> MethodV
     return MethodVerdict(name=name, title=title, passed=found[0].passed, reasons=reasons)
 
 
-def _open_gallery(model: Model, config: ExplainConfig) -> Gallery | None:
+def open_gallery(model: Model, config: ExplainConfig) -> Gallery | None:
     """Compute the features of the training images; None where they are not there or not wanted."""
     if not config.neighbours:
         return None
@@ -265,7 +316,7 @@ def _hash_settings(model: Model, *, config: ExplainConfig, class_name: str | Non
     card = find_card(model.run.explain, model.predictor)
     settings = {
         "network": hash_network(model.predictor),
-        "run": _name_network(model),
+        "run": name_network(model),
         "verdict": model.verdict,
         "decision": model.decision.model_dump(mode="json"),
         "config": config.model_dump(mode="json"),
@@ -296,7 +347,8 @@ def _build_name(image: Path) -> str:
     return f"{slug}-{place[:_HASH_DIGITS]}"
 
 
-def _name_network(model: Model) -> str:
+def name_network(model: Model) -> str:
+    """Name a network after its run."""
     return "bundled network" if model.run == BUNDLED_RUN else model.run.path.resolve().name
 
 

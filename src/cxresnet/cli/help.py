@@ -16,11 +16,12 @@ _GROUPS = {
     "Training": (
         "--folds --seeds --find-learning-rate --leave-sources-out --sets --advise-merge --resume"
     ),
+    "Server": "--host --port --token-file --allow-host",
     "Output": "--out --force --format --json --explain --resolved --strict",
     "Advanced": (
         "--only --skip --config --set --quick --shard --prevalence --methods --sanity-checks "
         "--sanity-checks-only --recheck-duplicates --record-checksums --side --decode-memory-mib "
-        "--decode-seconds"
+        "--decode-seconds --max-request-mib --queue"
     ),
 }
 """Which option stands under which heading; one that is not named stands under "Options"."""

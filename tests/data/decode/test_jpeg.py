@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from PIL import Image
 
 from cxresnet.core.errors import ImageError
 from cxresnet.data.decode.decoder import decode_image
-from cxresnet.data.decode.jpeg import MAX_SCANS, check_scans, is_sequential
+from cxresnet.data.decode.jpeg import MAX_MARKERS, MAX_SCANS, check_scans, is_sequential
 
 
 def encode(**options: object) -> bytes:
@@ -39,6 +40,18 @@ def test_bytes_before_a_marker_hide_no_scans() -> None:
     frame = content.index(b"\xff\xc2")
     with pytest.raises(ImageError, match="scans"):
         check_scans(content[:frame] + b"\0\0" + content[frame:])
+
+
+@pytest.mark.parametrize("mark", [b"\xff", b"\xff\x01", b"\xff\xe0\0\2"])
+def test_millions_of_marks_are_not_all_read(mark: bytes) -> None:
+    start = time.process_time()
+    with pytest.raises(ImageError, match="10,000 marks"):
+        decode_image(b"\xff\xd8\xff\xe0\0\2" + mark * 10_000_000)
+    assert time.process_time() - start < 1
+    content = encode()
+    filled = content[:2] + b"\xff" * (MAX_MARKERS // 2) + content[2:]
+    assert is_sequential(filled)
+    assert decode_image(filled).width == 64
 
 
 def test_scans_of_a_thumbnail_do_not_count() -> None:

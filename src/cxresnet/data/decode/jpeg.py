@@ -9,6 +9,9 @@ END_OF_PICTURE = b"\xff\xd9"
 MAX_SCANS = 100
 """A progressive picture has about ten. Every further one costs its reader the whole picture."""
 
+MAX_MARKERS = 10_000
+"""A picture has some dozens before its first scan; sixty million bytes of 0xFF are as many."""
+
 _SEQUENTIAL = frozenset({0xC0, 0xC1})
 _PROGRESSIVE = frozenset({0xC2, 0xCA})
 _START_OF_FRAME = frozenset({*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC})
@@ -123,9 +126,19 @@ def find_end_of_picture(content: bytes) -> int:
 
 
 def _find_marker(content: bytes, wanted: frozenset[int]) -> int:
-    """Go from marker to marker as decoders do, which pass over bytes that belong to none."""
+    """Go from marker to marker as decoders do, which pass over bytes that belong to none.
+
+    Returns:
+        Place of the first that is wanted; 0 where there is none.
+
+    Raises:
+        ImageError: "damaged"; it is not among the first `MAX_MARKERS`.
+    """
     place = len(JPEG_START)
-    while (place := content.find(b"\xff", place)) >= 0 and place + 9 <= len(content):
+    for _ in range(MAX_MARKERS):
+        place = content.find(b"\xff", place)
+        if place < 0 or place + 9 > len(content):
+            return 0
         marker = content[place + 1]
         if marker in wanted:
             return place
@@ -137,4 +150,7 @@ def _find_marker(content: bytes, wanted: frozenset[int]) -> int:
             place += 2
         else:
             place += 2 + int.from_bytes(content[place + 2 : place + 4], "big")
-    return 0
+    raise ImageError(
+        "damaged",
+        f"The JPEG file has more than {MAX_MARKERS:,} marks before its picture. Save it again.",
+    )

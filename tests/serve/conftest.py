@@ -1,0 +1,173 @@
+"""A server that really listens, on a free port of this machine, in a thread."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import io
+import json
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import cxresnet
+
+pytest.importorskip("fastapi", reason="the extra 'serve' is not installed")
+pytest.importorskip("uvicorn", reason="the extra 'serve' is not installed")
+
+from cxresnet.serve.server import build_server, open_listener
+from cxresnet.serve.settings import ServeSettings
+
+PATIENCE_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer of the server."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+@dataclass(frozen=True)
+class LiveServer:
+    """A server that listens."""
+
+    port: int
+    settings: ServeSettings
+
+    def ask(
+        self,
+        path: str,
+        body: Any = None,
+        *,
+        method: str = "",
+        headers: dict[str, str] | None = None,
+        encode_chunked: bool = False,
+    ) -> Answer:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_SECONDS)
+        try:
+            connection.request(
+                method or ("GET" if body is None else "POST"),
+                path,
+                body=body,
+                headers=headers or {},
+                encode_chunked=encode_chunked,
+            )
+            answer = connection.getresponse()
+            found = {name.lower(): value for name, value in answer.getheaders()}
+            return Answer(answer.status, found, answer.read())
+        finally:
+            connection.close()
+
+    def send(self, path: str, images: Sequence[bytes], **options: Any) -> Answer:
+        """Send images as a form."""
+        body, kind = build_form([("images", f"{at}.png", one) for at, one in enumerate(images)])
+        headers = {"Content-Type": kind, **options.pop("headers", {})}
+        return self.ask(path, body, headers=headers, **options)
+
+    def connect(self) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE_SECONDS)
+
+
+def build_form(parts: Sequence[tuple[str, str, bytes]]) -> tuple[bytes, str]:
+    """Build a form of fields, names of files and contents; and its media type."""
+    boundary = secrets.token_hex(8)
+    body = b"".join(
+        f'--{boundary}\r\nContent-Disposition: form-data; name="{field}"; filename="{name}"\r\n'
+        "Content-Type: application/octet-stream\r\n\r\n".encode()
+        + content
+        + b"\r\n"
+        for field, name, content in parts
+    )
+    return body + f"--{boundary}--\r\n".encode(), f"multipart/form-data; boundary={boundary}"
+
+
+def build_image(seed: int = 0, side_px: int = 96) -> bytes:
+    levels = np.random.default_rng(seed).integers(0, 256, (side_px, side_px)).astype(np.uint8)
+    stream = io.BytesIO()
+    Image.fromarray(levels).save(stream, "PNG")
+    return stream.getvalue()
+
+
+@contextlib.contextmanager
+def serving(model: cxresnet.Model, **settings: Any) -> Iterator[LiveServer]:
+    """Serve a model on a free port inside of the block."""
+    chosen = ServeSettings(port=0, **settings)
+    listener = open_listener(chosen)
+    server = build_server(model, chosen)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    live = LiveServer(listener.getsockname()[1], chosen)
+    try:
+        wait_until(lambda: server.started and live.ask("/readyz").status == 200)
+        yield live
+    finally:
+        server.should_exit = True
+        thread.join(PATIENCE_SECONDS)
+        assert not thread.is_alive()
+
+
+def wait_until(question: Any) -> None:
+    end = time.monotonic() + PATIENCE_SECONDS
+    while not question():
+        assert time.monotonic() < end, "it took too long"
+        time.sleep(0.02)
+
+
+@pytest.fixture(scope="session")
+def model() -> cxresnet.Model:
+    """The bundled network; the pictures here are no chest X-rays, so nothing checks them."""
+    return cxresnet.load(gate=False)
+
+
+@pytest.fixture(scope="session")
+def live(model: cxresnet.Model) -> Iterator[LiveServer]:
+    """A server with the usual limits."""
+    with serving(model) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def narrow(model: cxresnet.Model) -> Iterator[LiveServer]:
+    """A server with narrow limits, and a token."""
+    with serving(
+        model,
+        token="a-token-of-the-tests",  # noqa: S106  of no server but this
+        max_body_bytes=200_000,
+        max_bytes_in_flight=600_000,
+        max_images=2,
+        header_seconds=0.3,
+        body_seconds=0.4,
+        max_connections=40,
+    ) as found:
+        yield found
+
+
+TOKEN = {"Authorization": "Bearer a-token-of-the-tests"}
+
+
+@pytest.fixture(scope="session")
+def kit() -> Any:
+    """The functions above: tests cannot import from this file."""
+    return SimpleNamespace(
+        build_form=build_form,
+        build_image=build_image,
+        serving=serving,
+        wait_until=wait_until,
+        TOKEN=TOKEN,
+    )
