@@ -49,6 +49,7 @@ _MISTAKES = (
     (["evaluate", "run", "--data", "nowhere"], "'nowhere' is not a prepared dataset"),
     (["compare", "run", "nowhere"], "'nowhere' is not a run"),
     (["serve", "--run", "nowhere"], "'nowhere' is not a run"),
+    (["listen", "--out", "x", "--run", "nowhere"], "'nowhere' is not a run"),
     (["report", "nowhere"], "'nowhere' is not a run"),
     (["show", "nowhere"], "'nowhere' is not a run"),
     (["model", "nanoo"], "Did you mean 'nano'?"),

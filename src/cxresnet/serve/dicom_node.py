@@ -65,6 +65,9 @@ _TRANSFER_SYNTAXES = [
 ]
 """Not the deflated one: it could unpack to anything, and radiographs are not sent in it."""
 
+_GATE_CODES = ("not-an-x-ray", "not-a-chest-x-ray", "rotated", "inverted")
+"""Reasons of `predict/image_gate.py`: the image can be read, and has a report that says why."""
+
 SUCCESS, BUSY, NOT_SUPPORTED, NOT_UNDERSTOOD = 0x0000, 0xA700, 0x0122, 0xC000
 _LONGEST_COMMENT = 64
 _SHOWN_DIGITS = 12
@@ -121,7 +124,7 @@ class Node:
         ]
         limit = 4 * self._settings.max_associations
 
-        class Server(ThreadedAssociationServer):
+        class Server(ThreadedAssociationServer):  # type: ignore[misc]  pynetdicom has no types here
             """Closes connections beyond a limit unheard: each costs two threads."""
 
             def verify_request(self, request: Any, client_address: Any) -> bool:
@@ -189,7 +192,7 @@ class Node:
         found = []
         for content in contents:
             prediction = self._model.predict(content)
-            if prediction.refused and not _is_gate(prediction, content, self._model):
+            if prediction.refused and prediction.code not in _GATE_CODES:
                 raise ImageError(prediction.code, prediction.reason)
             found.append(_Received(content, read_source(content), prediction))
         return found
@@ -292,20 +295,6 @@ def _build_entity(settings: NodeSettings) -> AE:
     for context in AllStoragePresentationContexts:
         entity.add_supported_context(context.abstract_syntax, _TRANSFER_SYNTAXES)
     return entity
-
-
-def _is_gate(prediction: Prediction, content: bytes, model: Model) -> bool:
-    """Say whether an image was refused for what it shows: then it can be read, and has a report."""
-    try:
-        decode_image(
-            content,
-            min_side_px=model.predictor.preprocessing.min_side_px,
-            any_body_part=model.predictor.any_body_part,
-            limits=model.predictor.limits,
-        )
-    except ImageError as error:
-        return error.code == "" and prediction.refused
-    return True
 
 
 def _answer_echo(_event: Any) -> int:
