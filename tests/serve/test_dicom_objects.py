@@ -19,9 +19,9 @@ from cxresnet.core.errors import ImageError
 pydicom = pytest.importorskip("pydicom", reason="the extra 'dicom' is not installed")
 hd = pytest.importorskip("highdicom", reason="the extra 'listen' is not installed")
 
-from cxresnet.serve.dicom_objects import Answer, build_objects, describe_trust, may_write_map
-from cxresnet.serve.dicom_report import REMAINS, code_class
-from cxresnet.serve.dicom_source import describe_author, read_source
+from cxresnet.serve.dicom_objects import Answer, build_objects, describe_trust, may_write_map  # noqa: E402
+from cxresnet.serve.dicom_report import REMAINS, code_class  # noqa: E402
+from cxresnet.serve.dicom_source import describe_author, read_source  # noqa: E402
 
 PATIENT_AND_STUDY = (
     "PatientName", "PatientID", "PatientBirthDate", "StudyInstanceUID", "StudyDate",
@@ -68,7 +68,9 @@ def read_report(report: Any) -> list[tuple[str, str]]:
     waiting = list(report.ContentSequence)
     while waiting:
         item = waiting.pop(0)
-        name = item.ConceptNameCodeSequence[0].CodeMeaning if "ConceptNameCodeSequence" in item else ""
+        name = (
+            item.ConceptNameCodeSequence[0].CodeMeaning if "ConceptNameCodeSequence" in item else ""
+        )
         if "MeasuredValueSequence" in item:
             found.append((name, str(item.MeasuredValueSequence[0].NumericValue)))
         elif "ConceptCodeSequence" in item:
@@ -147,9 +149,7 @@ def test_the_map_lies_on_the_grid_of_the_source(objects: dict[str, Any], answer:
     assert mapping.LUTExplanation == "change of probability"
 
 
-def test_a_map_is_withheld_unless_its_method_passed(
-    model: cxresnet.Model, answer: Answer
-) -> None:
+def test_a_map_is_withheld_unless_its_method_passed(model: cxresnet.Model, answer: Answer) -> None:
     untested = replace(answer.explanation, card=None)
     assert not may_write_map(untested)
     assert "no map is written" in describe_trust(untested)

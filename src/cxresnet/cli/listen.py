@@ -111,7 +111,9 @@ def listen(  # noqa: PLR0913  each is a flag of the command
             "is no password: keep it in a network that you trust."
         )
     limits = DecodeLimits(decode_memory_mib, decode_seconds)
-    model = load_network(run, any_body_part=bool(any_body_part), gate=gate, fix=False, limits=limits)
+    model = load_network(
+        run, any_body_part=bool(any_body_part), gate=gate, fix=False, limits=limits
+    )
     _listen(model, settings)
 
 
@@ -121,8 +123,7 @@ def _listen(model: object, settings: NodeSettings) -> None:
     show_log_lines(logging.INFO)
     stop = threading.Event()
     before = {
-        kind: signal.signal(kind, lambda *_: stop.set())
-        for kind in (signal.SIGINT, signal.SIGTERM)
+        kind: signal.signal(kind, lambda *_: stop.set()) for kind in (signal.SIGINT, signal.SIGTERM)
     }
     node = Node(model, settings)  # type: ignore[arg-type]
     try:

@@ -34,7 +34,7 @@ from cxresnet.api.prediction import Prediction
 from cxresnet.core.errors import ConfigError, ImageError, explain_image_fault
 from cxresnet.core.files import atomic_write
 from cxresnet.data.decode.decoder import decode_image
-from cxresnet.serve.dicom_objects import Answer, build_objects
+from cxresnet.serve.dicom_objects import Answer, build_objects, choose_method
 from cxresnet.serve.dicom_settings import NodeSettings, Receiver
 from cxresnet.serve.dicom_source import describe_author, read_source
 from cxresnet.serve.errors import RequestError
@@ -100,6 +100,7 @@ class Node:
         self._author = describe_author(model)
         network = copy.deepcopy(model.predictor.model)  # some methods hang hooks into it
         self._explaining = replace(model, predictor=replace(model.predictor, model=network))
+        self._method = settings.method or choose_method(model)
         self._checks = Lane("DICOM images", self._check, capacity=settings.queue_images)
         self._objects = Lane("DICOM objects", self._answer, capacity=settings.queue_images)
         self._bytes_of: dict[Any, int] = {}
@@ -127,14 +128,12 @@ class Node:
         class Server(ThreadedAssociationServer):  # type: ignore[misc]  pynetdicom has no types here
             """Closes connections beyond a limit unheard: each costs two threads."""
 
-            def verify_request(self, request: Any, client_address: Any) -> bool:
+            def verify_request(self, *_: Any) -> bool:
                 return len(entity.active_associations) < limit
 
         address = (self._settings.host, self._settings.port)
         try:
-            self._server = entity.make_server(
-                address, evt_handlers=handlers, server_class=Server
-            )
+            self._server = entity.make_server(address, evt_handlers=handlers, server_class=Server)
         except OSError as error:
             raise ConfigError(
                 f"The node cannot listen on {address[0]}, port {address[1]} "
@@ -179,7 +178,9 @@ class Node:
         self._objects.submit([received])
         _logger.info(
             "Took image %s (%s, %d bytes).",
-            received.image_sha256[:_SHOWN_DIGITS], TAKEN[kind], len(content),
+            received.image_sha256[:_SHOWN_DIGITS],
+            TAKEN[kind],
+            len(content),
         )
         return _status(SUCCESS)
 
@@ -221,7 +222,7 @@ class Node:
 
     def _find_folder(self, received: _Received) -> Path:
         network = self._author.network_hash[:_SHOWN_DIGITS]
-        return self._settings.out / f"{received.image_sha256[:2 * _SHOWN_DIGITS]}-{network}"
+        return self._settings.out / f"{received.image_sha256[: 2 * _SHOWN_DIGITS]}-{network}"
 
     def _write(self, received: _Received) -> tuple[Path, ...]:
         """Write the objects, the report last: where it is, the others are."""
@@ -234,7 +235,7 @@ class Node:
                 any_body_part=self._model.predictor.any_body_part,
                 limits=self._model.predictor.limits,
             )
-            explanation = self._explaining.explain(received.content, self._settings.method)
+            explanation = self._explaining.explain(received.content, self._method)
             answer = replace(answer, explanation=explanation, pixels=decoded.pixels)
         objects = build_objects(
             answer, author=self._author, preprocessing=self._model.predictor.preprocessing
@@ -278,7 +279,9 @@ def send(paths: Sequence[Path], receiver: Receiver, *, aet: str) -> None:
         for path in paths:
             status = association.send_c_store(dcmread(path))
             if "Status" not in status or status.Status != SUCCESS:
-                raise ConfigError(f"{receiver.aet} did not take {path.name}. It stays in the folder.")
+                raise ConfigError(
+                    f"{receiver.aet} did not take {path.name}. It stays in the folder."
+                )
     finally:
         association.release()
 

@@ -23,10 +23,15 @@ from pydicom import Dataset
 from pydicom.sr.codedict import codes
 
 from cxresnet import DISCLAIMER
+from cxresnet.api.classifier import Model
 from cxresnet.api.explanation import Explanation
 from cxresnet.api.prediction import Prediction
+from cxresnet.core.config import Config
 from cxresnet.data.prepare.preprocessing import Preprocessing, restore_to_source
+from cxresnet.explain.attribution import describe_method
+from cxresnet.explain.methods.method import build_methods
 from cxresnet.explain.overlay import draw_overlay, load_font
+from cxresnet.explain.sanity.run import find_card
 from cxresnet.serve.dicom_report import MANUFACTURER, build_report
 from cxresnet.serve.dicom_source import Author, derive_uid
 
@@ -36,6 +41,17 @@ _MAP_SERIES = 9102
 _CAPTURE_SERIES = 9103
 _CAPTURE_SIDE_PX = 1024
 _CAPTURE_LETTERS = 64
+_DIRECTIONS = {
+    "L": (1, 0, 0),
+    "R": (-1, 0, 0),
+    "P": (0, 1, 0),
+    "A": (0, -1, 0),
+    "H": (0, 0, 1),
+    "F": (0, 0, -1),
+}
+"""Of PatientOrientation, in patient coordinates."""
+
+_USUAL_METHOD = "occlusion"
 _SHARED_UNIT = "change of probability"
 _QUANTITY = CodedConcept("prob-change", "99CXRESNET", "Change of the probability of a class")
 
@@ -92,6 +108,21 @@ def may_write_map(explanation: Explanation) -> bool:
     return explanation.passed_sanity is True and method.drawn_unit == _SHARED_UNIT
 
 
+def choose_method(model: Model) -> str:
+    """Choose the attribution method: the first that passed on this network, else occlusion.
+
+    A method whose values are no changes of probability is passed over.
+    """
+    card = find_card(model.run.explain, model.predictor)
+    passed = [] if card is None else [one.name for one in card.methods if one.passed]
+    config = Config().explain
+    side_px = model.predictor.preprocessing.side_px
+    methods = build_methods(passed, config, side_px=side_px)
+    empty = np.zeros((1, 1, 1), np.float32)
+    shared = (one.name for one in methods if describe_method(one, empty).drawn_unit == _SHARED_UNIT)
+    return next(shared, _USUAL_METHOD)
+
+
 def describe_trust(explanation: Explanation) -> str:
     """Say what the sanity checks found of the method of the map, in one sentence."""
     title = explanation.attributions.index.methods[0].title
@@ -109,7 +140,7 @@ def build_map(answer: Answer, *, author: Author, preprocessing: Preprocessing) -
     values = _restore_map(explanation, source, preprocessing)
     limit = explanation.attributions.get_scale_limit(explanation.attributions.index.methods[0])
     built = ParametricMap(
-        source_images=[source],
+        source_images=[place_in_plane(source)],
         pixel_array=values,
         series_instance_uid=series,
         series_number=_MAP_SERIES,
@@ -136,7 +167,32 @@ def build_map(answer: Answer, *, author: Author, preprocessing: Preprocessing) -
         content_description=f"{explanation.method}, {explanation.class_name}"[:_CAPTURE_LETTERS],
     )
     built.SeriesDescription = "CXResnet attribution map, research only"
+    built.BodyPartExamined = source.get("BodyPartExamined", "")
+    built.Laterality = source.get("Laterality", "")
     return built
+
+
+def place_in_plane(source: Dataset) -> Dataset:
+    """Place an image in a plane, as a Parametric Map has to be.
+
+    A projection has no place in the patient. The frame of reference is one of its own, so that no
+    viewer lays it over anything but its source; the plane has the directions that the image states,
+    else those of a frontal view.
+    """
+    placed = Dataset()
+    placed.update(source)
+    placed.FrameOfReferenceUID = derive_uid("plane", source.SOPInstanceUID)
+    placed.PositionReferenceIndicator = ""
+    stated = [_DIRECTIONS.get(str(one)[:1]) for one in source.get("PatientOrientation") or ()]
+    row, column = stated if len(stated) == 2 and all(stated) else (None, None)
+    if row is None or column is None or np.dot(row, column):
+        row, column = _DIRECTIONS["L"], _DIRECTIONS["F"]
+    placed.ImageOrientationPatient = [*row, *column]
+    placed.ImagePositionPatient = [0, 0, 0]
+    spacing = source.get("PixelSpacing") or source.get("ImagerPixelSpacing") or (1, 1)
+    placed.PixelSpacing = [*spacing] if all(float(one) > 0 for one in spacing) else [1, 1]
+    placed.SliceThickness = 1
+    return placed
 
 
 def build_capture(answer: Answer, *, author: Author, preprocessing: Preprocessing) -> Dataset:
@@ -160,6 +216,8 @@ def build_capture(answer: Answer, *, author: Author, preprocessing: Preprocessin
     )
     if not orientation:
         built.PatientOrientation = None
+    built.BodyPartExamined = source.get("BodyPartExamined", "")
+    built.Laterality = source.get("Laterality", "")
     built.ImageType = ["DERIVED", "SECONDARY"]
     built.BurnedInAnnotation = "YES"
     built.ConversionType = "WSD"

@@ -68,7 +68,7 @@ def build_report(
         uids: Of the series and of the report.
     """
     report = sr.MeasurementReport(
-        observation_context=_build_context(source, author),
+        observation_context=_build_context(author),
         procedure_reported=CodedConcept("399208008", "SCT", "Plain chest X-ray"),
         imaging_measurements=[*_build_groups(source, prediction, author)],
         title=codes.DCM.ImagingMeasurementReport,
@@ -122,7 +122,7 @@ def _to_ascii(text: str) -> str:
     return text.encode("ascii", "replace").decode("ascii")
 
 
-def _build_context(source: Dataset, author: Author) -> sr.ObservationContext:
+def _build_context(author: Author) -> sr.ObservationContext:
     device = sr.DeviceObserverIdentifyingAttributes(
         uid=derive_uid("device", author.network_hash, author.version),
         name="CXResnet",

@@ -41,7 +41,7 @@ class NodeSettings:
         aet: Its title; whoever calls another one is refused.
         allowed: Titles of the nodes that may call; empty for any.
         send_to: Where the objects are sent, beside being written; None for nowhere.
-        method: Attribution method of the map.
+        method: Attribution method of the map; "" for the first that passed the sanity checks.
         queue_images: That wait at most.
         max_associations: At once.
         max_image_bytes: Largest image.
@@ -55,7 +55,7 @@ class NodeSettings:
     aet: str = "CXRESNET"
     allowed: tuple[str, ...] = ()
     send_to: Receiver | None = None
-    method: str = "occlusion"
+    method: str = ""
     queue_images: int = 64
     max_associations: int = 8
     max_image_bytes: int = 160 * 2**20

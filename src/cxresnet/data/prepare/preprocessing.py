@@ -224,7 +224,10 @@ def _find_source_box(
 ) -> tuple[float, float, float, float]:
     """Find what is kept, as `_find_box`, of an image that is first reduced by whole blocks."""
     scale = 1
-    for least in (preprocessing.min_side_px, _PIXELS_PER_COMMON_PIXEL * preprocessing.common_side_px):
+    for least in (
+        preprocessing.min_side_px,
+        _PIXELS_PER_COMMON_PIXEL * preprocessing.common_side_px,
+    ):
         size = find_block_size(height, width, min_side_px=least)
         width, height, scale = width // size, height // size, scale * size
     left, top, right, bottom = _find_box(width, height, preprocessing)
