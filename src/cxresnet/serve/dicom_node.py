@@ -12,6 +12,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import logging
+import socketserver
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -112,7 +113,7 @@ class Node:
         Raises:
             ConfigError: The address is not one of this machine, or somebody else listens there.
         """
-        for name in ("pynetdicom", "pydicom"):  # their lines quote values of tags
+        for name in ("pynetdicom", "pydicom", "highdicom"):  # their lines quote values of tags
             logging.getLogger(name).setLevel(logging.CRITICAL + 1)
         entity = _build_entity(self._settings)
         handlers = [
@@ -130,6 +131,10 @@ class Node:
 
             def verify_request(self, *_: Any) -> bool:
                 return len(entity.active_associations) < limit
+
+            def shutdown(self) -> None:
+                """Stop to listen; pynetdicom's own looks for a server that it started itself."""
+                socketserver.BaseServer.shutdown(self)
 
         address = (self._settings.host, self._settings.port)
         try:
@@ -252,11 +257,11 @@ class Node:
 
     def _count_bytes(self, event: Any) -> None:
         """Break an association whose message grows beyond the limit, before it fills the memory."""
-        count = self._bytes_of.get(event.assoc, 0) + len(event.data)
-        self._bytes_of[event.assoc] = count
-        if count > self._settings.max_image_bytes:
-            del self._bytes_of[event.assoc]
-            _logger.warning("Refused: too-large. A message is larger than --max-image-mib allows.")
+        before = self._bytes_of.get(event.assoc, 0)
+        count = self._bytes_of[event.assoc] = before + len(event.data)
+        limit = self._settings.max_image_bytes
+        if before <= limit < count:
+            _logger.warning("Refused: too-large. A message has more than %d bytes.", limit)
             event.assoc.abort()
 
     def _reset_bytes(self, event: Any) -> None:

@@ -167,8 +167,7 @@ def build_map(answer: Answer, *, author: Author, preprocessing: Preprocessing) -
         content_description=f"{explanation.method}, {explanation.class_name}"[:_CAPTURE_LETTERS],
     )
     built.SeriesDescription = "CXResnet attribution map, research only"
-    built.BodyPartExamined = source.get("BodyPartExamined", "")
-    built.Laterality = source.get("Laterality", "")
+    _copy_body_part(built, source)
     return built
 
 
@@ -216,8 +215,7 @@ def build_capture(answer: Answer, *, author: Author, preprocessing: Preprocessin
     )
     if not orientation:
         built.PatientOrientation = None
-    built.BodyPartExamined = source.get("BodyPartExamined", "")
-    built.Laterality = source.get("Laterality", "")
+    _copy_body_part(built, source)
     built.ImageType = ["DERIVED", "SECONDARY"]
     built.BurnedInAnnotation = "YES"
     built.ConversionType = "WSD"
@@ -293,6 +291,14 @@ def _restore_map(
 def _resize(values: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
     image = Image.fromarray(np.ascontiguousarray(values, dtype=np.float32))
     return np.asarray(image.resize(size, Image.Resampling.BILINEAR), dtype=np.float32)
+
+
+def _copy_body_part(built: Dataset, source: Dataset) -> None:
+    """Copy the part of the body; where it is not known, neither is its side."""
+    if source.get("BodyPartExamined"):
+        built.BodyPartExamined = source.BodyPartExamined
+    else:
+        built.Laterality = ""
 
 
 def _refer_to(source: Dataset) -> Dataset:
