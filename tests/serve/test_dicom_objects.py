@@ -19,7 +19,7 @@ from cxresnet.core.errors import ImageError
 pydicom = pytest.importorskip("pydicom", reason="the extra 'dicom' is not installed")
 hd = pytest.importorskip("highdicom", reason="the extra 'listen' is not installed")
 
-from cxresnet.serve.dicom_objects import Answer, build_objects, describe_trust, may_write_map  # noqa: E402
+from cxresnet.serve.dicom_objects import AnsweredImage, build_objects, describe_trust, may_write_map  # noqa: E402
 from cxresnet.serve.dicom_report import REMAINS, code_class  # noqa: E402
 from cxresnet.serve.dicom_source import describe_author, read_source  # noqa: E402
 
@@ -29,9 +29,9 @@ PATIENT_AND_STUDY = (
 )  # fmt: skip
 
 
-def answer_for(model: cxresnet.Model, content: bytes) -> Answer:
+def answer_for(model: cxresnet.Model, content: bytes) -> AnsweredImage:
     prediction = model.predict(content)
-    answer = Answer(read_source(content), hashlib.sha256(content).hexdigest(), prediction)
+    answer = AnsweredImage(read_source(content), hashlib.sha256(content).hexdigest(), prediction)
     if prediction.refused:
         return answer
     explanation = model.explain(content, "integrated_gradients")
@@ -39,19 +39,19 @@ def answer_for(model: cxresnet.Model, content: bytes) -> Answer:
     return replace(answer, explanation=explanation, pixels=pixels)
 
 
-def build(model: cxresnet.Model, answer: Answer) -> dict[str, Any]:
+def build(model: cxresnet.Model, answer: AnsweredImage) -> dict[str, Any]:
     return build_objects(
         answer, author=describe_author(model), preprocessing=model.predictor.preprocessing
     )
 
 
 @pytest.fixture(scope="module")
-def answer(model: cxresnet.Model, drawn_dx: list[bytes]) -> Answer:
+def answer(model: cxresnet.Model, drawn_dx: list[bytes]) -> AnsweredImage:
     return answer_for(model, drawn_dx[0])
 
 
 @pytest.fixture(scope="module")
-def objects(model: cxresnet.Model, answer: Answer) -> dict[str, Any]:
+def objects(model: cxresnet.Model, answer: AnsweredImage) -> dict[str, Any]:
     card = answer.explanation.card
     assert card is not None
     passed = card.model_copy(
@@ -82,12 +82,12 @@ def read_report(report: Any) -> list[tuple[str, str]]:
 
 
 def test_every_object_is_of_the_patient_and_the_study(
-    objects: dict[str, Any], answer: Answer
+    objects: dict[str, Any], answer: AnsweredImage
 ) -> None:
     assert list(objects) == ["map", "capture", "report"]
     for built in objects.values():
         for keyword in PATIENT_AND_STUDY:
-            assert built.get(keyword) == answer.source.get(keyword), keyword
+            assert str(built[keyword].value) == str(answer.source[keyword].value), keyword
         assert built.SeriesInstanceUID != answer.source.SeriesInstanceUID
     uids = [built.SOPInstanceUID for built in objects.values()]
     assert len({*uids, answer.source.SOPInstanceUID}) == 4
@@ -95,7 +95,7 @@ def test_every_object_is_of_the_patient_and_the_study(
 
 
 def test_the_evidence_names_the_image_and_the_other_objects(
-    objects: dict[str, Any], answer: Answer
+    objects: dict[str, Any], answer: AnsweredImage
 ) -> None:
     report = objects["report"]
     named = [
@@ -113,7 +113,9 @@ def test_the_evidence_names_the_image_and_the_other_objects(
 def test_the_report_says_what_predict_says(model: cxresnet.Model, drawn_dx: list[bytes]) -> None:
     for content in drawn_dx:
         prediction = model.predict(content)
-        answer = Answer(read_source(content), hashlib.sha256(content).hexdigest(), prediction)
+        answer = AnsweredImage(
+            read_source(content), hashlib.sha256(content).hexdigest(), prediction
+        )
         said = read_report(build(model, answer)["report"])
         shares = [float(value) for name, value in said if name.startswith("Calibrated")]
         assert shares == pytest.approx(list(prediction.probabilities.values()), abs=1e-9)
@@ -138,7 +140,9 @@ def test_the_report_of_a_refused_image_gives_the_reason_of_the_gate(
     assert not [name for name, _ in said if "robability" in name]
 
 
-def test_the_map_lies_on_the_grid_of_the_source(objects: dict[str, Any], answer: Answer) -> None:
+def test_the_map_lies_on_the_grid_of_the_source(
+    objects: dict[str, Any], answer: AnsweredImage
+) -> None:
     built, explanation = objects["map"], answer.explanation
     assert (built.Rows, built.Columns) == (answer.source.Rows, answer.source.Columns)
     values = np.frombuffer(built.FloatPixelData, np.float32).reshape(built.Rows, built.Columns)
@@ -149,7 +153,9 @@ def test_the_map_lies_on_the_grid_of_the_source(objects: dict[str, Any], answer:
     assert mapping.LUTExplanation == "change of probability"
 
 
-def test_a_map_is_withheld_unless_its_method_passed(model: cxresnet.Model, answer: Answer) -> None:
+def test_a_map_is_withheld_unless_its_method_passed(
+    model: cxresnet.Model, answer: AnsweredImage
+) -> None:
     untested = replace(answer.explanation, card=None)
     assert not may_write_map(untested)
     assert "no map is written" in describe_trust(untested)
@@ -169,7 +175,7 @@ def test_the_capture_says_that_it_was_drawn_on(objects: dict[str, Any]) -> None:
 def test_the_same_image_gets_the_same_uids(model: cxresnet.Model, drawn_dx: list[bytes]) -> None:
     def derive() -> str:
         content = drawn_dx[0]
-        answer = Answer(read_source(content), "ab", model.predict(content))
+        answer = AnsweredImage(read_source(content), "ab", model.predict(content))
         return str(build(model, answer)["report"].SOPInstanceUID)
 
     assert derive() == derive()

@@ -6,8 +6,9 @@ import importlib.util
 import logging
 import signal
 import threading
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -24,6 +25,9 @@ from cxresnet.core.errors import MissingExtraError
 from cxresnet.core.run_folder import open_run_folder
 from cxresnet.data.decode.limits import DEFAULT_LIMITS, DecodeLimits
 from cxresnet.serve.dicom_settings import NodeSettings, check_title, parse_receiver
+
+if TYPE_CHECKING:
+    from cxresnet.api.classifier import Model
 
 _LIBRARIES = ("pynetdicom", "highdicom", "pydicom")
 
@@ -117,15 +121,16 @@ def listen(  # noqa: PLR0913  each is a flag of the command
     _listen(model, settings)
 
 
-def _listen(model: object, settings: NodeSettings) -> None:
+def _listen(model: Model, settings: NodeSettings) -> None:
     from cxresnet.serve.dicom_node import Node
+    from cxresnet.serve.dicom_objects import choose_method
 
     show_log_lines(logging.INFO)
     stop = threading.Event()
     before = {
         kind: signal.signal(kind, lambda *_: stop.set()) for kind in (signal.SIGINT, signal.SIGTERM)
     }
-    node = Node(model, settings)  # type: ignore[arg-type]
+    node = Node(model, replace(settings, method=choose_method(model)))
     try:
         node.start()
         say_unfolded(f"{settings.aet} listens on {settings.host}:{node.port} (Ctrl-C stops)")

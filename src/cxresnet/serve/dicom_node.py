@@ -30,12 +30,14 @@ from pynetdicom.sop_class import (
 )
 from pynetdicom.transport import ThreadedAssociationServer
 
+from cxresnet import __version__
 from cxresnet.api.classifier import Model
 from cxresnet.api.prediction import Prediction
 from cxresnet.core.errors import ConfigError, ImageError, explain_image_fault
 from cxresnet.core.files import atomic_write
 from cxresnet.data.decode.decoder import decode_image
-from cxresnet.serve.dicom_objects import Answer, build_objects, choose_method
+from cxresnet.serve.dicom_objects import AnsweredImage, build_objects, choose_method
+from cxresnet.serve.dicom_report import MANUFACTURER
 from cxresnet.serve.dicom_settings import NodeSettings, Receiver
 from cxresnet.serve.dicom_source import describe_author, read_source
 from cxresnet.serve.errors import RequestError
@@ -126,7 +128,7 @@ class Node:
         ]
         limit = 4 * self._settings.max_associations
 
-        class Server(ThreadedAssociationServer):  # type: ignore[misc]  pynetdicom has no types here
+        class Server(ThreadedAssociationServer):  # type: ignore[misc]  # skipped by mypy
             """Closes connections beyond a limit unheard: each costs two threads."""
 
             def verify_request(self, *_: Any) -> bool:
@@ -160,7 +162,7 @@ class Node:
                 association.abort()
 
     def _take(self, event: Any) -> Dataset:
-        """Answer C-STORE; whatever goes wrong is a status and a line of the log."""
+        """AnsweredImage C-STORE; whatever goes wrong is a status and a line of the log."""
         try:
             return self._take_image(event)
         except ImageError as error:
@@ -231,7 +233,7 @@ class Node:
 
     def _write(self, received: _Received) -> tuple[Path, ...]:
         """Write the objects, the report last: where it is, the others are."""
-        answer = Answer(received.source, received.image_sha256, received.prediction)
+        answer = AnsweredImage(received.source, received.image_sha256, received.prediction)
         if not received.prediction.refused:
             preprocessing = self._model.predictor.preprocessing
             decoded = decode_image(
@@ -293,6 +295,7 @@ def send(paths: Sequence[Path], receiver: Receiver, *, aet: str) -> None:
 
 def _build_entity(settings: NodeSettings) -> AE:
     entity = AE(ae_title=settings.aet)
+    entity.implementation_version_name = f"{MANUFACTURER.upper()}_{__version__}"
     entity.require_called_aet = True
     entity.require_calling_aet = list(settings.allowed)
     entity.maximum_associations = settings.max_associations

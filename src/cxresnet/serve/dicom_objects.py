@@ -10,7 +10,7 @@ from __future__ import annotations
 import textwrap
 import warnings
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from highdicom.content import VOILUTTransformation
@@ -29,7 +29,7 @@ from cxresnet.api.prediction import Prediction
 from cxresnet.core.config import Config
 from cxresnet.data.prepare.preprocessing import Preprocessing, restore_to_source
 from cxresnet.explain.attribution import describe_method
-from cxresnet.explain.methods.method import build_methods
+from cxresnet.explain.methods.method import build_methods, list_methods
 from cxresnet.explain.overlay import draw_overlay, load_font
 from cxresnet.explain.sanity.run import find_card
 from cxresnet.serve.dicom_report import MANUFACTURER, build_report
@@ -57,7 +57,7 @@ _QUANTITY = CodedConcept("prob-change", "99CXRESNET", "Change of the probability
 
 
 @dataclass(frozen=True, eq=False)
-class Answer:
+class AnsweredImage:
     """What is known of an image when its objects are built.
 
     Attributes:
@@ -76,7 +76,7 @@ class Answer:
 
 
 def build_objects(
-    answer: Answer, *, author: Author, preprocessing: Preprocessing
+    answer: AnsweredImage, *, author: Author, preprocessing: Preprocessing
 ) -> dict[str, Dataset]:
     """Build the objects of one image, by their names: "map", "capture" and, last, "report".
 
@@ -114,7 +114,9 @@ def choose_method(model: Model) -> str:
     A method whose values are no changes of probability is passed over.
     """
     card = find_card(model.run.explain, model.predictor)
-    passed = [] if card is None else [one.name for one in card.methods if one.passed]
+    passed: list[Any] = [
+        name for name in list_methods() if card is not None and card.find_verdict(name)
+    ]
     config = Config().explain
     side_px = model.predictor.preprocessing.side_px
     methods = build_methods(passed, config, side_px=side_px)
@@ -133,7 +135,7 @@ def describe_trust(explanation: Explanation) -> str:
     return f"{title} passed the sanity checks on this network."
 
 
-def build_map(answer: Answer, *, author: Author, preprocessing: Preprocessing) -> Dataset:
+def build_map(answer: AnsweredImage, *, author: Author, preprocessing: Preprocessing) -> Dataset:
     """Build the Parametric Map on the pixels of the source; 0 where the network sees nothing."""
     explanation, source = _require(answer.explanation), answer.source
     series, instance = _derive_uids(answer, author, "map")
@@ -194,7 +196,9 @@ def place_in_plane(source: Dataset) -> Dataset:
     return placed
 
 
-def build_capture(answer: Answer, *, author: Author, preprocessing: Preprocessing) -> Dataset:
+def build_capture(
+    answer: AnsweredImage, *, author: Author, preprocessing: Preprocessing
+) -> Dataset:
     """Build the Secondary Capture: the image with the map on it, and the disclaimer below."""
     source = answer.source
     series, instance = _derive_uids(answer, author, "capture")
@@ -228,7 +232,7 @@ def build_capture(answer: Answer, *, author: Author, preprocessing: Preprocessin
 
 
 def draw_capture(
-    answer: Answer, *, author: Author, preprocessing: Preprocessing
+    answer: AnsweredImage, *, author: Author, preprocessing: Preprocessing
 ) -> NDArray[np.uint8]:
     """Draw image, map and words, (row, column, 3)."""
     explanation, pixels = _require(answer.explanation), _require(answer.pixels)
@@ -246,7 +250,7 @@ def draw_capture(
     return _write_below(picture, _describe_capture(answer, author))
 
 
-def _describe_capture(answer: Answer, author: Author) -> list[str]:
+def _describe_capture(answer: AnsweredImage, author: Author) -> list[str]:
     explanation, prediction = _require(answer.explanation), answer.prediction
     shares = ", ".join(f"{name} {share:.3f}" for name, share in prediction.probabilities.items())
     shown = (
@@ -312,7 +316,7 @@ def _refer_to(source: Dataset) -> Dataset:
     return reference
 
 
-def _derive_uids(answer: Answer, author: Author, kind: str) -> tuple[str, str]:
+def _derive_uids(answer: AnsweredImage, author: Author, kind: str) -> tuple[str, str]:
     parts = (answer.source.SOPInstanceUID, answer.image_sha256, author.network_hash, author.version)
     return derive_uid("series", kind, *parts), derive_uid("object", kind, *parts)
 
