@@ -63,6 +63,8 @@ _ONLY_ROOM = {
     "fastapi": "serve",
     "starlette": "serve",
     "uvicorn": "serve",
+    "pynetdicom": "serve",
+    "highdicom": "serve",
 }
 
 

@@ -50,6 +50,7 @@ _MISTAKES = (
     (["audit", "nowhere"], "'nowhere' is not a run"),
     (["compare", "run", "nowhere"], "'nowhere' is not a run"),
     (["serve", "--run", "nowhere"], "'nowhere' is not a run"),
+    (["listen", "--out", "x", "--run", "nowhere"], "'nowhere' is not a run"),
     (["report", "nowhere"], "'nowhere' is not a run"),
     (["lint", "nowhere"], "There is no 'nowhere'"),
     (["show", "nowhere"], "'nowhere' is not a run"),

@@ -171,3 +171,62 @@ def kit() -> Any:
         wait_until=wait_until,
         TOKEN=TOKEN,
     )
+
+
+def wrap_as_dx(pixels: Any, **changes: Any) -> bytes:
+    """Wrap grey levels, (height, width), uint8, as a DX image; None leaves an element out."""
+    pydicom = pytest.importorskip("pydicom", reason="the extra 'dicom' is not installed")
+    from pydicom.dataset import FileMetaDataset
+    from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+
+    image = pydicom.Dataset()
+    image.file_meta = FileMetaDataset()
+    image.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    elements = {
+        "SOPClassUID": "1.2.840.10008.5.1.4.1.1.1.1",
+        "SOPInstanceUID": generate_uid(entropy_srcs=[pixels.tobytes().hex()]),
+        "StudyInstanceUID": "1.2.826.0.1.3680043.8.498.1",
+        "SeriesInstanceUID": "1.2.826.0.1.3680043.8.498.2",
+        "PatientName": "Drawn^Canary",
+        "PatientID": "CANARY-7",
+        "PatientBirthDate": "19700101",
+        "AccessionNumber": "A-1",
+        "StudyDate": "20260102",
+        "Modality": "DX",
+        "BodyPartExamined": "CHEST",
+        "ViewPosition": "PA",
+        "PatientOrientation": ["L", "F"],
+        "ImagerPixelSpacing": [0.2, 0.2],
+        "Rows": pixels.shape[0],
+        "Columns": pixels.shape[1],
+        "SamplesPerPixel": 1,
+        "PhotometricInterpretation": "MONOCHROME2",
+        "BitsAllocated": 8,
+        "BitsStored": 8,
+        "HighBit": 7,
+        "PixelRepresentation": 0,
+        "PixelData": pixels.tobytes(),
+    }
+    for keyword, value in (elements | changes).items():
+        if value is not None:
+            setattr(image, keyword, value)
+    stream = io.BytesIO()
+    image.save_as(stream, enforce_file_format=True)
+    return stream.getvalue()
+
+
+@pytest.fixture(scope="session")
+def wrap_dx() -> Any:
+    """`wrap_as_dx`."""
+    return wrap_as_dx
+
+
+@pytest.fixture(scope="session")
+def drawn_dx() -> list[bytes]:
+    """Drawn chest X-rays as DX images, higher than wide."""
+    from cxresnet.data.phantoms.draw import draw_phantom
+    from cxresnet.data.phantoms.plan import PhantomSettings, plan_phantoms
+
+    settings = PhantomSettings(images_per_class=1, side_px=256, seed=7)
+    drawn = [draw_phantom(plan, settings).pixels for plan in plan_phantoms(settings)]
+    return [wrap_as_dx(np.pad(one, ((0, 40), (0, 0)), mode="edge")) for one in drawn]

@@ -16,7 +16,7 @@ _GROUPS = {
     "Training": (
         "--folds --seeds --find-learning-rate --leave-sources-out --sets --advise-merge --resume"
     ),
-    "Server": "--host --port --token-file --allow-host",
+    "Server": "--host --port --token-file --allow-host --aet --allow --send-to",
     "Output": "--out --force --format --json --explain --resolved --strict",
     "Advanced": (
         "--only --skip --config --set --quick --shard --prevalence --methods --sanity-checks "

@@ -14,6 +14,7 @@ from cxresnet.data.prepare.preprocessing import (
     normalise,
     prepare_image,
     prepare_mask,
+    restore_to_source,
 )
 
 
@@ -224,3 +225,28 @@ def test_mean_and_sd_of_the_training_images_are_those_worked_out_by_hand() -> No
     found = preprocessing_module.complete_preprocessing(make_preprocessing(), counts)
     assert found.mean == pytest.approx(0.25)
     assert found.sd == pytest.approx(0.1875**0.5)
+
+
+@pytest.mark.parametrize("resize_mode", ["crop", "pad", "squash"])
+@pytest.mark.parametrize(("height", "width"), [(40, 40), (64, 40), (40, 64), (1203, 800)])
+def test_values_come_back_to_where_they_were_in_the_image(
+    height: int, width: int, resize_mode: str
+) -> None:
+    preprocessing = make_preprocessing(
+        resize_mode=resize_mode, side_px=32, common_side_px=32, border_cut=0.05
+    )
+    rows, columns = np.mgrid[:height, :width].astype(np.float32)
+    for positions, length in ((rows, height), (columns, width)):
+        content = preprocessing_module._crop_to_common(positions / length, preprocessing)
+        square = np.full((32, 32), 9, dtype=np.float32)
+        shrunk = preprocessing_module._shrink(content, preprocessing)
+        top, left = (32 - shrunk.shape[0]) // 2, (32 - shrunk.shape[1]) // 2
+        square[top : top + shrunk.shape[0], left : left + shrunk.shape[1]] = shrunk
+        back = restore_to_source(square, preprocessing, width=width, height=height)
+        kept = back != 0
+        middle = slice(height // 4, -height // 4), slice(width // 4, -width // 4)
+        assert kept[middle].all()
+        assert back.max() < 1, "something of the bars came in"
+        wrong = np.abs(back - positions / length)[middle]
+        assert wrong.max() < 0.02
+        assert back[0, 0] == 0, "the border was cut off"

@@ -6,6 +6,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 
+def find_block_size(height: int, width: int, *, min_side_px: int) -> int:
+    """Find the side of the blocks that `average_blocks` takes the means of; 1 for none.
+
+    >>> find_block_size(2500, 2048, min_side_px=512)
+    4
+    """
+    return max(1, min(height, width) // min_side_px) if min_side_px else 1
+
+
 def average_blocks(
     levels: NDArray[np.uint8] | NDArray[np.float32], *, min_side_px: int
 ) -> NDArray[np.float32]:
@@ -25,7 +34,7 @@ def average_blocks(
     array([[ 2.5,  4.5],
            [10.5, 12.5]], dtype=float32)
     """
-    size = min(levels.shape) // min_side_px if min_side_px else 1
+    size = find_block_size(*levels.shape, min_side_px=min_side_px)
     if size < 2:
         return levels.astype(np.float32, copy=False)
     height, width = levels.shape[0] // size, levels.shape[1] // size

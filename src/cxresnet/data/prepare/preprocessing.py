@@ -28,7 +28,7 @@ from pydantic import Field
 from cxresnet.core.config.data import DataConfig
 from cxresnet.core.errors import ImageError
 from cxresnet.core.record import Record
-from cxresnet.data.decode.block_mean import average_blocks
+from cxresnet.data.decode.block_mean import average_blocks, find_block_size
 from cxresnet.data.prepare.spectrum import standardise_spectrum
 
 GreyStep = Callable[[NDArray[np.float32], "Preprocessing"], NDArray[np.float32]]
@@ -124,6 +124,37 @@ def prepare_mask(pixels: NDArray[np.bool_], preprocessing: Preprocessing) -> NDA
     return _place(np.where(content >= 0.5, 255, 0).astype(np.uint8), preprocessing)
 
 
+def restore_to_source(
+    values: NDArray[np.float32], preprocessing: Preprocessing, *, width: int, height: int
+) -> NDArray[np.float32]:
+    """Lay values of a prepared image back on the pixels of the image that it was made of.
+
+    Args:
+        values: (side, side), for example an attribution map.
+        preprocessing: The pipeline that prepared the image.
+        width: Of the image as stored, in pixels.
+        height: Likewise.
+
+    Returns:
+        (height, width), interpolated; 0 where the pipeline cut the image off.
+    """
+    left, top, right, bottom = _find_source_box(width, height, preprocessing)
+    content = values
+    if preprocessing.resize_mode == "pad":
+        columns, rows = _fit_inside(right - left, bottom - top, side=preprocessing.side_px)
+        first_row, first_column = (len(values) - rows) // 2, (len(values) - columns) // 2
+        content = values[first_row : first_row + rows, first_column : first_column + columns]
+    across, down = content.shape[1] / (right - left), content.shape[0] / (bottom - top)
+    picture = Image.fromarray(np.ascontiguousarray(content, dtype=np.float32))
+    restored = picture.transform(
+        (width, height),
+        Image.Transform.AFFINE,
+        (across, 0, -left * across, 0, down, -top * down),
+        _INTERPOLATION,
+    )
+    return np.asarray(restored, dtype=np.float32)
+
+
 def count_levels(images: NDArray[np.uint8]) -> NDArray[np.int64]:
     """Count how often each grey level stands in images, (256,)."""
     return np.bincount(images.reshape(-1), minlength=256).astype(np.int64)
@@ -171,14 +202,36 @@ def _crop_to_common(
     side = preprocessing.common_side_px
     pixels = average_blocks(pixels, min_side_px=_PIXELS_PER_COMMON_PIXEL * side)
     height, width = pixels.shape
+    box = left, top, right, bottom = _find_box(width, height, preprocessing)
+    if preprocessing.resize_mode == "pad":
+        return _resize(pixels, _fit_inside(right - left, bottom - top, side=side), box=box)
+    return _resize(pixels, (side, side), box=box)
+
+
+def _find_box(
+    width: int, height: int, preprocessing: Preprocessing
+) -> tuple[float, float, float, float]:
+    """Find what is kept of an image: left, top, right and bottom, in its pixels."""
     left, top = width * preprocessing.border_cut, height * preprocessing.border_cut
     if preprocessing.resize_mode == "crop":
         square = min(width - 2 * left, height - 2 * top)
         left, top = (width - square) / 2, (height - square) / 2
-    box = (left, top, width - left, height - top)
-    if preprocessing.resize_mode == "pad":
-        return _resize(pixels, _fit_inside(box[2] - left, box[3] - top, side=side), box=box)
-    return _resize(pixels, (side, side), box=box)
+    return left, top, width - left, height - top
+
+
+def _find_source_box(
+    width: int, height: int, preprocessing: Preprocessing
+) -> tuple[float, float, float, float]:
+    """Find what is kept, as `_find_box`, of an image that is first reduced by whole blocks."""
+    scale = 1
+    for least in (
+        preprocessing.min_side_px,
+        _PIXELS_PER_COMMON_PIXEL * preprocessing.common_side_px,
+    ):
+        size = find_block_size(height, width, min_side_px=least)
+        width, height, scale = width // size, height // size, scale * size
+    left, top, right, bottom = _find_box(width, height, preprocessing)
+    return left * scale, top * scale, right * scale, bottom * scale
 
 
 def _shrink(content: NDArray[np.float32], preprocessing: Preprocessing) -> NDArray[np.float32]:
