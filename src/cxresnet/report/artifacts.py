@@ -132,7 +132,7 @@ class RunArtifacts:
 
 def read_run_artifacts(run: RunFolder) -> RunArtifacts:
     """Read all that is there. A half-finished run is no error; neither is a damaged part."""
-    reader = _Reader(run.path)
+    reader, evaluate = _Reader(run.path), run.evaluate
     network = reader.read("network", run.checkpoint, read_model)
     model, record = network if network else (None, None)
     dataset = reader.read("dataset", run.mark, lambda _: _open_dataset_if_there(run))
@@ -162,17 +162,13 @@ def read_run_artifacts(run: RunFolder) -> RunArtifacts:
         sanity=reader.read(
             "sanity checks", run.explain / CARD_NAME, lambda path: read_sanity_card(path.parent)
         ),
-        selective=reader.read(
-            "results with abstention", run.evaluate / SELECTIVE_NAME, read_selective
-        ),
+        selective=reader.read("results with abstention", evaluate / SELECTIVE_NAME, read_selective),
         left_out=reader.read(
             "test on sources left out",
-            run.evaluate / LEAVE_SOURCES_OUT_NAME,
+            evaluate / LEAVE_SOURCES_OUT_NAME,
             read_leave_sources_out,
         ),
-        merge_advice=reader.read(
-            "merge advice", run.evaluate / MERGE_ADVICE_NAME, read_merge_advice
-        ),
+        merge_advice=reader.read("merge advice", evaluate / MERGE_ADVICE_NAME, read_merge_advice),
         externals=tuple(_read_externals(reader, run)),
         audit=_read_audit(reader, run),
         damaged=(*reader.damaged, *_warn_of_unrecorded_metrics(run)),

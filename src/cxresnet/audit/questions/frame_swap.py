@@ -54,7 +54,7 @@ _PICTURE_ROWS = 3
     "amber. "
     "Not tested where swapping the lungs of one predicted class changes 30 % of decisions.",
     next_step="Look at what lies around the lungs in the pictures. Crop to the lungs, or erase the "
-    "border (data.resize_mode, train.random_erasing), train and audit again.",
+    "border (data.border_cut, train.augment.border_erase_share), train and audit again.",
     cost=4,
 )
 def answer_frame_swap(context: AuditContext) -> QuestionAnswer:
