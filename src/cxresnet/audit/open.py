@@ -36,7 +36,13 @@ def open_run_audit(run: RunFolder, *, config: Config, dataset: Path | None = Non
     opened = open_dataset(own if dataset is None else dataset)
     require_same_preprocessing(opened, model.predictor)
     request = describe_access_request(run, reason="audit", config=config.audit)
-    trained_with = read_written_config(run.train / "config.json")
+    written = run.train / "config.json"
+    # A network that was passed on without it, as the bundled one, still says what it is built of.
+    trained_with = (
+        read_written_config(written)
+        if written.is_file()
+        else config.model_copy(update={"model": model.predictor.record.model})
+    )
     return AuditContext(
         model=model,
         dataset=opened,
