@@ -366,10 +366,10 @@ def test_a_marker_in_phantoms_is_red_and_an_interrupted_audit_does_not_train_aga
     answer = answer_masked_lungs(context)
 
     assert answer.verdict == "red"
-    best = answer.measures[-1]
-    assert best.name == "AUROC of covid-19, border alone"
-    assert best.value is not None
-    assert best.value >= 0.95
+    *_, of_network, of_forest = answer.measures
+    assert of_network.name == "AUROC of covid-19, border alone"
+    assert of_forest.name == "AUROC of covid-19, random forest on the border alone"
+    assert min(of_network.value or 0.0, of_forest.value or 0.0) >= 0.95
     kept = sorted(path.name for path in (tmp_path / "small").glob("*/train/*") if path.is_dir())
     assert kept == ["checkpoint"] * 3
 

@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import io
 import json
+import logging
 import secrets
 import socket
 import threading
@@ -230,3 +231,9 @@ def drawn_dx() -> list[bytes]:
     settings = PhantomSettings(images_per_class=1, side_px=256, seed=7)
     drawn = [draw_phantom(plan, settings).pixels for plan in plan_phantoms(settings)]
     return [wrap_as_dx(np.pad(one, ((0, 40), (0, 0)), mode="edge")) for one in drawn]
+
+
+@pytest.fixture(autouse=True)
+def _log_to_pytest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let `caplog` see our log also after a test that ran the command line, which keeps it."""
+    monkeypatch.setattr(logging.getLogger("cxresnet"), "propagate", True)

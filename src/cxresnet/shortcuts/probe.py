@@ -30,7 +30,7 @@ from cxresnet.metrics.bootstrap import compute_estimates
 from cxresnet.metrics.classification import build_share
 from cxresnet.metrics.estimate import Estimate
 from cxresnet.metrics.ranking import Auroc
-from cxresnet.metrics.statistic import Statistic
+from cxresnet.metrics.statistic import Scale, Statistic
 from cxresnet.shortcuts.estimators import PROBE_FOREST, build_random_forest, fit_and_predict
 from cxresnet.shortcuts.features import (
     Features,
@@ -150,6 +150,7 @@ def probe_features(
     *,
     seed: int = 0,
     confidence: float = 0.95,
+    scale: Scale = "share",
 ) -> ProbeResult:
     """Probe features of any kind with a cross-validated random forest.
 
@@ -159,6 +160,8 @@ def probe_features(
         manifest: With `class_name` and `group_id`.
         seed: Of the random forest, the folds and the bootstrap.
         confidence: Of the intervals.
+        scale: Of the intervals of the AUROCs: "share" is wide where an AUROC is next to 1, which
+            "real" is not; but that can end above 1.
 
     Raises:
         ValueError: A class has fewer groups than the probe needs folds.
@@ -170,7 +173,7 @@ def probe_features(
     statistics = [
         build_share("accuracy", part=correct, whole=np.ones_like(correct), undefined=""),
         *(
-            _build_auroc(str(class_name), scores[:, column], truth == column)
+            _build_auroc(str(class_name), scores[:, column], truth == column, scale=scale)
             for column, class_name in enumerate(class_names)
         ),
     ]
@@ -191,13 +194,14 @@ def probe_features(
 
 
 def _build_auroc(
-    class_name: str, scores: NDArray[np.float64], positive: NDArray[np.bool_]
+    class_name: str, scores: NDArray[np.float64], positive: NDArray[np.bool_], *, scale: Scale
 ) -> Statistic:
     return Statistic(
         name=f"auroc {class_name}",
         compute=Auroc(positive=positive, scores=scores),
         parts=(positive, ~positive),
         undefined="One of the two sides has no image.",
+        scale=scale,
     )
 
 

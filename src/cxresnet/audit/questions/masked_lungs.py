@@ -44,7 +44,7 @@ from cxresnet.metrics.classification import (
     build_headline_statistics,
 )
 from cxresnet.metrics.estimate import Estimate, format_estimate
-from cxresnet.metrics.statistic import Key, Statistic, divide
+from cxresnet.metrics.statistic import Key, Scale, Statistic, divide
 from cxresnet.shortcuts.probe import probe_features
 
 WHOLE, WITHOUT_LUNGS, BORDER = "whole images", "lungs painted out", "border alone"
@@ -52,6 +52,10 @@ WHOLE, WITHOUT_LUNGS, BORDER = "whole images", "lungs painted out", "border alon
 _BORDER_LIMIT = 0.3
 _LUNGS_LIMIT = 0.5
 _CLASS_LIMIT = 0.6
+_SCALE: Scale = "real"
+"""Of the intervals of single classes: the usual one, of log-odds, reaches down to chance where an
+AUROC of few images is next to 1, so that the strongest shortcuts would not be found."""
+
 _CHANCE = 0.5
 _ABOVE_CHANCE = 0.6
 """The network on whole images must be shown to be above this, or a share of it means nothing."""
@@ -258,7 +262,7 @@ def _estimate(
 ) -> Remains:
     """Estimate all numbers with three kinds of interval, on the same resamples."""
     statistics = build_statistics(evaluated.labels, probabilities, class_names=context.class_names)
-    by_class = [one for one in statistics if one.name[0] == "border"]
+    by_class = [replace(one, scale=_SCALE) for one in statistics if one.name[0] == "border"]
     groups = evaluated.manifest["group_id"].to_numpy(dtype=str)
 
     def estimate(chosen: list[Statistic], confidence: float) -> dict[Key, Estimate]:
@@ -271,8 +275,13 @@ def _estimate(
     return Remains(
         usual=estimate(statistics, 0.95),
         strict=estimate(statistics, STRICT_CONFIDENCE),
-        border_class=(str(best[1]), corrected[best]),
+        border_class=(str(best[1]), _cap(corrected[best])),
     )
+
+
+def _cap(area: Estimate) -> Estimate:
+    """End an interval at 1, where an AUROC ends."""
+    return area if area.high is None else replace(area, high=min(1.0, area.high))
 
 
 def _probe_border(
@@ -289,11 +298,17 @@ def _probe_border(
     confidence = 1 - (1 - STRICT_CONFIDENCE) / (2 * len(context.class_names))
     try:
         result = probe_features(
-            "border", features, manifest, seed=context.config.seed, confidence=confidence
+            "border",
+            features,
+            manifest,
+            seed=context.config.seed,
+            confidence=confidence,
+            scale=_SCALE,
         )
     except ValueError:
         return None
-    return max(result.auroc.items(), key=lambda item: _get_low(item[1]))
+    class_name, area = max(result.auroc.items(), key=lambda item: _get_low(item[1]))
+    return class_name, _cap(area)
 
 
 def _get_low(estimate: Estimate) -> float:
