@@ -53,8 +53,7 @@ _BORDER_LIMIT = 0.3
 _LUNGS_LIMIT = 0.5
 _CLASS_LIMIT = 0.55
 _SCALE: Scale = "real"
-"""Of the intervals of single classes: the usual one, of log-odds, reaches down to chance where an
-AUROC of few images is next to 1, so that the strongest shortcuts would not be found."""
+"""Of single classes: that of log-odds reaches down to chance where an AUROC is next to 1."""
 
 _CHANCE = 0.5
 _ABOVE_CHANCE = 0.6
@@ -296,14 +295,10 @@ def _probe_border(
     features = np.concatenate([describe_border(images.images, border) for images in image_sets])
     manifest = pd.concat([images.manifest for images in image_sets], ignore_index=True)
     confidence = 1 - (1 - STRICT_CONFIDENCE) / (2 * len(context.class_names))
+    seed = context.config.seed
     try:
         result = probe_features(
-            "border",
-            features,
-            manifest,
-            seed=context.config.seed,
-            confidence=confidence,
-            scale=_SCALE,
+            "border", features, manifest, seed=seed, confidence=confidence, scale=_SCALE
         )
     except ValueError:
         return None
