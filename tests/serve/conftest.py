@@ -234,6 +234,11 @@ def drawn_dx() -> list[bytes]:
 
 
 @pytest.fixture(autouse=True)
-def _log_to_pytest(monkeypatch: pytest.MonkeyPatch) -> None:
+def _log_to_pytest(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Let `caplog` see our log also after a test that ran the command line, which keeps it."""
-    monkeypatch.setattr(logging.getLogger("cxresnet"), "propagate", True)
+    logger = logging.getLogger("cxresnet")
+    level = logger.level
+    logger.setLevel(logging.DEBUG)
+    monkeypatch.setattr(logger, "propagate", True)
+    yield
+    logger.setLevel(level)
