@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from PIL import Image
 
 from cxresnet.audit.context import AuditContext
-from cxresnet.core.finding import Finding, Measure, Picture, Verdict
+from cxresnet.core.finding import VERDICTS, Finding, Measure, Picture, Verdict
 from cxresnet.metrics.estimate import Estimate
 
 
@@ -145,5 +145,4 @@ def find_worst(verdicts: Iterable[Verdict]) -> Verdict:
     >>> find_worst(["green", "red", "amber"])
     'red'
     """
-    order: Sequence[Verdict] = ("green", "cannot be tested", "amber", "red")
-    return max(verdicts, key=order.index, default="green")
+    return max(verdicts, key=VERDICTS.index, default="green")

@@ -17,7 +17,8 @@ Verdict = Literal["green", "cannot be tested", "amber", "red"]
 FINDINGS_NAME = "findings.json"
 """Name of the file in a dataset or run folder."""
 
-_ORDER: tuple[Verdict, ...] = ("green", "cannot be tested", "amber", "red")
+VERDICTS: tuple[Verdict, ...] = ("green", "cannot be tested", "amber", "red")
+"""From the best to the worst."""
 
 
 class Measure(BaseModel):
@@ -88,7 +89,7 @@ def choose_worst(findings: Sequence[Finding]) -> Finding | None:
     """Choose the finding to stamp on later outputs: the worst, the first of those; None if none."""
     if not findings:
         return None
-    return max(findings, key=lambda finding: _ORDER.index(finding.verdict))
+    return max(findings, key=lambda finding: VERDICTS.index(finding.verdict))
 
 
 def describe_stamp(findings: Sequence[Finding]) -> str:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from cxresnet.core.errors import ConfigError
+from cxresnet.serve.settings import is_loopback
 
 _TITLE = re.compile(r"[!-\[\]-~](?:[ -\[\]-~]{0,14}[!-\[\]-~])?")
 """Of an application entity: 1 to 16 printable ASCII characters without backslash."""
@@ -65,12 +65,7 @@ class NodeSettings:
     @property
     def is_loopback(self) -> bool:
         """Whether only this machine can reach the node."""
-        if self.host == "localhost":
-            return True
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return False
+        return is_loopback(self.host)
 
 
 def check_title(title: str) -> str:

@@ -59,12 +59,7 @@ class ServeSettings:
     @property
     def is_loopback(self) -> bool:
         """Whether only this machine can reach the server."""
-        if self.host == "localhost":
-            return True
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return False
+        return is_loopback(self.host)
 
     def accepts_host(self, header: str) -> bool:
         """Say whether a request may name the server so, as of its header `Host`.
@@ -113,3 +108,17 @@ def read_token(path: Path | None) -> str:
             'Make one with: python -c "import secrets; print(secrets.token_urlsafe())"'
         )
     return token
+
+
+def is_loopback(host: str) -> bool:
+    """Say whether an address or name leads to this machine alone.
+
+    >>> [is_loopback(host) for host in ("localhost", "127.0.0.1", "::1", "0.0.0.0", "pacs")]
+    [True, True, True, False, False]
+    """
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -40,7 +40,7 @@ from cxresnet.audit.experiments.dose_curves import (
 )
 from cxresnet.audit.pictures import draw_tiles
 from cxresnet.audit.question import QuestionAnswer, build_measure, find_worst, register_question
-from cxresnet.core.finding import Measure, Verdict
+from cxresnet.core.finding import VERDICTS, Measure, Verdict
 from cxresnet.core.progress import track
 from cxresnet.core.seeding import build_generator
 from cxresnet.metrics.estimate import Estimate
@@ -264,8 +264,7 @@ def _by_share(point: tuple[float, Estimate]) -> tuple[float, float]:
 
 def _rank(response: _Response, verdict: Verdict) -> tuple[int, float, float]:
     """Rank a response: larger is more harmful."""
-    lights: tuple[Verdict, ...] = ("green", "cannot be tested", "amber", "red")
-    return lights.index(verdict), -response.half.value, response.shares[-1].value or 0.0
+    return VERDICTS.index(verdict), -response.half.value, response.shares[-1].value or 0.0
 
 
 def _describe(
