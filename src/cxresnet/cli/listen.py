@@ -19,6 +19,9 @@ from cxresnet.cli.options import (
     DecodeMemoryOption,
     DecodeSecondsOption,
     GateOption,
+    HostOption,
+    PortOption,
+    RunOption,
 )
 from cxresnet.cli.terminal import say_unfolded, show_log_lines, warn
 from cxresnet.core.errors import MissingExtraError
@@ -33,23 +36,6 @@ _LIBRARIES = ("pynetdicom", "highdicom", "pydicom")
 
 OutOption = Annotated[
     Path, typer.Option("--out", metavar="DIR", help="Folder that reports and maps are written to.")
-]
-RunOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--run", metavar="RUN", help="The run whose network is used. Default: the bundled network."
-    ),
-]
-HostOption = Annotated[
-    str,
-    typer.Option(
-        "--host",
-        metavar="ADDRESS",
-        help="Address to listen on. The default lets nobody in but this machine.",
-    ),
-]
-PortOption = Annotated[
-    int, typer.Option("--port", metavar="NUMBER", min=0, max=65535, help="Port; 0 for any.")
 ]
 TitleOption = Annotated[
     str, typer.Option("--aet", metavar="TITLE", help="AE title under which the node is called.")

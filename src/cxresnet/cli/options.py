@@ -35,6 +35,23 @@ DatasetArgument = Annotated[
 RunArgument = Annotated[
     Path, typer.Argument(metavar="RUN", help="A run folder, as written by 'run' or 'train'.")
 ]
+RunOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--run", metavar="RUN", help="The run whose network is used. Default: the bundled network."
+    ),
+]
+HostOption = Annotated[
+    str,
+    typer.Option(
+        "--host",
+        metavar="ADDRESS",
+        help="Address to listen on. The default lets nobody in but this machine.",
+    ),
+]
+PortOption = Annotated[
+    int, typer.Option("--port", metavar="NUMBER", min=0, max=65535, help="Port; 0 for any.")
+]
 ConfigOption = Annotated[
     Path | None,
     typer.Option(

@@ -18,6 +18,7 @@ from cxresnet.cli.options import (
     DecodeSecondsOption,
     FixOption,
     GateOption,
+    RunOption,
 )
 from cxresnet.cli.terminal import console, say, say_unfolded, say_wrote
 from cxresnet.core.errors import EmptySourceError
@@ -44,12 +45,6 @@ class Format(StrEnum):
 
 PathsArgument = Annotated[
     list[Path], typer.Argument(metavar="PATH...", help="Images, or folders of images.")
-]
-RunOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--run", metavar="RUN", help="The run whose network is used. Default: the bundled network."
-    ),
 ]
 OutOption = Annotated[
     Path | None,

@@ -16,6 +16,9 @@ from cxresnet.cli.options import (
     DecodeSecondsOption,
     FixOption,
     GateOption,
+    HostOption,
+    PortOption,
+    RunOption,
 )
 from cxresnet.cli.terminal import say_unfolded, warn
 from cxresnet.core.errors import MissingExtraError
@@ -25,23 +28,6 @@ from cxresnet.serve.settings import ServeSettings, read_token
 
 _LIBRARIES = ("fastapi", "uvicorn", "python_multipart", "prometheus_client")
 
-RunOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--run", metavar="RUN", help="The run whose network is used. Default: the bundled network."
-    ),
-]
-HostOption = Annotated[
-    str,
-    typer.Option(
-        "--host",
-        metavar="ADDRESS",
-        help="Address to listen on. The default lets nobody in but this machine.",
-    ),
-]
-PortOption = Annotated[
-    int, typer.Option("--port", metavar="NUMBER", min=0, max=65535, help="Port; 0 for any.")
-]
 AllowHostOption = Annotated[
     list[str] | None,
     typer.Option(
