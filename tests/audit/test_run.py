@@ -135,6 +135,16 @@ def test_a_new_evaluation_is_read_again(asked: Asked, context: AuditContext) -> 
     assert asked.collect() == list(NAMES)
 
 
+def test_an_answer_of_other_code_is_asked_for_again(
+    asked: Asked, context: AuditContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _audit(context)
+    asked.collect()
+    monkeypatch.setattr(audit_run, "_hash_code", lambda: "changed")
+    _audit(context)
+    assert asked.collect() == list(NAMES)
+
+
 def test_a_killed_audit_resumes_where_it_was(asked: Asked, context: AuditContext) -> None:
     asked.refusals["frame_swap"] = KeyboardInterrupt()
     with pytest.raises(KeyboardInterrupt):

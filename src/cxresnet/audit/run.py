@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import logging
@@ -173,7 +174,7 @@ def _get_path(context: AuditContext, question: Question) -> Path:
 
 
 def _compute_content(context: AuditContext, question: Question) -> str:
-    """Compute the SHA-256 of all that an answer depends on, but for the code of this version."""
+    """Compute the SHA-256 of all that an answer depends on."""
     facts = {
         "question": question.name,
         "model": context.model.content,
@@ -182,8 +183,17 @@ def _compute_content(context: AuditContext, question: Question) -> str:
         "config": context.settings.model_dump(mode="json"),
         "read": _hash_read_files(context),
         "version": __version__,
+        "code": _hash_code(),
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+@functools.cache
+def _hash_code() -> str:
+    """Hash the code of the audit: whoever changes a question wants it asked again."""
+    room = Path(__file__).parent
+    texts = [path.read_bytes() for path in sorted(room.rglob("*.py"))]
+    return hashlib.sha256(b"\0".join(texts)).hexdigest()
 
 
 def _hash_read_files(context: AuditContext) -> dict[str, str]:
