@@ -140,6 +140,7 @@ def draw(growths: Sequence[Growth]) -> str:
         return length * (math.log(value) - low) / max(high - low, 1e-9)
 
     parts = ['<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 640 360" font-size="12">']
+    parts.append('<rect width="640" height="360" fill="#fff"/>')
     for growth, colour in zip(growths, ("#0072b2", "#d55e00", "#009e73"), strict=False):
         points = [
             (60 + place(count, 0, 400), 320 - place(max(cost.processor_s, 1e-3), 1, 280))
