@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import resource
 import time
@@ -130,31 +131,20 @@ def take_turns(tasks: Mapping[str, Callable[[], object]], *, turns: int) -> dict
 
 
 def draw(growths: Sequence[Growth]) -> str:
-    """Draw seconds over the number of images, both logarithmic, as SVG."""
-    counts = [count for growth in growths for count in growth.counts]
-    seconds = [max(cost.processor_s, 1e-3) for growth in growths for cost in growth.costs]
-    spans = [(math.log(min(values)), math.log(max(values))) for values in (counts, seconds)]
+    """Draw seconds of the processor over the number of images, both logarithmic, as SVG."""
+    from matplotlib.figure import Figure  # noqa: PLC0415  only where there is something to draw
 
-    def place(value: float, axis: int, length: int) -> float:
-        low, high = spans[axis]
-        return length * (math.log(value) - low) / max(high - low, 1e-9)
-
-    parts = ['<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 640 360" font-size="12">']
-    parts.append('<rect width="640" height="360" fill="#fff"/>')
-    for growth, colour in zip(growths, ("#0072b2", "#d55e00", "#009e73"), strict=False):
-        points = [
-            (60 + place(count, 0, 400), 320 - place(max(cost.processor_s, 1e-3), 1, 280))
-            for count, cost in zip(growth.counts, growth.costs, strict=True)
-        ]
-        line = " ".join(f"{x:.0f},{y:.0f}" for x, y in points)
-        parts.append(f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="2"/>')
-        parts.append(
-            f'<text x="{points[-1][0] + 6:.0f}" y="{points[-1][1]:.0f}" fill="{colour}">'
-            f"{growth.stage.strip('`')}: exponent {growth.exponent:.2f}</text>"
-        )
-    parts += [
-        f'<text x="60" y="345">images: {min(counts):,} to {max(counts):,} (log)</text>',
-        f'<text x="60" y="20">processor s: {min(seconds):.2g} to {max(seconds):.3g} (log)</text>',
-        "</svg>",
-    ]
-    return "\n".join(parts) + "\n"
+    figure = Figure(figsize=(6.4, 4), layout="constrained")
+    axes = figure.add_subplot(xscale="log", yscale="log")
+    for growth in growths:
+        seconds = [max(cost.processor_s, 1e-3) for cost in growth.costs]
+        label = f"{growth.stage.strip('`')}: exponent {growth.exponent:.2f}"
+        axes.plot(growth.counts, seconds, marker="o", label=label)
+    axes.set(xlabel="images", ylabel="seconds of the processor")
+    axes.xaxis.set_major_formatter("{x:,.0f}")
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False)
+    text = io.StringIO()
+    figure.savefig(text, format="svg", metadata={"Date": None})
+    return text.getvalue()
