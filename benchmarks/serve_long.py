@@ -25,6 +25,7 @@ from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
 import numpy as np
+
 from serve_load import draw_images, read_memory_mib, serving
 
 _SAMPLES = 50
