@@ -96,3 +96,11 @@ def test_the_short_form_does_a_few_cases_of_each_part_without_a_fault(tmp_path: 
     rows = [line.split()[:5] for line in done.stdout.splitlines()]
     assert [row[0] for row in rows] == ["images", "kills", "flips", "disk", "canaries"]
     assert all(row[2:] == ["cases,", "0", "faults,"] for row in rows)
+
+
+def test_results_of_other_code_are_not_gone_on_with(tmp_path: Path) -> None:
+    (tmp_path / "code.txt").write_text("another")
+    words = [sys.executable, str(SCRIPTS / "chaos"), "--part", "images", "--folder", str(tmp_path)]
+    ended = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
+    assert ended.returncode == 2
+    assert "holds results of other code" in ended.stderr
