@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from cxresnet.core.checksums import forget_checksums, record_folder_checksums
 from cxresnet.core.config import Config, DataConfig, SourceConfig, change_config, read_config
+from cxresnet.core.config.train import require_logger
 from cxresnet.core.errors import ConfigError
 from cxresnet.core.finding import Finding
 from cxresnet.core.run_folder import (
@@ -158,6 +159,7 @@ def train(  # noqa: PLR0913  each is a choice of the user
 
     Raises:
         ConfigError: There is no such setting, or its value is wrong.
+        MissingExtraError: The package of the logger is not installed.
         DatasetError: It is no dataset.
         RunFolderError: `out` already holds a run, or another process is writing it.
         TrainingError: The training diverged or ran out of memory.
@@ -169,6 +171,7 @@ def train(  # noqa: PLR0913  each is a choice of the user
     cxresnet.core.errors.DatasetError: 'nowhere' is not a prepared dataset...
     """
     chosen = _configure(config, ("train", "model"), settings)
+    require_logger(chosen.train)
     prepared = open_dataset(dataset)
     with hold_run_folder(Path(out)):
         run = claim_run_folder(Path(out), dataset=prepared.path, force=force or resume)

@@ -78,11 +78,13 @@ def run(  # noqa: PLR0913  each is a flag of the command
 ) -> None:
     """Run everything: prepare, train, evaluate, explain and report."""
     from cxresnet.core.config import change_config
+    from cxresnet.core.config.train import require_logger
 
     settings = change_config(
         read_settings(config, [*(_list_quick_settings(config) if quick else ()), *(set_ or ())]),
         source_flags.list_data_values(),
     )
+    require_logger(settings.train)
     dataset = out / "dataset"
     opened = open_source_from_flags(source, settings, source_flags)
     with hold_run_folder(out):
