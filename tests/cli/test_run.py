@@ -201,3 +201,25 @@ def test_a_quick_run_raises_nothing_that_the_config_has_lower(
     _run(tmp_path / "run", "--quick", "--config", str(low))
     config = dict(calls)["explain_network"]["config"]
     assert (config.sanity_check_images, config.zone_mean_images) == (6, 0)
+
+
+def test_a_helper_that_lightning_starts_prepares_nothing_again(
+    calls: list[tuple[str, dict[str, Any]]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "run"
+    (out / "train").mkdir(parents=True)
+    (out / "dataset").mkdir()
+    (out / "dataset" / "dataset.json").write_text("{}")
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    _run(out, "--set", "train.devices=2")
+    assert "prepare_dataset" not in dict(calls)
+    assert "train_network" in dict(calls)
+
+
+def test_several_machines_are_told_to_train_with_the_other_command(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    words = ["run", "phantoms", "--out", str(tmp_path / "run"), "--set", "train.num_nodes=2"]
+    assert run_command_line(words) == 2
+    assert "start 'cxresnet train' on every machine" in " ".join(capfd.readouterr().err.split())
+    assert not (tmp_path / "run").exists()

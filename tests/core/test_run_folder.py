@@ -98,7 +98,7 @@ def test_two_stages_do_not_write_into_one_run_at_once(tmp_path: Path) -> None:
     assert _write_a_stage(run, text="later") == "later"
 
 
-@pytest.mark.parametrize("name", ["RANK", "LOCAL_RANK", "SLURM_PROCID"])
+@pytest.mark.parametrize("name", ["RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID"])
 def test_a_helper_of_a_training_on_several_devices_needs_no_lock(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:

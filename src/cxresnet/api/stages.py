@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from cxresnet.core.checksums import forget_checksums, record_folder_checksums
 from cxresnet.core.config import Config, DataConfig, SourceConfig, change_config, read_config
+from cxresnet.core.config.train import is_training_helper, require_logger
 from cxresnet.core.errors import ConfigError
 from cxresnet.core.finding import Finding
 from cxresnet.core.run_folder import (
@@ -158,6 +159,7 @@ def train(  # noqa: PLR0913  each is a choice of the user
 
     Raises:
         ConfigError: There is no such setting, or its value is wrong.
+        MissingExtraError: The package of the logger is not installed.
         DatasetError: It is no dataset.
         RunFolderError: `out` already holds a run, or another process is writing it.
         TrainingError: The training diverged or ran out of memory.
@@ -169,14 +171,18 @@ def train(  # noqa: PLR0913  each is a choice of the user
     cxresnet.core.errors.DatasetError: 'nowhere' is not a prepared dataset...
     """
     chosen = _configure(config, ("train", "model"), settings)
+    require_logger(chosen.train)
     prepared = open_dataset(dataset)
     with hold_run_folder(Path(out)):
-        run = claim_run_folder(Path(out), dataset=prepared.path, force=force or resume)
+        run, is_first = RunFolder(Path(out)), not is_training_helper(chosen.train)
+        if is_first:
+            claim_run_folder(run.path, dataset=prepared.path, force=force or resume)
         if find_learning_rate:
             chosen = _sweep_learning_rate(prepared, chosen, run=run)
         elif not resume:
             run.learning_rates.unlink(missing_ok=True)
-        forget_checksums(run.train)
+        if is_first:
+            forget_checksums(run.train)
         summary = _train(
             prepared, config=chosen, run=run, seeds=tuple(seeds), folds=folds, resume=resume
         )
@@ -210,6 +216,11 @@ def _train(
 def _sweep_learning_rate(prepared: PreparedDataset, config: Config, *, run: RunFolder) -> Config:
     from cxresnet.train.learning_rate_sweep import find_learning_rate, write_learning_rates
 
+    if config.train.is_on_several_devices:
+        raise ConfigError(
+            "The sweep finds the learning rate on one device. Run it there (--set train.devices=1 "
+            "--set train.epochs=1), then train with the rate: --set train.learning_rate=RATE."
+        )
     curve = find_learning_rate(prepared, config=config)
     write_learning_rates(run.learning_rates, curve)
     if curve.suggestion is None:

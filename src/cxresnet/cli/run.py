@@ -26,6 +26,7 @@ from cxresnet.cli.report import write_report
 from cxresnet.cli.source import SourceFlags, open_source_from_flags, take_source_flags
 from cxresnet.cli.terminal import say
 from cxresnet.cli.train import train_network
+from cxresnet.core.errors import ConfigError
 from cxresnet.core.run_folder import RunFolder, claim_run_folder, hold_run_folder
 
 if TYPE_CHECKING:
@@ -78,20 +79,40 @@ def run(  # noqa: PLR0913  each is a flag of the command
 ) -> None:
     """Run everything: prepare, train, evaluate, explain and report."""
     from cxresnet.core.config import change_config
+    from cxresnet.core.config.train import is_training_helper
 
     settings = change_config(
         read_settings(config, [*(_list_quick_settings(config) if quick else ()), *(set_ or ())]),
         source_flags.list_data_values(),
     )
+    _check_training(settings)
+    is_helper = is_training_helper(settings.train)
     dataset = out / "dataset"
     opened = open_source_from_flags(source, settings, source_flags)
     with hold_run_folder(out):
-        folder = claim_run_folder(out, dataset=dataset, force=force or resume)
+        folder = claim_run_folder(out, dataset=dataset, force=force or resume or is_helper)
         steps = _Steps(sanity_check_images=settings.explain.sanity_check_images)
-        if not (resume and (dataset / "dataset.json").is_file()):
+        if not ((resume or is_helper) and (dataset / "dataset.json").is_file()):
             steps.begin("prepare")
             prepare_dataset(opened, config=settings.data, out=dataset, force=force)
         _run_stages(folder, dataset, config=settings, resume=resume, steps=steps)
+
+
+def _check_training(config: Config) -> None:
+    """Refuse, before images are prepared, what the training would refuse after it.
+
+    Raises:
+        ConfigError: Several machines are to train, or the logger cannot be used.
+        MissingExtraError: The package of the logger is not installed.
+    """
+    from cxresnet.core.config.train import require_logger
+
+    require_logger(config.train)
+    if config.train.num_nodes > 1:
+        raise ConfigError(
+            "'cxresnet run' works on one machine. Prepare the dataset there with 'cxresnet "
+            "prepare', then start 'cxresnet train' on every machine."
+        )
 
 
 def _list_quick_settings(config: Path | None) -> Iterator[str]:

@@ -24,7 +24,8 @@ from cxresnet.core.files import (
 _MARK = "run.json"
 _FORMAT = 1
 _LOCK = ".lock"
-_RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID")
+_RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID")
+"""Variables by which launchers number processes and machines; the first has 0 in all of them."""
 
 Options = ParamSpec("Options")
 Result = TypeVar("Result")
@@ -173,6 +174,15 @@ def open_run_folder(path: Path) -> RunFolder:
     return folder
 
 
+def is_numbered_process() -> bool:
+    """Say whether a launcher started this process as another than the first of several.
+
+    Lightning, torchrun and SLURM start one command several times and number the processes; where
+    Lightning starts them, the user numbers the machines.
+    """
+    return any(os.environ.get(name, "0") != "0" for name in _RANKS)
+
+
 # One stage at a time: two that write into one folder would mix their files.
 
 
@@ -188,7 +198,7 @@ def hold_run_folder(path: Path) -> Iterator[None]:
         StorageError: The folder cannot be written.
     """
     _refuse_file(path)
-    if any(os.environ.get(name, "0") != "0" for name in _RANKS):
+    if is_numbered_process():
         yield
         return
     with locked(path / _LOCK, what=f"the run '{path}'") as is_first:

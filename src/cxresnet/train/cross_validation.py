@@ -168,8 +168,10 @@ def _require_rounds(config: Config, *, folds: int) -> None:
             f"Cross-validation needs at least 2 folds, not {folds}: one is held out, the others "
             "are for training."
         )
-    if config.train.devices not in {1, "auto"}:
-        raise ConfigError("Cross-validation trains on one device: --set train.devices=1.")
+    if config.train.is_on_several_devices:
+        raise ConfigError(
+            "Cross-validation trains on one device: --set train.devices=1 --set train.num_nodes=1."
+        )
 
 
 def _run_round(

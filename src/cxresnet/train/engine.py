@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib.metadata
-import importlib.util
 import logging
 import os
 import platform
@@ -16,7 +15,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from cxresnet import __version__
@@ -29,13 +28,16 @@ from cxresnet.train.module import TrainingModule
 _logger = logging.getLogger(__name__)
 
 
-def build_trainer(config: TrainConfig, *, folder: Path, callbacks: list[Callback]) -> Trainer:
+def build_trainer(
+    config: TrainConfig, *, folder: Path, callbacks: list[Callback], loggers: list[Logger]
+) -> Trainer:
     """Build the trainer.
 
     Args:
         config: Devices, strategy, precision, epochs.
-        folder: Where the run writes; TensorBoard's files come into it.
+        folder: Where the run writes.
         callbacks: Ours; Lightning's bar, summary and checkpoints stay off.
+        loggers: As of `train/trackers.py`.
 
     Raises:
         ConfigError: There are no such devices, or Lightning has no such strategy.
@@ -55,7 +57,7 @@ def build_trainer(config: TrainConfig, *, folder: Path, callbacks: list[Callback
             max_epochs=config.epochs,
             gradient_clip_val=config.gradient_clip or None,
             callbacks=callbacks,
-            logger=_build_loggers(folder),
+            logger=loggers,
             plugins=[StateFolderIO()],
             default_root_dir=folder,
             num_sanity_val_steps=0,
@@ -94,13 +96,6 @@ def choose_precision(config: TrainConfig) -> str:
     if config.accelerator == "cpu" or not torch.cuda.is_available():
         return "32-true"
     return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
-
-
-def _build_loggers(folder: Path) -> list[TensorBoardLogger]:
-    if importlib.util.find_spec("tensorboard") is None:
-        _logger.info('No TensorBoard history; for one: pip install "cxresnet[track]"')
-        return []
-    return [TensorBoardLogger(save_dir=folder, name="tensorboard", version="")]
 
 
 # The environment of a training, without names of machines or people.

@@ -6,7 +6,7 @@ train/
   history.csv        one row per epoch
   checkpoint/        the selected network; `load_predictor` reads it
   resume/            the last state; `--resume` continues from it
-  tensorboard/       the history again, if TensorBoard is installed
+  tensorboard/       the history again, if TensorBoard is installed; see `trackers.py` for others
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from lightning.pytorch.utilities.rank_zero import rank_zero_only
+from lightning.pytorch.loggers import Logger
 
 from cxresnet.core.config import Config
+from cxresnet.core.config.train import is_training_helper, require_logger
 from cxresnet.core.errors import TrainingError
 from cxresnet.core.run_folder import RunFolder
 from cxresnet.core.seeding import derive_seed
@@ -45,6 +46,7 @@ from cxresnet.train.engine import (
 from cxresnet.train.history import History, Selection, StepProgress, TrainResult
 from cxresnet.train.inputs import TrainingInputs, gather_training_inputs
 from cxresnet.train.module import TrainingModule
+from cxresnet.train.trackers import tracking
 
 _logger = logging.getLogger(__name__)
 
@@ -74,7 +76,8 @@ def run_train(
     Raises:
         TrainingError: The loss is not finite, or memory ran out.
         CheckpointError: The state to resume from is torn, or of another training.
-        ConfigError: Preset, devices or strategy are wrong.
+        ConfigError: Preset, devices, strategy or logger are wrong.
+        MissingExtraError: The package of the logger is not installed.
         DatasetError: There is no such split or fold.
         StorageError: The disk is full or may not be written.
         KeyboardInterrupt: Ctrl-C; the state is saved.
@@ -103,13 +106,18 @@ def train_on(
     Raises:
         CXResnetError: As of `run_train`; so are the requests to stop.
     """
+    require_logger(config.train)
     state = _find_state(run) if resume else None
-    if not resume and rank_zero_only.rank == 0:
-        _clear(run)
-    with quiet_lightning(), reproducible(derive_seed(config.train.seed, "weights")):
+    with (
+        quiet_lightning(),
+        tracking(inputs, config=config, folder=run.train) as loggers,
+        reproducible(derive_seed(config.train.seed, "weights")),
+    ):
+        if not resume and not is_training_helper(config.train):
+            _clear(run)
         session = _build_session(inputs, config=config, run=run)
         with _explaining_memory(config), _exiting_as_requested(session.interruption):
-            session.fit(state)
+            session.fit(state, loggers=loggers)
     return TrainResult(
         checkpoint=run.checkpoint,
         epochs=len(session.history.rows),
@@ -132,7 +140,7 @@ class _Session:
     config: Config
     run: RunFolder
 
-    def fit(self, state: Path | None) -> None:
+    def fit(self, state: Path | None, *, loggers: list[Logger]) -> None:
         """Train, from a state if there is one; helper processes end here."""
         settings = self.config.train
         saving = StateSaving(
@@ -145,6 +153,7 @@ class _Session:
             settings,
             folder=self.run.train,
             callbacks=[note, self.selection, self.history, StepProgress(), saving],
+            loggers=loggers,
         )
         trainer.fit(self.module, ckpt_path=state, weights_only=True)
         if not trainer.is_global_zero:

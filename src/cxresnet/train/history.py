@@ -1,4 +1,4 @@
-"""The history of a training: `history.csv`, log lines, TensorBoard; and selecting the epoch."""
+"""The history of a training: `history.csv`, log lines, loggers; and selecting the epoch."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from cxresnet.core.config import TrainConfig
 from cxresnet.core.files import write_text
 from cxresnet.core.progress import track
 from cxresnet.train.module import VALIDATION_NAMES, TrainingModule
+from cxresnet.train.trackers import list_trackers, log_epochs
 
 _logger = logging.getLogger(__name__)
 
@@ -39,6 +40,11 @@ class History(Callback):  # type: ignore[misc]  # mypy does not follow Lightning
         self._learning_rate = 0.0
         self.rows: list[dict[str, float]] = []
 
+    def on_train_start(self, trainer: Trainer, pl_module: TrainingModule) -> None:
+        """Give the run of a tracker, which is a new one, the rows from before the stop."""
+        del pl_module
+        log_epochs(list_trackers(trainer.loggers), self.rows)
+
     def on_train_epoch_start(self, trainer: Trainer, pl_module: TrainingModule) -> None:
         """Look at the clock."""
         del trainer, pl_module
@@ -61,8 +67,7 @@ class History(Callback):  # type: ignore[misc]  # mypy does not follow Lightning
         if trainer.is_global_zero:
             write_text(self._path, _format_table(self.rows))
             _logger.info("%s", self._describe(row))
-        for logger in trainer.loggers:
-            logger.log_metrics(_keep_finite(row), step=trainer.current_epoch + 1)
+        log_epochs(trainer.loggers, [row])
 
     def state_dict(self) -> dict[str, Any]:
         """Keep the rows for a training that is resumed."""
@@ -89,10 +94,6 @@ def _format_table(rows: list[dict[str, float]]) -> str:
 
 def _format_number(value: float) -> str:
     return "" if math.isnan(value) else f"{value:.6g}"
-
-
-def _keep_finite(row: dict[str, float]) -> dict[str, float]:
-    return {name: value for name, value in row.items() if math.isfinite(value)}
 
 
 # Lightning's progress on our own display.

@@ -122,7 +122,7 @@ def describe_identity(inputs: TrainingInputs, *, config: Config) -> dict[str, An
     """Describe a training by everything that its weights depend on, as JSON."""
     return {
         "model": config.model.model_dump(mode="json"),
-        "train": config.train.model_dump(mode="json"),
+        "train": config.train.model_dump(mode="json", exclude={"logger"}),
         "dataset_hash": inputs.dataset_hash,
         "class_names": list(inputs.class_names),
         "train_images": len(inputs.train),

@@ -104,8 +104,10 @@ def _require_seeds(config: Config, seeds: Sequence[int]) -> None:
             "Several seeds are two or more different numbers, as in --seeds 0,1,2; "
             f"got {', '.join(map(str, seeds)) or 'none'}."
         )
-    if config.train.devices not in {1, "auto"}:
-        raise ConfigError("Several seeds train on one device: --set train.devices=1.")
+    if config.train.is_on_several_devices:
+        raise ConfigError(
+            "Several seeds train on one device: --set train.devices=1 --set train.num_nodes=1."
+        )
 
 
 def _get_folder(run: RunFolder, seed: int) -> RunFolder:

@@ -90,6 +90,7 @@ def choose_small_config(context: AuditContext, *, images: int, purpose: str) -> 
             "train.num_nodes": 1,
             "train.strategy": "auto",
             "train.precision": "auto",
+            "train.logger": "csv",
             "train.augment": {
                 "rotation_degrees": min(augment.rotation_degrees, _LARGEST_ROTATION_DEGREES),
                 "scale_share": min(augment.scale_share, _LARGEST_MOVE),
@@ -269,7 +270,6 @@ def _remove_leftovers(run: RunFolder) -> None:
     leftovers: list[Path] = [
         *run.train.glob("resume*"),
         *run.train.glob("checkpoint.*"),
-        run.train / "tensorboard",
     ]
     for folder in leftovers:
         shutil.rmtree(folder, ignore_errors=True)

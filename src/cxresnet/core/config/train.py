@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.util
+import os
 from typing import Literal
 
 from pydantic import Field
 
 from cxresnet.core.config.section import Section
+from cxresnet.core.errors import ConfigError, MissingExtraError
+from cxresnet.core.run_folder import is_numbered_process
 
 
 class AugmentConfig(Section):
@@ -76,9 +80,14 @@ class TrainConfig(Section):
         seed: Of weights, order and augmentation.
         accelerator: "auto" takes a GPU if there is one.
         devices: How many to use, "auto" for all.
-        num_nodes: Machines.
+        num_nodes: Machines that train together; the same command has to be started on each.
         strategy: Strategy for several devices, as Lightning names it.
         precision: "auto" is mixed on a GPU and full on a CPU; else as Lightning names it.
+        logger: What follows the training beside `history.csv`, which is always written: "auto" is
+            TensorBoard where it is installed; "tensorboard", "mlflow" and "wandb" are Lightning's
+            loggers of these names; "csv" is `history.csv` alone. MLflow writes to
+            MLFLOW_TRACKING_URI. Weights & Biases ("wandb") sends to the servers of its makers,
+            unless WANDB_MODE is "offline".
         save_minutes: The state for --resume is saved after each epoch, and at this interval within
             one.
         augment: How far a training image may be changed.
@@ -105,8 +114,49 @@ class TrainConfig(Section):
     seed: int = Field(default=0, ge=0)
     accelerator: str = "auto"
     devices: int | Literal["auto"] = 1
-    num_nodes: int = Field(default=1, ge=1)
+    num_nodes: int = Field(default=1, ge=1, le=1024)
     strategy: str = "auto"
     precision: str = "auto"
+    logger: Literal["auto", "tensorboard", "csv", "mlflow", "wandb"] = "auto"
     save_minutes: float = Field(default=10.0, ge=0)
     augment: AugmentConfig = AugmentConfig()
+
+    @property
+    def is_on_several_devices(self) -> bool:
+        """Whether several processes train together; "auto" counts as one device."""
+        return self.devices not in {1, "auto"} or self.num_nodes > 1
+
+
+def is_training_helper(config: TrainConfig) -> bool:
+    """Say whether this process is one of several that train together, and not the first.
+
+    Only the first writes. Where one device trains, the numbers of processes are somebody else's: of
+    trainings that a cluster runs side by side.
+    """
+    return (config.devices != 1 or config.num_nodes > 1) and is_numbered_process()
+
+
+# What has to be there for a logger, checked before anything is read or written.
+
+
+_LOGGER_PACKAGES = {"tensorboard": "track", "mlflow": "mlflow", "wandb": "wandb"}
+"""From logger, which is also the name of its package, to the extra that brings it."""
+
+MLFLOW_VARIABLE = "MLFLOW_TRACKING_URI"
+
+
+def require_logger(config: TrainConfig) -> None:
+    """Check that the logger of a training can be used.
+
+    Raises:
+        MissingExtraError: Its package is not installed.
+        ConfigError: It is MLflow, and nothing says where that writes.
+    """
+    extra = _LOGGER_PACKAGES.get(config.logger)
+    if extra is not None and importlib.util.find_spec(config.logger) is None:
+        raise MissingExtraError(extra, needed_for=f"train.logger={config.logger}")
+    if config.logger == "mlflow" and not os.environ.get(MLFLOW_VARIABLE):
+        raise ConfigError(
+            f"train.logger=mlflow needs the environment variable {MLFLOW_VARIABLE}: the address of "
+            "your server, or for example sqlite:///mlflow.db (with the package mlflow) for a file."
+        )
