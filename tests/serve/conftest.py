@@ -8,11 +8,13 @@ import io
 import json
 import logging
 import secrets
+import shutil
 import socket
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -214,6 +216,120 @@ def wrap_as_dx(pixels: Any, **changes: Any) -> bytes:
     stream = io.BytesIO()
     image.save_as(stream, enforce_file_format=True)
     return stream.getvalue()
+
+
+@contextlib.contextmanager
+def listening(model: cxresnet.Model, out: Path, **settings: Any) -> Iterator[Any]:
+    """Run a DICOM node on a free port inside of the block; `node.close()` may come earlier."""
+    from cxresnet.serve.dicom_node import Node
+    from cxresnet.serve.dicom_settings import NodeSettings
+
+    node = Node(model, NodeSettings(out=out, port=0, **settings))
+    node.start()
+    try:
+        yield node
+    finally:
+        node.close()
+
+
+def store_dx(port: int, *contents: bytes, called: str = "CXRESNET") -> list[int | None]:
+    """Send images to a node, all in one association, as they are encoded; its statuses."""
+    import pydicom
+    from pynetdicom import AE
+
+    images = [pydicom.dcmread(io.BytesIO(one)) for one in contents]
+    entity = AE(ae_title="MODALITY")
+    for kind, syntax in {(one.SOPClassUID, one.file_meta.TransferSyntaxUID) for one in images}:
+        entity.add_requested_context(kind, syntax)
+    association = entity.associate("127.0.0.1", port, ae_title=called)
+    assert association.is_established
+    try:
+        return [association.send_c_store(one).get("Status") for one in images]
+    finally:
+        association.release()
+
+
+def compress_dx(content: bytes, syntax: str, folder: Path) -> bytes:
+    """Encode the pixels of an image anew, with GDCM; `syntax` is its name there."""
+    import gdcm
+
+    before, after = folder / "before.dcm", folder / "after.dcm"
+    before.write_bytes(content)
+    reader, writer = gdcm.ImageReader(), gdcm.ImageWriter()
+    reader.SetFileName(str(before))
+    assert reader.Read()
+    change = gdcm.ImageChangeTransferSyntax()
+    change.SetTransferSyntax(gdcm.TransferSyntax(getattr(gdcm.TransferSyntax, syntax)))
+    change.SetInput(reader.GetImage())
+    assert change.Change()
+    writer.SetFile(reader.GetFile())
+    writer.SetImage(change.GetOutput())
+    writer.SetFileName(str(after))
+    assert writer.Write()
+    return after.read_bytes()
+
+
+def skip_explaining(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let nodes write reports alone: attribution maps cost most of the time, and are not asked."""
+    from cxresnet.serve.dicom_node import Node
+    from cxresnet.serve.dicom_objects import AnsweredImage
+
+    def complete(self: Any, one: Any) -> Any:
+        return AnsweredImage(one.source, one.image_sha256, one.prediction)
+
+    monkeypatch.setattr(Node, "_complete", complete)
+
+
+def read_report(report: Any) -> list[tuple[str, str]]:
+    """Flatten the content of a report: name and value of each item."""
+    found = []
+    waiting = list(report.ContentSequence)
+    while waiting:
+        item = waiting.pop(0)
+        name = (
+            item.ConceptNameCodeSequence[0].CodeMeaning if "ConceptNameCodeSequence" in item else ""
+        )
+        if "MeasuredValueSequence" in item:
+            found.append((name, str(item.MeasuredValueSequence[0].NumericValue)))
+        elif "ConceptCodeSequence" in item:
+            found.append((name, item.ConceptCodeSequence[0].CodeMeaning))
+        elif "TextValue" in item:
+            found.append((name, item.TextValue))
+        waiting[:0] = list(item.get("ContentSequence", []))
+    return found
+
+
+@pytest.fixture(scope="session")
+def dicom() -> Any:
+    """What tests of the DICOM node use; without the extra they are skipped."""
+    for name in ("pydicom", "highdicom", "pynetdicom"):
+        pytest.importorskip(name, reason="the extra 'listen' is not installed")
+    return SimpleNamespace(
+        compress=compress_dx,
+        listening=listening,
+        read_report=read_report,
+        skip_explaining=skip_explaining,
+        store=store_dx,
+        wrap=wrap_as_dx,
+    )
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Debian's Chromium, without a window."""
+    sync_api = pytest.importorskip(
+        "playwright.sync_api", reason="no browser: pip install playwright, apt-get install chromium"
+    )
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("no browser: the page was NOT tested; apt-get install chromium")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=chromium,
+            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
+        )
+        yield browser
+        browser.close()
 
 
 @pytest.fixture(scope="session")

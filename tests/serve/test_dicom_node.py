@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import cxresnet
 from cxresnet.core.errors import ConfigError
@@ -162,6 +163,46 @@ def test_a_message_beyond_the_limit_breaks_its_association(
         assert "Refused: too-large." in caplog.text
         with calling(node) as association:
             assert association.send_c_echo().Status == SUCCESS
+
+
+@pytest.mark.parametrize(
+    "syntax", ["JPEGLosslessProcess14_1", "JPEGLSLossless", "JPEG2000Lossless", "RLELossless"]
+)
+def test_a_compressed_image_is_taken_as_it_is_and_gets_the_same_answer(
+    node: Node, model: cxresnet.Model, dicom: Any, drawn_dx: list[bytes], syntax: str,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    received: list[Any] = []
+    monkeypatch.setattr(Node, "_deliver", lambda self, one: received.append(one) or [])
+    compressed = dicom.compress(drawn_dx[1], syntax, tmp_path)
+    assert dicom.store(node.port, compressed) == [SUCCESS]
+    node.close()
+    (one,) = received
+    sent, got = (
+        pydicom.dcmread(io.BytesIO(content)).file_meta.TransferSyntaxUID
+        for content in (compressed, one.content)
+    )
+    assert sent == got
+    assert got.is_compressed
+    assert one.prediction == model.predict(drawn_dx[1])
+
+
+def test_an_image_in_lossy_jpeg_is_taken(
+    node: Node, dicom: Any, drawn_dx: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    received: list[Any] = []
+    monkeypatch.setattr(Node, "_deliver", lambda self, one: received.append(one) or [])
+    image, stream = pydicom.dcmread(io.BytesIO(drawn_dx[1])), io.BytesIO()
+    Image.fromarray(image.pixel_array).save(stream, "JPEG", quality=95)
+    image.PixelData = pydicom.encaps.encapsulate([stream.getvalue()])
+    image["PixelData"].VR = "OB"
+    image.LossyImageCompression = "01"
+    image.file_meta.TransferSyntaxUID = pydicom.uid.JPEGBaseline8Bit
+    content = io.BytesIO()
+    image.save_as(content, enforce_file_format=True)
+    assert dicom.store(node.port, content.getvalue()) == [SUCCESS]
+    node.close()
+    assert not received[0].prediction.refused
 
 
 def test_an_address_in_use_is_named(node: Node, model: cxresnet.Model, tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ SendToOption = Annotated[
     typer.Option(
         "--send-to",
         metavar="AET@HOST:PORT",
-        help="Also send what is written to this node, by C-STORE.",
+        help="Also send what is written to this node, by C-STORE; again later where it is down.",
     ),
 ]
 AllowOption = Annotated[
@@ -81,7 +81,8 @@ def listen(  # noqa: PLR0913  each is a flag of the command
 ) -> None:
     """Take chest radiographs over DICOM, and write or send back reports and maps.
 
-    It runs until Ctrl-C.
+    It runs until Ctrl-C, and then finishes what was taken. What the other node does not take stays
+    in the folder and is sent again.
     """
     if run is not None:
         open_run_folder(run)  # a wrong path is told before anything is imported
@@ -121,7 +122,17 @@ def _listen(model: Model, settings: NodeSettings) -> None:
         node.start()
         say_unfolded(f"{settings.aet} listens on {settings.host}:{node.port} (Ctrl-C stops)")
         stop.wait()
-    finally:
+    except BaseException:
         node.close()
-        for kind, handler in before.items():
+        raise
+    finally:
+        for kind, handler in before.items():  # a second Ctrl-C ends it at once
             signal.signal(kind, handler)
+    say_unfolded("Finishing what was taken (Ctrl-C drops it)")
+    unsent = node.close()
+    if unsent and settings.send_to is not None:
+        warn(
+            f"Images not sent to {settings.send_to.aet}: {unsent}. Their objects are in "
+            f"'{settings.out}'; the next 'cxresnet listen' with this folder sends them."
+        )
+    say_unfolded(f"{settings.aet} has stopped")

@@ -15,19 +15,15 @@ import logging
 import socketserver
 import threading
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pydicom import Dataset, dcmread
+from pydicom import Dataset
 from pydicom.uid import UID
 from pynetdicom import AE, AllStoragePresentationContexts, evt
-from pynetdicom.sop_class import (
-    Comprehensive3DSRStorage,
-    ParametricMapStorage,
-    SecondaryCaptureImageStorage,
-    Verification,
-)
+from pynetdicom.sop_class import Verification
 from pynetdicom.transport import ThreadedAssociationServer
 
 from cxresnet import __version__
@@ -37,8 +33,9 @@ from cxresnet.core.errors import ConfigError, ImageError, explain_image_fault
 from cxresnet.core.files import atomic_write
 from cxresnet.data.decode.decoder import decode_image
 from cxresnet.serve.dicom_objects import AnsweredImage, build_objects, choose_method
+from cxresnet.serve.dicom_outbox import REPORT_FILE, Outbox
 from cxresnet.serve.dicom_report import MANUFACTURER
-from cxresnet.serve.dicom_settings import NodeSettings, Receiver
+from cxresnet.serve.dicom_settings import NodeSettings
 from cxresnet.serve.dicom_source import describe_author, read_source
 from cxresnet.serve.errors import RequestError
 from cxresnet.serve.lanes import Lane
@@ -74,7 +71,6 @@ _GATE_CODES = ("not-an-x-ray", "not-a-chest-x-ray", "rotated", "inverted")
 SUCCESS, BUSY, NOT_SUPPORTED, NOT_UNDERSTOOD = 0x0000, 0xA700, 0x0122, 0xC000
 _LONGEST_COMMENT = 64
 _SHOWN_DIGITS = 12
-_SENT = (Comprehensive3DSRStorage, ParametricMapStorage, SecondaryCaptureImageStorage)
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,6 +103,7 @@ class Node:
         self._checks = Lane("DICOM images", self._check, capacity=settings.queue_images)
         self._objects = Lane("DICOM objects", self._answer, capacity=settings.queue_images)
         self._bytes_of: dict[Any, int] = {}
+        self._outbox: Outbox | None = None
         self._server: Any = None
 
     def start(self) -> None:
@@ -149,20 +146,25 @@ class Node:
         self.port = self._server.server_address[1]
         threading.Thread(target=self._server.serve_forever, args=(0.1,), daemon=True).start()
         self._entity = entity
+        if self._settings.send_to is not None:
+            self._outbox = Outbox(self._settings.send_to, self._settings)
 
-    def close(self) -> None:
-        """Take nothing more, finish what was taken, and end."""
+    def close(self) -> int:
+        """Take nothing more, finish what was taken, end, and say how many images were not sent."""
         if self._server is not None:
             self._server.shutdown()
             self._server.server_close()
-        self._checks.close()
-        self._objects.close()
-        if self._server is not None:
-            for association in self._entity.active_associations:
-                association.abort()
+        try:
+            self._checks.close()
+            self._objects.close()
+            return 0 if self._outbox is None else self._outbox.close()
+        finally:
+            if self._server is not None:
+                for association in self._entity.active_associations:
+                    association.abort()
 
     def _take(self, event: Any) -> Dataset:
-        """AnsweredImage C-STORE; whatever goes wrong is a status and a line of the log."""
+        """Answer C-STORE; whatever goes wrong is a status and a line of the log."""
         try:
             return self._take_image(event)
         except ImageError as error:
@@ -210,29 +212,43 @@ class Node:
         for received in images:
             shown = received.image_sha256[:_SHOWN_DIGITS]
             try:
-                paths = self._find_written(received) or self._write(received)
-                _logger.info("Image %s: wrote %s.", shown, ", ".join(one.name for one in paths))
-                if self._settings.send_to is not None:
-                    send(paths, self._settings.send_to, aet=self._settings.aet)
-                    _logger.info("Image %s: sent %d objects.", shown, len(paths))
+                names = self._deliver(received)
+                _logger.info("Image %s: wrote %s.", shown, ", ".join(names))
             except Exception as error:  # noqa: BLE001  the next image has its turn
                 reason = _explain(error)
                 _logger.error("Image %s: no answer. %s", shown, reason)  # noqa: TRY400  no names
         return [None] * len(images)
 
-    def _find_written(self, received: _Received) -> tuple[Path, ...]:
-        """Find what was written when the same bytes came before: same UIDs, same contents."""
+    def _deliver(self, received: _Received) -> list[str]:
+        """Write the objects of an image, and have them sent; their names.
+
+        What was written when the same bytes came before is sent again: same UIDs, same contents.
+        """
         folder = self._find_folder(received)
-        if not (folder / "report.dcm").is_file():
-            return ()
-        return tuple(sorted(folder.glob("*.dcm")))
+        queued: AbstractContextManager[None] = nullcontext()
+        if self._outbox is not None:
+            queued = self._outbox.queue(folder.name)
+        with queued:
+            if not (folder / REPORT_FILE).is_file():
+                self._write(received, folder)
+        return sorted(path.name for path in folder.glob("*.dcm"))
 
     def _find_folder(self, received: _Received) -> Path:
         network = self._author.network_hash[:_SHOWN_DIGITS]
         return self._settings.out / f"{received.image_sha256[: 2 * _SHOWN_DIGITS]}-{network}"
 
-    def _write(self, received: _Received) -> tuple[Path, ...]:
+    def _write(self, received: _Received, folder: Path) -> None:
         """Write the objects, the report last: where it is, the others are."""
+        answer = self._complete(received)
+        objects = build_objects(
+            answer, author=self._author, preprocessing=self._model.predictor.preprocessing
+        )
+        for name, built in objects.items():
+            with atomic_write(folder / f"{name}.dcm") as stream:
+                built.save_as(stream, enforce_file_format=True)
+
+    def _complete(self, received: _Received) -> AnsweredImage:
+        """Add what objects need beside the prediction: pixels and attribution map."""
         answer = AnsweredImage(received.source, received.image_sha256, received.prediction)
         if not received.prediction.refused:
             preprocessing = self._model.predictor.preprocessing
@@ -244,18 +260,7 @@ class Node:
             )
             explanation = self._explaining.explain(received.content, self._method)
             answer = replace(answer, explanation=explanation, pixels=decoded.pixels)
-        objects = build_objects(
-            answer, author=self._author, preprocessing=self._model.predictor.preprocessing
-        )
-        folder = self._find_folder(received)
-        folder.mkdir(parents=True, exist_ok=True)
-        paths = []
-        for name, built in objects.items():
-            path = folder / f"{name}.dcm"
-            with atomic_write(path) as stream:
-                built.save_as(stream, enforce_file_format=True)
-            paths.append(path)
-        return tuple(paths)
+        return answer
 
     def _count_bytes(self, event: Any) -> None:
         """Break an association whose message grows beyond the limit, before it fills the memory."""
@@ -268,29 +273,6 @@ class Node:
 
     def _reset_bytes(self, event: Any) -> None:
         self._bytes_of.pop(event.assoc, None)
-
-
-def send(paths: Sequence[Path], receiver: Receiver, *, aet: str) -> None:
-    """Send objects to another node by C-STORE.
-
-    Raises:
-        ConfigError: It cannot be reached, or takes one of them not.
-    """
-    entity = AE(ae_title=aet)
-    for kind in _SENT:
-        entity.add_requested_context(kind)
-    association = entity.associate(receiver.host, receiver.port, ae_title=receiver.aet)
-    if not association.is_established:
-        raise ConfigError(f"{receiver.aet} cannot be reached. The objects stay in the folder.")
-    try:
-        for path in paths:
-            status = association.send_c_store(dcmread(path))
-            if "Status" not in status or status.Status != SUCCESS:
-                raise ConfigError(
-                    f"{receiver.aet} did not take {path.name}. It stays in the folder."
-                )
-    finally:
-        association.release()
 
 
 def _build_entity(settings: NodeSettings) -> AE:

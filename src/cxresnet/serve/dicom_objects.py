@@ -203,7 +203,6 @@ def build_capture(
     source = answer.source
     series, instance = _derive_uids(answer, author, "capture")
     picture = draw_capture(answer, author=author, preprocessing=preprocessing)
-    orientation = source.get("PatientOrientation")
     built = SCImage.from_ref_dataset(
         ref_dataset=source,
         pixel_array=picture,
@@ -215,10 +214,9 @@ def build_capture(
         sop_instance_uid=instance,
         instance_number=1,
         manufacturer=MANUFACTURER,
-        patient_orientation=tuple(orientation) if orientation else ("", ""),
+        patient_orientation=("L", "F"),  # the library wants one; that of the image follows
     )
-    if not orientation:
-        built.PatientOrientation = None
+    built.PatientOrientation = source.get("PatientOrientation")
     _copy_body_part(built, source)
     built.ImageType = ["DERIVED", "SECONDARY"]
     built.BurnedInAnnotation = "YES"

@@ -72,7 +72,7 @@ def build_report(
         procedure_reported=CodedConcept("399208008", "SCT", "Plain chest X-ray"),
         imaging_measurements=[*_build_groups(source, prediction, author)],
         title=codes.DCM.ImagingMeasurementReport,
-        referenced_images=[source],
+        referenced_images=[source] if _can_be_listed(source) else None,
     )
     report[0].ContentSequence.append(
         _build_sentences(list_sentences(prediction, author=author, map_trust=map_trust))
@@ -119,7 +119,17 @@ def code_class(name: str) -> CodedConcept:
 
 def _to_ascii(text: str) -> str:
     """Write text in letters that every character set has: the report is in that of the image."""
-    return text.encode("ascii", "replace").decode("ascii")
+    return text.replace("°", " degrees").encode("ascii", "replace").decode("ascii")
+
+
+def _can_be_listed(source: Dataset) -> bool:
+    """Say whether the image states what its entry in the image library (TID 1603) has to.
+
+    Many do not, above all CR; the library may be left out, and the report names the image as its
+    evidence and with each group of measurements, too.
+    """
+    stated = [source.get(keyword) for keyword in ("PatientOrientation", "ImagerPixelSpacing")]
+    return all(not isinstance(one, str) and len(one or ()) == 2 and all(one) for one in stated)
 
 
 def _build_context(author: Author) -> sr.ObservationContext:

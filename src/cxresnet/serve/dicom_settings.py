@@ -47,6 +47,7 @@ class NodeSettings:
         max_image_bytes: Largest image.
         wait_seconds: For the other side to say something.
         answer_seconds: For an image to be classified, waiting included.
+        retry_seconds: Before what was not taken is sent again; doubles, up to twenty times this.
     """
 
     out: Path
@@ -61,6 +62,7 @@ class NodeSettings:
     max_image_bytes: int = 160 * 2**20
     wait_seconds: float = 30.0
     answer_seconds: float = 60.0
+    retry_seconds: float = 30.0
 
     @property
     def is_loopback(self) -> bool:

@@ -29,3 +29,15 @@ def build_busy_error(retry_seconds: int) -> RequestError:
         f"The server is busy. Send the request again in {retry_seconds} s.",
         retry_seconds=retry_seconds,
     )
+
+
+class DeliveryError(CXResnetError):
+    """Objects that another DICOM node has not taken; they stay in their folder.
+
+    Attributes:
+        is_unreachable: The whole node is down or lets nobody in, so that others need not be tried.
+    """
+
+    def __init__(self, message: str, *, is_unreachable: bool = False) -> None:
+        super().__init__(message)
+        self.is_unreachable = is_unreachable
