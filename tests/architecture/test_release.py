@@ -51,7 +51,8 @@ def test_every_direct_dependency_is_listed_with_its_licence() -> None:
     text = _read("docs/reference/dependencies.md")
     listed = dict(re.findall(r"^\| \*\*(\S+)\*\* \| \S+ \| (.+?) \|", text, flags=re.MULTILINE))
     extras = PROJECT["optional-dependencies"]
-    own = {name: extras[name] for name in ("dicom", "kaggle", "listen", "serve", "tables", "track")}
+    names = ("dicom", "fast", "kaggle", "listen", "serve", "tables", "track")
+    own = {name: extras[name] for name in names}
     for needed in (*PROJECT["dependencies"], *(one for extra in own.values() for one in extra)):
         name = re.split(r"[<>=\[]", needed)[0]
         assert listed.get(name, "not stated") != "not stated", name
