@@ -1,26 +1,35 @@
 """How fast are our networks, beside a standard ResNet of the same widths and depths?
 
     .venv/bin/python benchmarks/model_speed.py [--presets nano,small] [--sides 64,128]
+    OMP_WAIT_POLICY=PASSIVE .venv/bin/python benchmarks/model_speed.py --engines --presets small
 
 Both networks of a row take turns in the same minutes, and the fastest of all turns counts, so that
 other work on the machine hurts the images a second but hardly the ratio. A training step is
 forward, loss, backward and AdamW, without loading of images. Float32, channels last.
+
+With `--engines` (extra `fast`): eager PyTorch, the folded network that `predict` runs by default,
+and ONNX Runtime, each from normalised images to logits, take turns in batches of 1 and of 32;
+ratios are by the clock and by the processor. OMP_WAIT_POLICY=PASSIVE is what the command line sets.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch.nn import functional
 
+from bench_table import take_turns
 from cxresnet.core.config import ModelConfig
 from cxresnet.model.presets import build_model, list_presets
 from cxresnet.model.resnet import CXResNet
 from cxresnet.model.summary import compute_totals, summarise_model
+from cxresnet.predict.engine import build_engine
 
 CLASS_COUNT = 3
 PIXELS_A_BATCH = 32 * 128 * 128
@@ -109,15 +118,59 @@ def measure(name: str, *, side_px: int, turns: int) -> Row:
     )
 
 
+def measure_engines(name: str, *, side_px: int, batch_size: int, turns: int) -> str:
+    """Measure one row of the table of engines."""
+    model = build_model(ModelConfig(preset=name), class_count=CLASS_COUNT).eval()
+    for part in model.modules():
+        if isinstance(part, torch.nn.BatchNorm2d):  # at the start some norms are 0
+            torch.nn.init.uniform_(part.weight, 0.5, 1.0)
+    torch.nn.init.normal_(model.head.weight)
+    start = time.perf_counter()
+    fast = build_engine(model, "onnxruntime", side_px=side_px)
+    conversion_s = time.perf_counter() - start
+    networks = {"eager": model, "folded": build_engine(model, "torch", side_px=side_px)}
+    networks["onnxruntime"] = fast
+    images = torch.randn(batch_size, 1, side_px, side_px)
+    with torch.inference_mode():
+        shares = [network(images).softmax(1).numpy() for network in networks.values()]
+        costs = take_turns(
+            {name: functools.partial(network, images) for name, network in networks.items()},
+            turns=turns,
+        )
+    eager, folded, ours = costs.values()
+    speeds = (f"{batch_size / cost.clock_s:.1f}" for cost in costs.values())
+    ratios = (eager.divide(folded), eager.divide(ours), folded.divide(ours))
+    difference = max(np.abs(other - shares[0]).max() for other in shares[1:])
+    cells = (name, side_px, batch_size, *speeds, *ratios, f"{difference:.0e}")
+    return f"| {' | '.join(map(str, cells))} | {conversion_s:.2f} |"
+
+
+def print_engines(options: argparse.Namespace) -> None:
+    print("| preset | side px | batch | images/s: eager | folded | ONNX Runtime | folded × eager "
+          "| ONNX Runtime × eager | × folded | difference | conversion s |")  # fmt: skip
+    print("|" + "---|" * 11)
+    for name in options.presets.split(","):
+        for side in options.sides.split(","):
+            for batch_size in (1, 32):
+                row = measure_engines(
+                    name, side_px=int(side), batch_size=batch_size, turns=options.turns
+                )
+                print(row, flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--presets", default=",".join(preset.name for preset in list_presets()))
     parser.add_argument("--sides", default="64,128,224")
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--engines", action="store_true")
     options = parser.parse_args()
     torch.manual_seed(0)
     torch.set_num_threads(options.threads)
+    if options.engines:
+        print_engines(options)
+        return
     print("| preset | side px | parameters | multiply-adds | training images/s | × standard "
           "| inference images/s | × standard |")  # fmt: skip
     print("|---|---|---|---|---|---|---|---|")

@@ -51,7 +51,7 @@ def test_every_direct_dependency_is_listed_with_its_licence() -> None:
     text = _read("docs/reference/dependencies.md")
     listed = dict(re.findall(r"^\| \*\*(\S+)\*\* \| \S+ \| (.+?) \|", text, flags=re.MULTILINE))
     extras = PROJECT["optional-dependencies"]
-    names = ("dicom", "kaggle", "listen", "mlflow", "serve", "tables", "track", "wandb")
+    names = ("dicom", "fast", "kaggle", "listen", "mlflow", "serve", "tables", "track", "wandb")
     own = {name: extras[name] for name in names}
     for needed in (*PROJECT["dependencies"], *(one for extra in own.values() for one in extra)):
         name = re.split(r"[<>=\[]", needed)[0]

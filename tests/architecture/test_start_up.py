@@ -51,6 +51,8 @@ _MISTAKES = (
     (["compare", "run", "nowhere"], "'nowhere' is not a run"),
     (["serve", "--run", "nowhere"], "'nowhere' is not a run"),
     (["listen", "--out", "x", "--run", "nowhere"], "'nowhere' is not a run"),
+    (["export", "--out", "x", "--run", "nowhere"], "'nowhere' is not a run"),
+    (["predict", "image.png", "--engine", "onyx"], "There is no engine 'onyx'"),
     (["report", "nowhere"], "'nowhere' is not a run"),
     (["lint", "nowhere"], "There is no 'nowhere'"),
     (["show", "nowhere"], "'nowhere' is not a run"),

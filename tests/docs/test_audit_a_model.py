@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 import torch
 
+import cxresnet
 from cxresnet.audit.foreign import load_adapter
+from cxresnet.predict.onnx_export import export_onnx
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "audit-a-model.md"
 MOST_LINES = 15
@@ -107,6 +109,13 @@ def _write_onnx_file(folder: Path) -> None:
     onnx.save(helper.make_model(graph, opset_imports=[opset], ir_version=10), folder / "model.onnx")
 
 
+def _write_exported_file(folder: Path) -> None:
+    pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    pytest.importorskip("onnx", reason="onnx is not installed")
+    model = cxresnet.load()
+    export_onnx(model.predictor, model.decision, folder / "network.onnx", images=1)
+
+
 def _require_x_ray_vision(_folder: Path) -> None:
     try:
         importlib.import_module("torchxrayvision")
@@ -131,6 +140,7 @@ PREPARE: dict[str, Callable[[Path], None]] = {
     "lightning_adapter.py": _write_lightning_checkpoint,
     "hugging_face.py": _write_hugging_face_checkpoint,
     "onnx_file.py": _write_onnx_file,
+    "exported_file.py": _write_exported_file,
     "x_ray_vision.py": _require_x_ray_vision,
     "sklearn_pipeline.py": _write_pipeline,
 }

@@ -194,6 +194,15 @@ FixOption = Annotated[
         "refusing them; the output says which.",
     ),
 ]
+EngineOption = Annotated[
+    str,
+    typer.Option(
+        "--engine",
+        metavar="NAME",
+        help="The library that runs the network: 'torch'; 'onnxruntime', which needs the extra "
+        "`fast`; or 'auto', which is onnxruntime where it is installed.",
+    ),
+]
 ManifestOption = Annotated[
     bool | None,
     typer.Option(

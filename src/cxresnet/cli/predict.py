@@ -16,6 +16,7 @@ from cxresnet.cli.options import (
     AnyBodyPartOption,
     DecodeMemoryOption,
     DecodeSecondsOption,
+    EngineOption,
     FixOption,
     GateOption,
     RunOption,
@@ -75,6 +76,7 @@ def predict(  # noqa: PLR0913  each is a flag of the command
     fix: FixOption = False,
     decode_memory_mib: DecodeMemoryOption = DEFAULT_LIMITS.memory_mib,
     decode_seconds: DecodeSecondsOption = DEFAULT_LIMITS.seconds,
+    engine: EngineOption = "torch",
     out: OutOption = None,
     explain: Annotated[
         Path | None,
@@ -86,7 +88,9 @@ def predict(  # noqa: PLR0913  each is a flag of the command
     """Classify images: one row per image, or the reason why it was refused."""
     files = list(list_files(paths))
     limits = DecodeLimits(decode_memory_mib, decode_seconds)
-    model = load_network(run, any_body_part=bool(any_body_part), gate=gate, fix=fix, limits=limits)
+    model = load_network(
+        run, any_body_part=bool(any_body_part), gate=gate, fix=fix, limits=limits, engine=engine
+    )
     predictions = list(track(model.predict_each(files), "Classifying images", total=len(files)))
     if out is None:
         _show(predictions, model, format_=format_)

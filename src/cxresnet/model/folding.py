@@ -104,6 +104,35 @@ def _is_plain(convolution: nn.Conv2d) -> bool:
 
 
 @dataclass(frozen=True, eq=False)
+class FoldedBlur:
+    """The blur with a border of 0, whose border is then mended: no copy of the whole map.
+
+    Attributes:
+        part: The blur.
+    """
+
+    part: BlurPool
+
+    def __call__(self, features: Tensor) -> Tensor:
+        """From (batch, width, h, w) to (batch, width, ⌈h/2⌉, ⌈w/2⌉)."""
+        if features.shape[2] % 2 or features.shape[3] % 2:
+            even: Tensor = self.part(features)
+            return even
+        kernel = self.part.kernel
+        width = len(kernel)
+        out = functional.conv2d(features, kernel, stride=2, padding=1, groups=width)
+        # An even side reaches over the edge at the top and at the left only. What the border
+        # lacks is the first row, as often as the kernel's first row says; likewise the column.
+        row = functional.pad(features[:, :, :1], (1, 0, 0, 0), mode="replicate")
+        out[:, :, :1] += functional.conv2d(row, kernel[:, :, :1], stride=2, groups=width)
+        column = features[:, :, :, :1]
+        out[:, :, :, :1] += functional.conv2d(
+            column, kernel[:, :, :, :1], stride=2, padding=(1, 0), groups=width
+        )
+        return out
+
+
+@dataclass(frozen=True, eq=False)
 class FoldedGate:
     """Squeeze and excitation, from channel means to channel weights.
 
@@ -288,7 +317,7 @@ def fold_layers(layers: Sequence[nn.Module]) -> tuple[Step, ...]:
         if isinstance(layer, ConvNorm):
             steps.append(fold_conv(layer, relu=relu))
         elif isinstance(layer, BlurPool) and not relu:
-            steps.append(_build_blur(layer))
+            steps.append(FoldedBlur(layer))
         elif isinstance(layer, nn.MaxPool2d | nn.AvgPool2d) and not relu:
             steps.append(layer)
         else:
@@ -310,29 +339,6 @@ def pair_with_relu(layers: Sequence[nn.Module]) -> list[tuple[nn.Module, bool]]:
         for layer, follower in itertools.zip_longest(layers, layers[1:])
         if not isinstance(layer, nn.ReLU)
     ]
-
-
-def _build_blur(blur: BlurPool) -> Step:
-    """Build the blur with a border of 0, and mend the border: no copy of the whole map."""
-    kernel = blur.kernel
-
-    def run(features: Tensor) -> Tensor:
-        if features.shape[2] % 2 or features.shape[3] % 2:
-            even: Tensor = blur(features)
-            return even
-        width = len(kernel)
-        out = functional.conv2d(features, kernel, stride=2, padding=1, groups=width)
-        # An even side reaches over the edge at the top and at the left only. What the border
-        # lacks is the first row, as often as the kernel's first row says; likewise the column.
-        row = functional.pad(features[:, :, :1], (1, 0, 0, 0), mode="replicate")
-        out[:, :, :1] += functional.conv2d(row, kernel[:, :, :1], stride=2, groups=width)
-        column = features[:, :, :, :1]
-        out[:, :, :, :1] += functional.conv2d(
-            column, kernel[:, :, :, :1], stride=2, padding=(1, 0), groups=width
-        )
-        return out
-
-    return run
 
 
 def _fold_shortcut(shortcut: Shortcut) -> tuple[Step, ...]:

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from torch import Tensor
 from torch.nn import functional
 
+from cxresnet.core.engines import EngineName
 from cxresnet.core.errors import CheckpointError, ImageError, ModelModeError
 from cxresnet.core.progress import track
 from cxresnet.data.decode.decoder import DecodedImage, decode_image
@@ -21,7 +22,7 @@ from cxresnet.data.decode.limits import DEFAULT_LIMITS, DecodeLimits
 from cxresnet.data.prepare.preprocessing import Preprocessing, normalise, prepare_image
 from cxresnet.model.checkpoint import CheckpointRecord, read_model
 from cxresnet.model.ensemble import Network
-from cxresnet.model.folding import FoldedEnsemble, FoldedNetwork, Step, fold_network
+from cxresnet.predict.engine import InferenceEngine, build_engine
 from cxresnet.predict.predictions import Predictions
 from cxresnet.predict.test_time_augmentation import build_test_time_views
 
@@ -39,6 +40,7 @@ class Predictor:
         preprocessing: The pipeline that every image goes through, with mean and sd.
         any_body_part: Take DICOM radiographs whatever part of the body their header names.
         limits: Memory and time that decoding one image may take.
+        engine: What runs the network; see `EngineName`.
     """
 
     model: Network
@@ -46,6 +48,7 @@ class Predictor:
     preprocessing: Preprocessing
     any_body_part: bool = False
     limits: DecodeLimits = DEFAULT_LIMITS
+    engine: EngineName = "torch"
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -53,9 +56,14 @@ class Predictor:
         return self.record.class_names
 
     @functools.cached_property
-    def folded(self) -> Step:
-        """The network folded for inference, once: change no weights afterwards."""
-        return fold_network(self.model)
+    def inference(self) -> InferenceEngine:
+        """The network made ready for inference, once: change no weights afterwards.
+
+        Raises:
+            ConfigError: The engine cannot run it.
+            MissingExtraError: The engine is not installed.
+        """
+        return build_engine(self.model, self.engine, side_px=self.preprocessing.side_px)
 
     def prepare(self, content: bytes | NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Run one image through the preprocessing pipeline.
@@ -131,9 +139,9 @@ class Predictor:
             for start in track(starts, "Running inference"):
                 inputs = self.to_tensor(np.asarray(images[start : start + batch_size]))
                 batch_logits = (
-                    _predict_views(self.folded, inputs)
+                    _predict_views(self.inference, inputs)
                     if test_time_augmentation
-                    else self.folded(inputs)
+                    else self.inference(inputs)
                 )
                 logits[start : start + batch_size] = batch_logits.cpu().numpy()
         return logits
@@ -148,13 +156,8 @@ class Predictor:
         with torch.inference_mode():
             for start in track(range(0, len(images), 64), "Comparing images"):
                 batch = self.to_tensor(np.asarray(images[start : start + 64]))
-                rows.append(self._compute_means(batch).cpu().numpy())
+                rows.append(self.inference.compute_means(batch).cpu().numpy())
         return np.concatenate(rows).astype(np.float32)
-
-    def _compute_means(self, inputs: Tensor) -> Tensor:
-        if isinstance(self.folded, FoldedNetwork | FoldedEnsemble):
-            return self.folded.compute_means(inputs)
-        return self.model.forward_features(inputs).mean(dim=(2, 3))
 
     def classify_features(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """Compute the logits, (images, classes), of images from their pooled features.
@@ -202,7 +205,7 @@ class Predictor:
         )
 
 
-def _predict_views(network: Step, inputs: Tensor) -> Tensor:
+def _predict_views(network: InferenceEngine, inputs: Tensor) -> Tensor:
     """Average the logits over several views of each image, (images, classes)."""
     outputs = []
     for geometry in build_test_time_views():
