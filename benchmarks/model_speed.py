@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from bench_table import take_turns
+from bench_table import measure_once, take_turns
 from cxresnet.core.config import ModelConfig
 from cxresnet.model.presets import build_model, list_presets
 from cxresnet.model.resnet import CXResNet
@@ -125,11 +125,10 @@ def measure_engines(name: str, *, side_px: int, batch_size: int, turns: int) -> 
         if isinstance(part, torch.nn.BatchNorm2d):  # at the start some norms are 0
             torch.nn.init.uniform_(part.weight, 0.5, 1.0)
     torch.nn.init.normal_(model.head.weight)
-    start = time.perf_counter()
-    fast = build_engine(model, "onnxruntime", side_px=side_px)
-    conversion_s = time.perf_counter() - start
-    networks = {"eager": model, "folded": build_engine(model, "torch", side_px=side_px)}
-    networks["onnxruntime"] = fast
+    engines = ("torch", "onnxruntime")
+    networks = {name: build_engine(model, name, side_px=side_px) for name in engines}
+    networks = {"eager": model, **networks}
+    conversion = measure_once(lambda: build_engine(model, "onnxruntime", side_px=side_px))
     images = torch.randn(batch_size, 1, side_px, side_px)
     with torch.inference_mode():
         shares = [network(images).softmax(1).numpy() for network in networks.values()]
@@ -142,7 +141,7 @@ def measure_engines(name: str, *, side_px: int, batch_size: int, turns: int) -> 
     ratios = (eager.divide(folded), eager.divide(ours), folded.divide(ours))
     difference = max(np.abs(other - shares[0]).max() for other in shares[1:])
     cells = (name, side_px, batch_size, *speeds, *ratios, f"{difference:.0e}")
-    return f"| {' | '.join(map(str, cells))} | {conversion_s:.2f} |"
+    return f"| {' | '.join(map(str, cells))} | {conversion.processor_s:.2f} |"
 
 
 def print_engines(options: argparse.Namespace) -> None:
