@@ -1,13 +1,13 @@
 """How fast are our networks, beside a standard ResNet of the same widths and depths?
 
     .venv/bin/python benchmarks/model_speed.py [--presets nano,small] [--sides 64,128]
-    OMP_WAIT_POLICY=PASSIVE .venv/bin/python benchmarks/model_speed.py --engines --presets small
+    OMP_WAIT_POLICY=PASSIVE .venv/bin/python benchmarks/model_speed.py --backends --presets small
 
 Both networks of a row take turns in the same minutes, and the fastest of all turns counts, so that
 other work on the machine hurts the images a second but hardly the ratio. A training step is
 forward, loss, backward and AdamW, without loading of images. Float32, channels last.
 
-With `--engines` (extra `fast`): eager PyTorch, the folded network that `predict` runs by default,
+With `--backends` (extra `fast`): eager PyTorch, the folded network that `predict` runs by default,
 and ONNX Runtime, each from normalised images to logits, take turns in batches of 1 and of 32;
 ratios are by the clock and by the processor. OMP_WAIT_POLICY=PASSIVE is what the command line sets.
 """
@@ -29,7 +29,7 @@ from cxresnet.core.config import ModelConfig
 from cxresnet.model.presets import build_model, list_presets
 from cxresnet.model.resnet import CXResNet
 from cxresnet.model.summary import compute_totals, summarise_model
-from cxresnet.predict.engine import build_engine
+from cxresnet.predict.backend import build_backend
 
 CLASS_COUNT = 3
 PIXELS_A_BATCH = 32 * 128 * 128
@@ -118,17 +118,17 @@ def measure(name: str, *, side_px: int, turns: int) -> Row:
     )
 
 
-def measure_engines(name: str, *, side_px: int, batch_size: int, turns: int) -> str:
-    """Measure one row of the table of engines."""
+def measure_backends(name: str, *, side_px: int, batch_size: int, turns: int) -> str:
+    """Measure one row of the table of backends."""
     model = build_model(ModelConfig(preset=name), class_count=CLASS_COUNT).eval()
     for part in model.modules():
         if isinstance(part, torch.nn.BatchNorm2d):  # at the start some norms are 0
             torch.nn.init.uniform_(part.weight, 0.5, 1.0)
     torch.nn.init.normal_(model.head.weight)
-    engines = ("torch", "onnxruntime")
-    networks = {name: build_engine(model, name, side_px=side_px) for name in engines}
+    backends = ("torch", "onnxruntime")
+    networks = {name: build_backend(model, name, side_px=side_px) for name in backends}
     networks = {"eager": model, **networks}
-    conversion = measure_once(lambda: build_engine(model, "onnxruntime", side_px=side_px))
+    conversion = measure_once(lambda: build_backend(model, "onnxruntime", side_px=side_px))
     images = torch.randn(batch_size, 1, side_px, side_px)
     with torch.inference_mode():
         shares = [network(images).softmax(1).numpy() for network in networks.values()]
@@ -144,14 +144,14 @@ def measure_engines(name: str, *, side_px: int, batch_size: int, turns: int) -> 
     return f"| {' | '.join(map(str, cells))} | {conversion.processor_s:.2f} |"
 
 
-def print_engines(options: argparse.Namespace) -> None:
+def print_backends(options: argparse.Namespace) -> None:
     print("| preset | side px | batch | images/s: eager | folded | ONNX Runtime | folded × eager "
           "| ONNX Runtime × eager | × folded | difference | conversion s |")  # fmt: skip
     print("|" + "---|" * 11)
     for name in options.presets.split(","):
         for side in options.sides.split(","):
             for batch_size in (1, 32):
-                row = measure_engines(
+                row = measure_backends(
                     name, side_px=int(side), batch_size=batch_size, turns=options.turns
                 )
                 print(row, flush=True)
@@ -163,12 +163,12 @@ def main() -> None:
     parser.add_argument("--sides", default="64,128,224")
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--engines", action="store_true")
+    parser.add_argument("--backends", action="store_true")
     options = parser.parse_args()
     torch.manual_seed(0)
     torch.set_num_threads(options.threads)
-    if options.engines:
-        print_engines(options)
+    if options.backends:
+        print_backends(options)
         return
     print("| preset | side px | parameters | multiply-adds | training images/s | × standard "
           "| inference images/s | × standard |")  # fmt: skip

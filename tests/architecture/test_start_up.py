@@ -52,7 +52,7 @@ _MISTAKES = (
     (["serve", "--run", "nowhere"], "'nowhere' is not a run"),
     (["listen", "--out", "x", "--run", "nowhere"], "'nowhere' is not a run"),
     (["export", "--out", "x", "--run", "nowhere"], "'nowhere' is not a run"),
-    (["predict", "image.png", "--engine", "onyx"], "There is no engine 'onyx'"),
+    (["predict", "image.png", "--backend", "onyx"], "There is no backend 'onyx'"),
     (["report", "nowhere"], "'nowhere' is not a run"),
     (["lint", "nowhere"], "There is no 'nowhere'"),
     (["show", "nowhere"], "'nowhere' is not a run"),

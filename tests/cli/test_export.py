@@ -1,4 +1,4 @@
-"""`cxresnet export`, and `--engine` of the commands that predict."""
+"""`cxresnet export`, and `--backend` of the commands that predict."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ def test_a_run_that_is_none_leaves_no_file(
     assert not list(tmp_path.iterdir())
 
 
-def test_predict_says_the_same_with_each_engine(
+def test_predict_says_the_same_with_each_backend(
     run: RunFolder, images: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["predict", str(images), "--no-gate", "--run", str(run.path), "--format=csv"]
     shown = []
-    for engine in ("torch", "onnxruntime", "auto"):
-        assert run_command_line([*words, "--engine", engine]) == 0
+    for backend in ("torch", "onnxruntime", "auto"):
+        assert run_command_line([*words, "--backend", backend]) == 0
         shown.append(capsys.readouterr().out)
     assert "probability_normal" in shown[0]
     assert shown[1] == shown[2]

@@ -17,7 +17,7 @@ from cxresnet.data.dataset.dataset import ImageSet
 from cxresnet.model.checkpoint import read_checkpoint, write_checkpoint
 from cxresnet.model.ensemble import CXResNetEnsemble
 from cxresnet.predict import Predictor, load_predictor
-from cxresnet.predict import engine as engine_module
+from cxresnet.predict import backend as backend_module
 from cxresnet.predict import predictor as predictor_module
 
 _IMAGES = np.random.default_rng(0).integers(0, 256, size=(10, 32, 32), dtype=np.uint8)
@@ -68,7 +68,7 @@ def test_the_features_give_the_same_answer_whether_the_network_is_folded_or_not(
     np.testing.assert_allclose(predictor.classify_features(features), answer, atol=1e-5)
 
     unfolded = replace(predictor)
-    monkeypatch.setattr(engine_module, "fold_network", lambda model: model)
+    monkeypatch.setattr(backend_module, "fold_network", lambda model: model)
     np.testing.assert_allclose(unfolded.compute_features(_IMAGES), features, atol=1e-5)
 
 

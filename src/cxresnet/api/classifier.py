@@ -17,7 +17,7 @@ from PIL import Image
 from cxresnet import DISCLAIMER
 from cxresnet.api.prediction import Prediction
 from cxresnet.core.config import Config, change_config
-from cxresnet.core.engines import check_engine
+from cxresnet.core.backends import check_backend
 from cxresnet.core.errors import ImageError, explain_image_fault
 from cxresnet.core.run_folder import RunFolder, open_run_folder
 from cxresnet.data.decode.formats import measure_colour, to_grey
@@ -319,7 +319,7 @@ def load(
     any_body_part: bool = False,
     gate: bool = True,
     fix: bool = False,
-    engine: str = "torch",
+    backend: str = "torch",
 ) -> Model:
     """Load a trained network.
 
@@ -330,7 +330,7 @@ def load(
             prediction is marked "not checked".
         fix: Turn back a rotated image, and exchange black and white of an inverted one, instead of
             refusing it; the prediction says so.
-        engine: The library that runs the network: "torch"; "onnxruntime", which needs the extra
+        backend: The library that runs the network: "torch"; "onnxruntime", which needs the extra
             `fast`; or "auto", which is onnxruntime where it is installed. Attribution maps are
             computed by PyTorch.
 
@@ -340,8 +340,8 @@ def load(
     Raises:
         RunFolderError: The folder is no run; the message says how to make one.
         CheckpointError: The network is missing or damaged.
-        ConfigError: There is no such engine.
-        MissingExtraError: The engine is not installed.
+        ConfigError: There is no such backend.
+        MissingExtraError: The backend is not installed.
 
     >>> import cxresnet
     >>> cxresnet.load().class_names
@@ -349,7 +349,7 @@ def load(
     """
     folder = BUNDLED_RUN if run is None else open_run_folder(Path(run))
     predictor = replace(
-        load_predictor(folder.checkpoint), any_body_part=any_body_part, engine=check_engine(engine)
+        load_predictor(folder.checkpoint), any_body_part=any_body_part, backend=check_backend(backend)
     )
     decision = read_decision(folder)
     return Model(

@@ -9,7 +9,7 @@ import typer
 
 from cxresnet.cli.commands import command
 from cxresnet.cli.terminal import say, say_wrote, warn
-from cxresnet.core.engines import require_onnx
+from cxresnet.core.backends import require_onnx
 from cxresnet.core.run_folder import open_run_folder
 
 OutOption = Annotated[

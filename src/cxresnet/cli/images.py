@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cxresnet.cli.terminal import say, say_wrote, warn
-from cxresnet.core.engines import check_engine
+from cxresnet.core.backends import check_backend
 from cxresnet.core.errors import EmptySourceError
 from cxresnet.core.run_folder import open_run_folder
 
@@ -72,15 +72,15 @@ def load_network(
     gate: bool,
     fix: bool,
     limits: DecodeLimits,
-    engine: str = "torch",
+    backend: str = "torch",
 ) -> Model:
     """Load the network of a run, or the bundled one, and say what must be known of it."""
     if run is not None:
         open_run_folder(run)  # a wrong path is told before torch is imported
-    check_engine(engine)  # likewise
+    check_backend(backend)  # likewise
     from cxresnet.api.classifier import load
 
-    model = load(run, any_body_part=any_body_part, gate=gate, fix=fix, engine=engine)
+    model = load(run, any_body_part=any_body_part, gate=gate, fix=fix, backend=backend)
     model = replace(model, predictor=replace(model.predictor, limits=limits))
     if not gate:
         warn(

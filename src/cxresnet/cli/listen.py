@@ -18,7 +18,7 @@ from cxresnet.cli.options import (
     AnyBodyPartOption,
     DecodeMemoryOption,
     DecodeSecondsOption,
-    EngineOption,
+    BackendOption,
     GateOption,
     HostOption,
     PortOption,
@@ -79,7 +79,7 @@ def listen(  # noqa: PLR0913  each is a flag of the command
     gate: GateOption = True,
     decode_memory_mib: DecodeMemoryOption = DEFAULT_LIMITS.memory_mib,
     decode_seconds: DecodeSecondsOption = DEFAULT_LIMITS.seconds,
-    engine: EngineOption = "torch",
+    backend: BackendOption = "torch",
 ) -> None:
     """Take chest radiographs over DICOM, and write or send back reports and maps.
 
@@ -105,7 +105,7 @@ def listen(  # noqa: PLR0913  each is a flag of the command
         )
     limits = DecodeLimits(decode_memory_mib, decode_seconds)
     model = load_network(
-        run, any_body_part=bool(any_body_part), gate=gate, fix=False, limits=limits, engine=engine
+        run, any_body_part=bool(any_body_part), gate=gate, fix=False, limits=limits, backend=backend
     )
     _listen(model, settings)
 

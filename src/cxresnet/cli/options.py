@@ -194,10 +194,10 @@ FixOption = Annotated[
         "refusing them; the output says which.",
     ),
 ]
-EngineOption = Annotated[
+BackendOption = Annotated[
     str,
     typer.Option(
-        "--engine",
+        "--backend",
         metavar="NAME",
         help="The library that runs the network: 'torch'; 'onnxruntime', which needs the extra "
         "`fast`; or 'auto', which is onnxruntime where it is installed.",

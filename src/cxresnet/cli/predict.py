@@ -16,7 +16,7 @@ from cxresnet.cli.options import (
     AnyBodyPartOption,
     DecodeMemoryOption,
     DecodeSecondsOption,
-    EngineOption,
+    BackendOption,
     FixOption,
     GateOption,
     RunOption,
@@ -76,7 +76,7 @@ def predict(  # noqa: PLR0913  each is a flag of the command
     fix: FixOption = False,
     decode_memory_mib: DecodeMemoryOption = DEFAULT_LIMITS.memory_mib,
     decode_seconds: DecodeSecondsOption = DEFAULT_LIMITS.seconds,
-    engine: EngineOption = "torch",
+    backend: BackendOption = "torch",
     out: OutOption = None,
     explain: Annotated[
         Path | None,
@@ -89,7 +89,7 @@ def predict(  # noqa: PLR0913  each is a flag of the command
     files = list(list_files(paths))
     limits = DecodeLimits(decode_memory_mib, decode_seconds)
     model = load_network(
-        run, any_body_part=bool(any_body_part), gate=gate, fix=fix, limits=limits, engine=engine
+        run, any_body_part=bool(any_body_part), gate=gate, fix=fix, limits=limits, backend=backend
     )
     predictions = list(track(model.predict_each(files), "Classifying images", total=len(files)))
     if out is None:

@@ -14,7 +14,7 @@ from cxresnet.cli.options import (
     AnyBodyPartOption,
     DecodeMemoryOption,
     DecodeSecondsOption,
-    EngineOption,
+    BackendOption,
     FixOption,
     GateOption,
     HostOption,
@@ -78,7 +78,7 @@ def serve(  # noqa: PLR0913  each is a flag of the command
     queue: QueueOption = 128,
     decode_memory_mib: DecodeMemoryOption = DEFAULT_LIMITS.memory_mib,
     decode_seconds: DecodeSecondsOption = DEFAULT_LIMITS.seconds,
-    engine: EngineOption = "torch",
+    backend: BackendOption = "torch",
 ) -> None:
     """Offer a network as a page in the browser and as a REST interface, on this machine.
 
@@ -101,7 +101,7 @@ def serve(  # noqa: PLR0913  each is a flag of the command
         _warn_of_others(has_token=bool(settings.token))
     limits = DecodeLimits(decode_memory_mib, decode_seconds)
     model = load_network(
-        run, any_body_part=bool(any_body_part), gate=gate, fix=fix, limits=limits, engine=engine
+        run, any_body_part=bool(any_body_part), gate=gate, fix=fix, limits=limits, backend=backend
     )
     from cxresnet.serve.server import run_server
 

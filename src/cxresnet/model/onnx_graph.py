@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
-from cxresnet.core.engines import require_onnx
+from cxresnet.core.backends import require_onnx
 from cxresnet.model.folding import (
     FoldedBlock,
     FoldedBlur,

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
 from cxresnet import DISCLAIMER, __version__
-from cxresnet.core.engines import is_onnxruntime_installed
+from cxresnet.core.backends import is_onnxruntime_installed
 from cxresnet.core.errors import CheckpointError
 from cxresnet.core.files import write_bytes
 from cxresnet.data.phantoms.draw import draw_phantom
 from cxresnet.data.phantoms.plan import PhantomSettings, plan_phantoms
 from cxresnet.predict.decision import Decision
-from cxresnet.predict.engine import OnnxRuntimeEngine, write_network
+from cxresnet.predict.backend import OnnxRuntimeBackend, write_network
 from cxresnet.predict.predictor import Predictor
 
 LARGEST_DIFFERENCE = 1e-4
@@ -101,13 +101,13 @@ def check_onnx(
         decision: Turns logits into probabilities.
         images: Drawn images to compare on.
     """
-    engine, differences = OnnxRuntimeEngine(content), []
+    backend, differences = OnnxRuntimeBackend(content), []
     drawn = _draw_images(predictor, count=images)
     with torch.inference_mode():
         for start in range(0, images, _BATCH_SIZE):
             inputs = predictor.to_tensor(drawn[start : start + _BATCH_SIZE])
             expected = decision.calibrate(predictor.model(inputs).cpu().numpy())
-            found = decision.calibrate(engine(inputs).cpu().numpy())
+            found = decision.calibrate(backend(inputs).cpu().numpy())
             differences.append(np.abs(found - expected).max())
     return ExportCheck(images=images, difference=float(np.max(differences)))
 

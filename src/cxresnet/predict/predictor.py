@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from torch import Tensor
 from torch.nn import functional
 
-from cxresnet.core.engines import EngineName
+from cxresnet.core.backends import BackendName
 from cxresnet.core.errors import CheckpointError, ImageError, ModelModeError
 from cxresnet.core.progress import track
 from cxresnet.data.decode.decoder import DecodedImage, decode_image
@@ -22,7 +22,7 @@ from cxresnet.data.decode.limits import DEFAULT_LIMITS, DecodeLimits
 from cxresnet.data.prepare.preprocessing import Preprocessing, normalise, prepare_image
 from cxresnet.model.checkpoint import CheckpointRecord, read_model
 from cxresnet.model.ensemble import Network
-from cxresnet.predict.engine import InferenceEngine, build_engine
+from cxresnet.predict.backend import InferenceBackend, build_backend
 from cxresnet.predict.predictions import Predictions
 from cxresnet.predict.test_time_augmentation import build_test_time_views
 
@@ -40,7 +40,7 @@ class Predictor:
         preprocessing: The pipeline that every image goes through, with mean and sd.
         any_body_part: Take DICOM radiographs whatever part of the body their header names.
         limits: Memory and time that decoding one image may take.
-        engine: What runs the network; see `EngineName`.
+        backend: What runs the network; see `BackendName`.
     """
 
     model: Network
@@ -48,7 +48,7 @@ class Predictor:
     preprocessing: Preprocessing
     any_body_part: bool = False
     limits: DecodeLimits = DEFAULT_LIMITS
-    engine: EngineName = "torch"
+    backend: BackendName = "torch"
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -56,14 +56,14 @@ class Predictor:
         return self.record.class_names
 
     @functools.cached_property
-    def inference(self) -> InferenceEngine:
+    def inference(self) -> InferenceBackend:
         """The network made ready for inference, once: change no weights afterwards.
 
         Raises:
-            ConfigError: The engine cannot run it.
-            MissingExtraError: The engine is not installed.
+            ConfigError: The backend cannot run it.
+            MissingExtraError: The backend is not installed.
         """
-        return build_engine(self.model, self.engine, side_px=self.preprocessing.side_px)
+        return build_backend(self.model, self.backend, side_px=self.preprocessing.side_px)
 
     def prepare(self, content: bytes | NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Run one image through the preprocessing pipeline.
@@ -205,7 +205,7 @@ class Predictor:
         )
 
 
-def _predict_views(network: InferenceEngine, inputs: Tensor) -> Tensor:
+def _predict_views(network: InferenceBackend, inputs: Tensor) -> Tensor:
     """Average the logits over several views of each image, (images, classes)."""
     outputs = []
     for geometry in build_test_time_views():

@@ -9,7 +9,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from cxresnet.core.engines import EngineName, is_onnxruntime_installed, require_onnxruntime
+from cxresnet.core.backends import BackendName, is_onnxruntime_installed, require_onnxruntime
 from cxresnet.core.errors import ConfigError
 from cxresnet.model.ensemble import Network
 from cxresnet.model.folding import (
@@ -23,7 +23,7 @@ from cxresnet.model.onnx_graph import FEATURES, IMAGES, LOGITS, build_onnx_model
 _logger = logging.getLogger(__name__)
 
 
-class InferenceEngine(Protocol):
+class InferenceBackend(Protocol):
     """Runs a network whose weights stay as they are, without gradients of the weights."""
 
     def __call__(self, images: Tensor) -> Tensor:
@@ -35,7 +35,7 @@ class InferenceEngine(Protocol):
         ...
 
 
-class OnnxRuntimeEngine:
+class OnnxRuntimeBackend:
     """Runs an ONNX file of `build_onnx_model` on the processor, with as many threads as PyTorch."""
 
     def __init__(self, model: bytes) -> None:
@@ -55,11 +55,11 @@ class OnnxRuntimeEngine:
         )
 
     def __call__(self, images: Tensor) -> Tensor:
-        """Compute logits; see `InferenceEngine`."""
+        """Compute logits; see `InferenceBackend`."""
         return self._run(LOGITS, images)
 
     def compute_means(self, images: Tensor) -> Tensor:
-        """Compute the means of the last map; see `InferenceEngine`."""
+        """Compute the means of the last map; see `InferenceBackend`."""
         return self._run(FEATURES, images)
 
     def _run(self, output: str, images: Tensor) -> Tensor:
@@ -67,7 +67,7 @@ class OnnxRuntimeEngine:
         return torch.from_numpy(values).to(images.device)
 
 
-class _PlainEngine:
+class _PlainBackend:
     """Runs a network that cannot be folded, as it is."""
 
     def __init__(self, network: Network) -> None:
@@ -81,12 +81,12 @@ class _PlainEngine:
         return self._network.forward_features(images).mean(dim=(2, 3))
 
 
-def build_engine(network: Network, name: EngineName, *, side_px: int) -> InferenceEngine:
+def build_backend(network: Network, name: BackendName, *, side_px: int) -> InferenceBackend:
     """Build what runs a network.
 
     Args:
         network: In evaluation mode. Its weights must not change afterwards.
-        name: See `EngineName`.
+        name: See `BackendName`.
         side_px: Side of the images.
 
     Raises:
@@ -95,13 +95,13 @@ def build_engine(network: Network, name: EngineName, *, side_px: int) -> Inferen
     """
     if name == "onnxruntime" or (name == "auto" and is_onnxruntime_installed()):
         try:
-            return OnnxRuntimeEngine(write_network(network, side_px=side_px))
+            return OnnxRuntimeBackend(write_network(network, side_px=side_px))
         except ConfigError as error:
             if name == "onnxruntime":
                 raise
             _logger.debug("PyTorch runs the network: %s", error)
     folded = fold_network(network)
-    return folded if isinstance(folded, FoldedNetwork | FoldedEnsemble) else _PlainEngine(network)
+    return folded if isinstance(folded, FoldedNetwork | FoldedEnsemble) else _PlainBackend(network)
 
 
 def write_network(
@@ -124,5 +124,5 @@ def write_network(
 
 def _refuse(reason: str) -> ConfigError:
     return ConfigError(
-        f"This network cannot be written as ONNX: {reason}. Run it with the engine 'torch'."
+        f"This network cannot be written as ONNX: {reason}. Run it with the backend 'torch'."
     )

@@ -1,4 +1,4 @@
-"""The engines that can run a network for prediction, and whether their libraries are installed."""
+"""The backends that can run a network for prediction, and whether their libraries are installed."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ from typing import Any, Literal, get_args
 
 from cxresnet.core.errors import ConfigError, MissingExtraError
 
-EngineName = Literal["torch", "onnxruntime", "auto"]
+BackendName = Literal["torch", "onnxruntime", "auto"]
 """PyTorch; ONNX Runtime; or ONNX Runtime where it is installed and can run the network."""
 
 _EXTRA = "fast"
 
 
-def check_engine(name: str) -> EngineName:
-    """Check that there is an engine of that name, and that it is installed; imports neither.
+def check_backend(name: str) -> BackendName:
+    """Check that there is a backend of that name, and that it is installed; imports neither.
 
     Raises:
         ConfigError: There is none; lists those that are known.
         MissingExtraError: The extra `fast` is not installed.
     """
-    for known in get_args(EngineName):
+    for known in get_args(BackendName):
         if name == known:
             if name == "onnxruntime" and not is_onnxruntime_installed():
-                raise MissingExtraError(_EXTRA, needed_for="The engine 'onnxruntime'")
-            engine: EngineName = known
-            return engine
-    names = ", ".join(get_args(EngineName))
-    raise ConfigError(f"There is no engine '{name}'. Known engines: {names}.")
+                raise MissingExtraError(_EXTRA, needed_for="The backend 'onnxruntime'")
+            backend: BackendName = known
+            return backend
+    names = ", ".join(get_args(BackendName))
+    raise ConfigError(f"There is no backend '{name}'. Known backends: {names}.")
 
 
 def is_onnxruntime_installed() -> bool:

@@ -1,4 +1,4 @@
-"""Whatever engine runs a network, the answers are the same."""
+"""Whatever backend runs a network, the answers are the same."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from torch import nn
 
 import cxresnet
 from cxresnet.core.config import ModelConfig
-from cxresnet.core.engines import check_engine
+from cxresnet.core.backends import check_backend
 from cxresnet.core.errors import CheckpointError, ConfigError, MissingExtraError
 from cxresnet.data.phantoms.draw import draw_phantom
 from cxresnet.data.phantoms.plan import PhantomSettings, plan_phantoms
@@ -27,7 +27,7 @@ from cxresnet.model.presets import build_model
 from cxresnet.model.resnet import CXResNet
 from cxresnet.predict import Decision, Predictor, onnx_export
 from cxresnet.predict.decision import build_plain_decision
-from cxresnet.predict.engine import OnnxRuntimeEngine, build_engine, write_network
+from cxresnet.predict.backend import OnnxRuntimeBackend, build_backend, write_network
 from cxresnet.predict.onnx_export import export_onnx
 
 needs_onnxruntime = pytest.mark.skipif(
@@ -88,14 +88,14 @@ def test_onnxruntime_computes_what_the_network_computes(
     options: dict[str, Any], side_px: int
 ) -> None:
     model = build_awake(**options)
-    engine = build_engine(model, "onnxruntime", side_px=side_px)
-    assert isinstance(engine, OnnxRuntimeEngine)
+    backend = build_backend(model, "onnxruntime", side_px=side_px)
+    assert isinstance(backend, OnnxRuntimeBackend)
     with torch.inference_mode():
         for images in (build_images(side_px), build_images(side_px, count=1)):
             expected = model(images)
             means = model.forward_features(images).mean(dim=(2, 3))
-            torch.testing.assert_close(engine(images), expected, rtol=1e-4, atol=1e-4)
-            torch.testing.assert_close(engine.compute_means(images), means, rtol=1e-4, atol=1e-4)
+            torch.testing.assert_close(backend(images), expected, rtol=1e-4, atol=1e-4)
+            torch.testing.assert_close(backend.compute_means(images), means, rtol=1e-4, atol=1e-4)
     assert expected.std() > 0.1
 
 
@@ -103,21 +103,21 @@ def test_onnxruntime_computes_what_the_network_computes(
 def test_an_ensemble_answers_with_the_mean_of_its_members() -> None:
     members = [build_awake(seed) for seed in (1, 2)]
     model, images = CXResNetEnsemble(members).eval(), build_images(40)
-    engine = build_engine(model, "onnxruntime", side_px=40)
+    backend = build_backend(model, "onnxruntime", side_px=40)
     with torch.inference_mode():
         expected, means = model(images), model.forward_features(images).mean(dim=(2, 3))
         assert (members[0](images) - expected).abs().max() > 0.1
-        torch.testing.assert_close(engine(images), expected, rtol=1e-4, atol=1e-4)
-        torch.testing.assert_close(engine.compute_means(images), means, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(backend(images), expected, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(backend.compute_means(images), means, rtol=1e-4, atol=1e-4)
 
 
 @needs_onnxruntime
-def test_the_bundled_network_decides_alike_in_both_engines() -> None:
+def test_the_bundled_network_decides_alike_in_both_backends() -> None:
     settings = PhantomSettings(images_per_class=8, side_px=96, seed=5)
     drawn = [draw_phantom(plan, settings).pixels for plan in plan_phantoms(settings)]
     ours, theirs = (
-        cxresnet.load(gate=False, engine=engine).predict(drawn)
-        for engine in ("torch", "onnxruntime")
+        cxresnet.load(gate=False, backend=backend).predict(drawn)
+        for backend in ("torch", "onnxruntime")
     )
     assert [one.decision for one in ours] == [one.decision for one in theirs]
     assert [one.prediction_set for one in ours] == [one.prediction_set for one in theirs]
@@ -127,11 +127,11 @@ def test_the_bundled_network_decides_alike_in_both_engines() -> None:
 
 
 @needs_onnxruntime
-def test_several_views_of_an_image_go_through_the_engine_too(predictor: Predictor) -> None:
+def test_several_views_of_an_image_go_through_the_backend_too(predictor: Predictor) -> None:
     images = np.random.default_rng(0).integers(0, 256, (3, 32, 32), dtype=np.uint8)
     answers = [
-        replace(predictor, engine=engine).predict_images(images, test_time_augmentation=True)
-        for engine in ("torch", "onnxruntime")
+        replace(predictor, backend=backend).predict_images(images, test_time_augmentation=True)
+        for backend in ("torch", "onnxruntime")
     ]
     np.testing.assert_allclose(*answers, atol=1e-4)
 
@@ -140,27 +140,27 @@ def test_a_network_that_cannot_be_written_is_run_by_torch_or_refused() -> None:
     model, images = build_awake(norm="group"), build_images(32)
     with torch.inference_mode():
         for name in ("torch", "auto"):
-            engine = build_engine(model, name, side_px=32)
-            torch.testing.assert_close(engine(images), model(images))
-            assert engine.compute_means(images).shape == (3, 16)
-    with pytest.raises(ConfigError, match=r"cannot be written as ONNX.*with the engine 'torch'"):
-        build_engine(model, "onnxruntime", side_px=32)
+            backend = build_backend(model, name, side_px=32)
+            torch.testing.assert_close(backend(images), model(images))
+            assert backend.compute_means(images).shape == (3, 16)
+    with pytest.raises(ConfigError, match=r"cannot be written as ONNX.*with the backend 'torch'"):
+        build_backend(model, "onnxruntime", side_px=32)
 
 
 def test_what_is_not_installed_is_done_without_or_named(monkeypatch: pytest.MonkeyPatch) -> None:
     hide_packages(monkeypatch, "onnx", "onnxruntime")
     model = build_awake()
-    assert isinstance(build_engine(model, "auto", side_px=32), FoldedNetwork)
+    assert isinstance(build_backend(model, "auto", side_px=32), FoldedNetwork)
     for refused in (
-        lambda: check_engine("onnxruntime"),
+        lambda: check_backend("onnxruntime"),
         lambda: write_network(model, side_px=32),
-        lambda: OnnxRuntimeEngine(b""),
+        lambda: OnnxRuntimeBackend(b""),
     ):
         with pytest.raises(MissingExtraError, match=r'pip install "cxresnet\[fast\]"'):
             refused()
-    assert check_engine("auto") == "auto"
-    with pytest.raises(ConfigError, match=r"no engine 'onyx'.*torch, onnxruntime, auto"):
-        check_engine("onyx")
+    assert check_backend("auto") == "auto"
+    with pytest.raises(ConfigError, match=r"no backend 'onyx'.*torch, onnxruntime, auto"):
+        check_backend("onyx")
 
 
 @needs_onnxruntime
