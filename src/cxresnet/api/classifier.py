@@ -349,7 +349,9 @@ def load(
     """
     folder = BUNDLED_RUN if run is None else open_run_folder(Path(run))
     predictor = replace(
-        load_predictor(folder.checkpoint), any_body_part=any_body_part, backend=check_backend(backend)
+        load_predictor(folder.checkpoint),
+        any_body_part=any_body_part,
+        backend=check_backend(backend),
     )
     decision = read_decision(folder)
     return Model(
