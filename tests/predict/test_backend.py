@@ -15,8 +15,8 @@ import torch
 from torch import nn
 
 import cxresnet
-from cxresnet.core.config import ModelConfig
 from cxresnet.core.backends import check_backend
+from cxresnet.core.config import ModelConfig
 from cxresnet.core.errors import CheckpointError, ConfigError, MissingExtraError
 from cxresnet.data.phantoms.draw import draw_phantom
 from cxresnet.data.phantoms.plan import PhantomSettings, plan_phantoms
@@ -26,8 +26,8 @@ from cxresnet.model.folding import FoldedNetwork
 from cxresnet.model.presets import build_model
 from cxresnet.model.resnet import CXResNet
 from cxresnet.predict import Decision, Predictor, onnx_export
-from cxresnet.predict.decision import build_plain_decision
 from cxresnet.predict.backend import OnnxRuntimeBackend, build_backend, write_network
+from cxresnet.predict.decision import build_plain_decision
 from cxresnet.predict.onnx_export import export_onnx
 
 needs_onnxruntime = pytest.mark.skipif(

@@ -16,8 +16,8 @@ from PIL import Image
 
 from cxresnet import DISCLAIMER
 from cxresnet.api.prediction import Prediction
-from cxresnet.core.config import Config, change_config
 from cxresnet.core.backends import check_backend
+from cxresnet.core.config import Config, change_config
 from cxresnet.core.errors import ImageError, explain_image_fault
 from cxresnet.core.run_folder import RunFolder, open_run_folder
 from cxresnet.data.decode.formats import measure_colour, to_grey

@@ -16,9 +16,9 @@ from cxresnet.cli.commands import command
 from cxresnet.cli.images import load_network
 from cxresnet.cli.options import (
     AnyBodyPartOption,
+    BackendOption,
     DecodeMemoryOption,
     DecodeSecondsOption,
-    BackendOption,
     GateOption,
     HostOption,
     PortOption,

@@ -14,9 +14,9 @@ from cxresnet.cli.commands import command
 from cxresnet.cli.images import list_files, load_network, write_cards
 from cxresnet.cli.options import (
     AnyBodyPartOption,
+    BackendOption,
     DecodeMemoryOption,
     DecodeSecondsOption,
-    BackendOption,
     FixOption,
     GateOption,
     RunOption,

@@ -12,9 +12,9 @@ from cxresnet.cli.commands import command
 from cxresnet.cli.images import load_network
 from cxresnet.cli.options import (
     AnyBodyPartOption,
+    BackendOption,
     DecodeMemoryOption,
     DecodeSecondsOption,
-    BackendOption,
     FixOption,
     GateOption,
     HostOption,

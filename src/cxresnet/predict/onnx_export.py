@@ -16,8 +16,8 @@ from cxresnet.core.errors import CheckpointError
 from cxresnet.core.files import write_bytes
 from cxresnet.data.phantoms.draw import draw_phantom
 from cxresnet.data.phantoms.plan import PhantomSettings, plan_phantoms
-from cxresnet.predict.decision import Decision
 from cxresnet.predict.backend import OnnxRuntimeBackend, write_network
+from cxresnet.predict.decision import Decision
 from cxresnet.predict.predictor import Predictor
 
 LARGEST_DIFFERENCE = 1e-4
