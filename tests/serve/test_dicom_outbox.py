@@ -210,6 +210,7 @@ def test_what_could_not_be_written_does_not_wait(tmp_path: Path, port: int) -> N
     assert list_unsent(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_the_node_goes_on_answering_while_the_other_is_down(
     model: cxresnet.Model, tmp_path: Path, port: int, dicom: Any, drawn_dx: list[bytes],
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
