@@ -13,6 +13,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from cxresnet.core import executor
 from cxresnet.core.classes import ClassMap, build_class_map
 from cxresnet.core.config import DataConfig
 from cxresnet.core.errors import (
@@ -25,7 +26,6 @@ from cxresnet.core.errors import (
 )
 from cxresnet.core.files import read_json
 from cxresnet.data.dataset.dataset import open_dataset
-from cxresnet.data.decode import pool
 from cxresnet.data.manifest import ImageRecord, read_manifest, read_safe_csv
 from cxresnet.data.phantoms.plan import PhantomSettings
 from cxresnet.data.prepare import decoded_folder
@@ -148,7 +148,7 @@ def test_the_same_images_and_seed_give_the_same_dataset_in_one_process_or_two(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hostile_folder: Path
 ) -> None:
     """Nor do the processes run code of the current folder."""
-    monkeypatch.setattr(pool, "_MIN_IMAGES_FOR_POOL", 10)
+    monkeypatch.setattr(executor, "_MIN_ITEMS_FOR_PROCESSES", 10)
     monkeypatch.chdir(hostile_folder)
     source = PhantomSource(PhantomSettings(images_per_class=30, side_px=48, corrupt_images=2))
     first, second = (
@@ -447,7 +447,7 @@ def killer_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AbstractSo
     """A source in a module that worker processes can import; two of its images kill who reads."""
     (tmp_path / "killer_source.py").write_text(_KILLER)
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setattr(pool, "_MIN_IMAGES_FOR_POOL", 10)
+    monkeypatch.setattr(executor, "_MIN_ITEMS_FOR_PROCESSES", 10)
     import killer_source  # type: ignore[import-not-found]
 
     return killer_source.KillerSource(os.getpid())

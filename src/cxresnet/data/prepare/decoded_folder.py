@@ -21,10 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cxresnet.core.errors import DatasetError
+from cxresnet.core.executor import AbstractExecutor
 from cxresnet.core.files import explain_storage_errors, read_json, write_json, write_text
 from cxresnet.core.progress import track
-from cxresnet.data.decode.limits import DEFAULT_LIMITS, DecodeLimits
-from cxresnet.data.decode.pool import FileFacts, Outcome, PreparedImage, decode_records
+from cxresnet.data.decode.record import Decoding, FileFacts, Outcome, PreparedImage
 from cxresnet.data.duplicates.fingerprint import FINGERPRINT_SIDE_PX
 from cxresnet.data.manifest import ImageRecord
 from cxresnet.data.prepare.preprocessing import Preprocessing
@@ -34,7 +34,7 @@ from cxresnet.data.prepare.store import (
     open_image_array,
     write_all,
 )
-from cxresnet.data.sources.source import AbstractSource, Rejection
+from cxresnet.data.sources.source import Rejection
 
 # The journal of decoding has one line for each image, so that interrupted work can be continued. A
 # line is written after its image and holds its hash, so an image that did not reach the disk, for
@@ -150,22 +150,18 @@ def compute_decoded_bytes(records: Sequence[ImageRecord], preprocessing: Preproc
 
 def decode_into(
     path: Path,
-    source: AbstractSource,
+    decoding: Decoding,
     records: Sequence[ImageRecord],
-    preprocessing: Preprocessing,
     *,
-    workers: int = 0,
-    limits: DecodeLimits = DEFAULT_LIMITS,
+    executor: AbstractExecutor,
 ) -> DecodedFolder:
     """Decode images into a folder, continuing earlier work on the same images.
 
     Args:
         path: The folder; made if it is not there, emptied if it is of other work.
-        source: Reads the images.
+        decoding: How the images are read, decoded and prepared.
         records: What to decode.
-        preprocessing: The pipeline.
-        workers: See `decode_records`.
-        limits: See `decode_records`.
+        executor: Where.
 
     Returns:
         The folder, every image decoded or rejected.
@@ -174,9 +170,9 @@ def decode_into(
         StorageError: The disk is full or read-only; what was decoded stands.
     """
     with contextlib.ExitStack() as open_files:
-        writer = _DecodedWriter(path, records, preprocessing, open_files)
+        writer = _DecodedWriter(path, records, decoding.preprocessing, open_files)
         todo = [(slot, record) for slot, record in enumerate(records) if slot not in writer.done]
-        outcomes = decode_records(source, todo, preprocessing, workers=workers, limits=limits)
+        outcomes = executor.run(decoding, todo)
         with contextlib.closing(outcomes):
             for outcome in _track_from(outcomes, done=len(writer.done), total=len(records)):
                 writer.keep(outcome)

@@ -15,10 +15,12 @@ from pathlib import Path
 
 from cxresnet.core.config.data import DataConfig
 from cxresnet.core.errors import CXResnetError, RunFolderError, StorageError
+from cxresnet.core.executor import AbstractExecutor, Processes
 from cxresnet.core.files import explain_storage_errors, locked
 from cxresnet.data.dataset.dataset_record import RECORD_NAME, DatasetRecord
 from cxresnet.data.dataset.held_out import carry_over_access_log, hold_access_log
 from cxresnet.data.decode.limits import DecodeLimits
+from cxresnet.data.decode.record import Decoding
 from cxresnet.data.manifest import ImageRecord
 from cxresnet.data.prepare.assemble import DatasetInputs, assemble_dataset
 from cxresnet.data.prepare.decoded_folder import compute_decoded_bytes, decode_into
@@ -183,7 +185,12 @@ class PrepareResult:
 
 
 def run_prepare(
-    source: AbstractSource, *, config: DataConfig, out: Path, force: bool = False
+    source: AbstractSource,
+    *,
+    config: DataConfig,
+    out: Path,
+    force: bool = False,
+    executor: AbstractExecutor | None = None,
 ) -> PrepareResult:
     """Prepare a dataset.
 
@@ -193,6 +200,8 @@ def run_prepare(
         out: Folder for the dataset.
         force: Overwrite an existing dataset; its test access log is kept
             (`carry_over_access_log`).
+        executor: Where images are decoded; None for worker processes of this machine, as many as
+            the config says.
 
     Returns:
         What was made.
@@ -206,16 +215,14 @@ def run_prepare(
     """
     require_free_output(out, mark=RECORD_NAME, force=force)
     scan = scan_source(source, config=config)
-    preprocessing = build_preprocessing(config)
-    require_disk_space(out, 2 * compute_decoded_bytes(scan.records, preprocessing))
+    decoding = build_decoding(source, config)
+    require_disk_space(out, 2 * compute_decoded_bytes(scan.records, decoding.preprocessing))
     with open_working_directory(out, mark=RECORD_NAME, force=force) as partial:
         decoded = decode_into(
             partial / "decoded",
-            source,
+            decoding,
             scan.records,
-            preprocessing,
-            workers=config.workers,
-            limits=DecodeLimits(config.decode_memory_mib, config.decode_seconds),
+            executor=executor or Processes(config.workers),
         )
         inputs = DatasetInputs(
             source_name=source.name,
@@ -226,6 +233,12 @@ def run_prepare(
             claimed=scan.classes,
         )
         return finish_dataset(inputs, config=config, out=out, partial=partial)
+
+
+def build_decoding(source: AbstractSource, config: DataConfig) -> Decoding:
+    """Build the decoding of a source, as the config says."""
+    limits = DecodeLimits(config.decode_memory_mib, config.decode_seconds)
+    return Decoding(source, build_preprocessing(config), limits)
 
 
 def scan_source(source: AbstractSource, *, config: DataConfig) -> ScanResult:

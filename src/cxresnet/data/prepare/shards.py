@@ -15,13 +15,14 @@ from pydantic import ValidationError
 
 from cxresnet.core.config.data import DataConfig
 from cxresnet.core.errors import ConfigError, DatasetError, EmptySourceError
+from cxresnet.core.executor import Processes
 from cxresnet.core.record import Record, compare_format, write_record
 from cxresnet.data.dataset.dataset_record import RECORD_NAME
-from cxresnet.data.decode.limits import DecodeLimits
 from cxresnet.data.prepare.assemble import DatasetInputs
 from cxresnet.data.prepare.decoded_folder import DecodedFolder, compute_decoded_bytes, decode_into
 from cxresnet.data.prepare.prepare import (
     PrepareResult,
+    build_decoding,
     finish_dataset,
     move_into_place,
     open_working_directory,
@@ -105,11 +106,9 @@ def run_prepare_shard(
     with open_working_directory(out, mark=_RECORD_NAME, force=force) as partial:
         decoded = decode_into(
             partial / "decoded",
-            source,
+            build_decoding(source, config),
             records,
-            preprocessing,
-            workers=config.workers,
-            limits=DecodeLimits(config.decode_memory_mib, config.decode_seconds),
+            executor=Processes(config.workers),
         )
         record = ShardRecord(
             number=number,
