@@ -21,7 +21,7 @@ _GROUPS = {
     "Advanced": (
         "--only --skip --config --set --quick --shard --prevalence --methods --sanity-checks "
         "--sanity-checks-only --recheck-duplicates --record-checksums --side --decode-memory-mib "
-        "--decode-seconds --max-request-mib --queue"
+        "--decode-seconds --engine --ray-address --max-request-mib --queue"
     ),
 }
 """Which option stands under which heading; one that is not named stands under "Options"."""

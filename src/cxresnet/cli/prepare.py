@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cxresnet.cli.commands import command
+from cxresnet.cli.engine import Engine, EngineOption, RayAddressOption, opening_executor
 from cxresnet.cli.options import (
     ConfigOption,
     ExternalTestOption,
@@ -24,6 +25,7 @@ from cxresnet.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from cxresnet.core.config import DataConfig
+    from cxresnet.core.executor import AbstractExecutor
     from cxresnet.core.finding import Finding
     from cxresnet.data.prepare.prepare import PrepareResult
     from cxresnet.data.sources.source import AbstractSource
@@ -38,7 +40,7 @@ _OutOption = Annotated[
     order=20,
     examples=(
         "prepare chest_xray --out data/mine",
-        "prepare labels.csv --out data/mine --columns path=File",
+        "prepare labels.csv --out data/mine --columns path=File --engine ray",
     ),
 )
 @take_source_flags
@@ -58,6 +60,8 @@ def prepare(  # noqa: PLR0913  each is a flag of the command
             help="Decode only shard I of N, as I/N; 'merge' combines them.",
         ),
     ] = None,
+    engine: EngineOption = Engine.LOCAL,
+    ray_address: RayAddressOption = None,
     force: ForceOption = False,
 ) -> None:
     """Turn images into a dataset: decode, split by patient and hold out a test set."""
@@ -69,7 +73,10 @@ def prepare(  # noqa: PLR0913  each is a flag of the command
     settings = change_config(read_settings(config, set_), flags)
     opened = open_source_from_flags(source, settings, source_flags)
     if shard is None:
-        prepare_dataset(opened, config=settings.data, out=out, force=force)
+        with opening_executor(engine, ray_address) as executor:
+            prepare_dataset(
+                opened, config=settings.data, out=out, force=force, executor=executor
+            )
         return
     from cxresnet.data.prepare.shards import run_prepare_shard
 
@@ -101,14 +108,23 @@ def merge(
     _show(result, stages.audit_dataset(result.path))
 
 
-def prepare_dataset(opened: AbstractSource, *, config: DataConfig, out: Path, force: bool) -> None:
+def prepare_dataset(
+    opened: AbstractSource,
+    *,
+    config: DataConfig,
+    out: Path,
+    force: bool,
+    executor: AbstractExecutor | None = None,
+) -> None:
     """Prepare and audit a dataset, and show the counts and the findings."""
     from cxresnet.api import stages
     from cxresnet.core.config import Config
     from cxresnet.core.finding import read_findings
     from cxresnet.data.prepare.prepare import PrepareResult
 
-    dataset = stages.prepare(opened, out=out, config=Config(data=config), force=force)
+    dataset = stages.prepare(
+        opened, out=out, config=Config(data=config), force=force, executor=executor
+    )
     _show(PrepareResult(dataset.path, dataset.record), read_findings(dataset.path))
 
 
