@@ -19,7 +19,7 @@ _GROUPS = {
     "Server": "--host --port --token-file --allow-host --aet --allow --send-to",
     "Output": "--out --force --format --json --explain --resolved --strict",
     "Advanced": (
-        "--only --skip --config --set --quick --shard --prevalence --methods --sanity-checks "
+        "--only --skip --config --set --quick --prevalence --methods --sanity-checks "
         "--sanity-checks-only --recheck-duplicates --record-checksums --side --decode-memory-mib "
         "--decode-seconds --engine --ray-address --max-request-mib --queue"
     ),

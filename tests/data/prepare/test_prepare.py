@@ -30,7 +30,6 @@ from cxresnet.data.manifest import ImageRecord, read_manifest, read_safe_csv
 from cxresnet.data.phantoms.plan import PhantomSettings
 from cxresnet.data.prepare import decoded_folder
 from cxresnet.data.prepare.prepare import run_prepare
-from cxresnet.data.prepare.shards import merge_shards, run_prepare_shard
 from cxresnet.data.sources.phantom import PhantomSource
 from cxresnet.data.sources.source import AbstractSource, Rejection, ScanResult
 
@@ -560,13 +559,3 @@ def test_a_class_that_label_conflicts_leave_empty_stops_the_work(tmp_path: Path)
     with pytest.raises(ClassMapError, match="'pneumonia'"):
         run_prepare(source, config=SEARCHED, out=tmp_path / "d")
 
-
-def test_shards_remember_which_classes_are_claimed(tmp_path: Path) -> None:
-    source = ClaimingSource(make_source(30).images)
-    allowed = CONFIG.model_copy(update={"allow_empty_classes": True})
-    shares = [
-        run_prepare_shard(source, config=allowed, out=tmp_path / f"s{n}", shard=(n, 2))
-        for n in (1, 2)
-    ]
-    with pytest.raises(ClassMapError, match="'pneumonia'"):
-        merge_shards(shares, config=CONFIG, out=tmp_path / "d")

@@ -34,13 +34,12 @@ _SPARE_BYTES = 16 * 2**20
 _REPLACED = "replaced"
 
 
-def require_free_output(out: Path, *, mark: str, force: bool) -> None:
+def require_free_output(out: Path, *, force: bool) -> None:
     """Refuse to overwrite other files.
 
     Args:
-        out: Where the finished folder will be.
-        mark: Name of the file that a finished folder of ours has.
-        force: Overwrite a finished folder of ours, but never anything else.
+        out: Where the dataset will be.
+        force: Overwrite a dataset, but never anything else.
 
     Raises:
         RunFolderError: There is something that must not be overwritten.
@@ -49,7 +48,7 @@ def require_free_output(out: Path, *, mark: str, force: bool) -> None:
         return
     if not out.is_dir():
         raise RunFolderError(f"'{out}' is a file. Give a folder with --out.")
-    if (out / mark).is_file():
+    if (out / RECORD_NAME).is_file():
         if not force:
             raise RunFolderError(
                 f"'{out}' already holds a dataset. Give another --out, or overwrite it with "
@@ -78,12 +77,11 @@ def require_disk_space(out: Path, needed_bytes: int) -> None:
 
 
 @contextlib.contextmanager
-def open_working_directory(out: Path, *, mark: str, force: bool) -> Iterator[Path]:
+def open_working_directory(out: Path, *, force: bool) -> Iterator[Path]:
     """Work in `.NAME.partial`, which is kept after Ctrl-C, a full disk or an impossible split.
 
     Args:
         out: As of `require_free_output`, which is called again once the lock is held.
-        mark: As `require_free_output`.
         force: As `require_free_output`.
 
     Yields:
@@ -95,7 +93,7 @@ def open_working_directory(out: Path, *, mark: str, force: bool) -> Iterator[Pat
     partial = out.parent / f".{out.name}.partial"
     with locked(out.parent / f".{out.name}.lock", what=f"'{out}'"):
         _put_replaced_back(partial, out)
-        require_free_output(out, mark=mark, force=force)
+        require_free_output(out, force=force)
         try:
             yield partial
         except (KeyboardInterrupt, CXResnetError):
@@ -213,11 +211,11 @@ def run_prepare(
         RunFolderError: `out` holds something else, or another process is writing it.
         StorageError: Disk full or read-only; decoded images are kept for the next attempt.
     """
-    require_free_output(out, mark=RECORD_NAME, force=force)
+    require_free_output(out, force=force)
     scan = scan_source(source, config=config)
     decoding = build_decoding(source, config)
     require_disk_space(out, 2 * compute_decoded_bytes(scan.records, decoding.preprocessing))
-    with open_working_directory(out, mark=RECORD_NAME, force=force) as partial:
+    with open_working_directory(out, force=force) as partial:
         decoded = decode_into(
             partial / "decoded",
             decoding,
@@ -227,7 +225,7 @@ def run_prepare(
         inputs = DatasetInputs(
             source_name=source.name,
             class_names=source.class_map.class_names,
-            folders=(decoded,),
+            decoded=decoded,
             rejections=scan.rejections,
             warnings=scan.warnings,
             claimed=scan.classes,
