@@ -30,7 +30,7 @@ def test_a_mistake_is_told_and_nothing_is_written(
 ) -> None:
     monkeypatch.setitem(sys.modules, "ray", _Nothing())
     monkeypatch.setitem(sys.modules, "ray.exceptions", _Nothing())
-    source = "phantoms:images=3" if command == "prepare" else str(images)
+    source = "phantoms" if command == "prepare" else str(images)
     out = tmp_path / "out"
     assert run_command_line([command, source, "--out", str(out), *options]) == 2
     assert message in " ".join(capsys.readouterr().err.split())

@@ -229,7 +229,9 @@ class Model:
             for decision, is_far in zip(decisions, are_far, strict=True)
         ]
 
-    def _describe(self, decided: _Decided, prepared: PreparedInput, *, path: Path | None) -> Prediction:
+    def _describe(
+        self, decided: _Decided, prepared: PreparedInput, *, path: Path | None
+    ) -> Prediction:
         notes = (prepared.note, FAR_NOTE * decided.is_far, KNOWN_NOTE * prepared.is_known)
         may_only_abstain = decided.is_far or prepared.gate == BORDERLINE
         decision = decided.decision
@@ -316,4 +318,3 @@ def _is_one_image(images: object) -> bool:
     if not one and not isinstance(images, Iterable):
         raise refuse_kind(images)
     return one
-

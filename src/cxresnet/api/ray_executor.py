@@ -21,6 +21,7 @@ import warnings
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from cxresnet.core.errors import ClusterError, ConfigError, MissingExtraError, SourceError
@@ -68,11 +69,12 @@ def connecting_to_ray(address: str = "") -> Iterator[AbstractExecutor]:
     if ray.is_initialized():
         yield _RayExecutor(ray)
         return
-    _connect(ray, _find_address(address))
-    try:
-        yield _RayExecutor(ray)
-    finally:
-        ray.shutdown()
+    with _keeping_silent(ray):
+        _connect(ray, _find_address(address))
+        try:
+            yield _RayExecutor(ray)
+        finally:
+            ray.shutdown()
 
 
 def _import_ray() -> Any:
@@ -111,7 +113,7 @@ def _connect(ray: Any, address: str) -> None:
     sent: it is shown another one meanwhile.
     """
     try:
-        with _keeping_sigterm(), _hiding_command_line(ray), contextlib.chdir(os.sep):
+        with _keeping_sigterm(), contextlib.chdir(os.sep):
             ray.init(address=address, log_to_driver=False, logging_level=logging.CRITICAL)
     except ConnectionError as error:
         raise ConfigError(f"No Ray cluster runs on this machine. {_HOW_TO_START}") from error
@@ -133,15 +135,25 @@ def _keeping_sigterm() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _hiding_command_line(ray: Any) -> Iterator[None]:
-    """Keep the command line, which names files, out of the cluster's table of jobs."""
-    utils = ray._private.utils  # noqa: SLF001  there is no other way
-    before = utils.get_entrypoint_name
-    utils.get_entrypoint_name = lambda: "cxresnet"
+def _keeping_silent(ray: Any) -> Iterator[None]:
+    """Keep the command line out of the cluster's table of jobs, and its messages out of our output.
+
+    The first names files, and the others would come between the rows of a table. Ray has no option
+    for either.
+    """
+    parts = ray._private  # noqa: SLF001
+    changes = (
+        (parts.utils, "get_entrypoint_name", lambda: "cxresnet"),
+        (parts.worker, "print_to_stdstream", lambda *_, **__: None),
+    )
+    before = [getattr(module, name) for module, name, _ in changes]
     try:
+        for module, name, stand_in in changes:
+            setattr(module, name, stand_in)
         yield
     finally:
-        utils.get_entrypoint_name = before
+        for (module, name, _), original in zip(changes, before, strict=True):
+            setattr(module, name, original)
 
 
 @dataclass(frozen=True)
@@ -166,9 +178,7 @@ class _RayExecutor(AbstractExecutor):
         self._ray = ray
         self._submit = ray.remote(num_cpus=1, max_retries=_RETRIES)(_do_chunk).remote
 
-    def run(
-        self, work: AbstractWork[Item, Result], items: Iterable[Item]
-    ) -> Generator[Result]:
+    def run(self, work: AbstractWork[Item, Result], items: Iterable[Item]) -> Generator[Result]:
         """Work on items; see `AbstractExecutor`.
 
         Raises:
@@ -181,7 +191,7 @@ class _RayExecutor(AbstractExecutor):
             raise ClusterError(
                 "The Ray cluster has no processors to work with. Add a machine with 'ray start'."
             )
-        order = _Order(self._ray.put(work), os.getcwd(), list_versions())
+        order = _Order(self._ray.put(work), str(Path.cwd()), list_versions())
         chunks = cut_into_chunks(items)
         ahead: deque[tuple[Any, list[Item]]] = deque()
         try:

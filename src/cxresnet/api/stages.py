@@ -104,9 +104,7 @@ def prepare(
         if isinstance(source, str | os.PathLike | Sequence)
         else source
     )
-    result = run_prepare(
-        opened, config=chosen.data, out=Path(out), force=force, executor=executor
-    )
+    result = run_prepare(opened, config=chosen.data, out=Path(out), force=force, executor=executor)
     audit_dataset(result.path)
     return open_dataset(result.path)
 

@@ -85,4 +85,3 @@ def prepare_dataset(
     for finding in read_findings(result.path):
         show_finding(finding)
     say_wrote(result.path / stages.DATA_REPORT_NAME)
-

@@ -55,9 +55,7 @@ class AbstractExecutor(ABC):
     """Where work is done."""
 
     @abstractmethod
-    def run(
-        self, work: AbstractWork[Item, Result], items: Iterable[Item]
-    ) -> Generator[Result]:
+    def run(self, work: AbstractWork[Item, Result], items: Iterable[Item]) -> Generator[Result]:
         """Work on items.
 
         Args:
@@ -73,9 +71,7 @@ class AbstractExecutor(ABC):
 class ThisProcess(AbstractExecutor):
     """Works in this process, on one item after another."""
 
-    def run(
-        self, work: AbstractWork[Item, Result], items: Iterable[Item]
-    ) -> Generator[Result]:
+    def run(self, work: AbstractWork[Item, Result], items: Iterable[Item]) -> Generator[Result]:
         """Work on items; see `AbstractExecutor`."""
         for item in items:
             yield work.do(item)
@@ -94,9 +90,7 @@ class Processes(AbstractExecutor):
 
     count: int = 0
 
-    def run(
-        self, work: AbstractWork[Item, Result], items: Iterable[Item]
-    ) -> Generator[Result]:
+    def run(self, work: AbstractWork[Item, Result], items: Iterable[Item]) -> Generator[Result]:
         """Work on items; see `AbstractExecutor`."""
         rest = iter(items)
         first = list(itertools.islice(rest, _MIN_ITEMS_FOR_PROCESSES))

@@ -558,4 +558,3 @@ def test_a_class_that_label_conflicts_leave_empty_stops_the_work(tmp_path: Path)
     source.images.append((make_record(50, "pneumonia"), source.images[0][1]))
     with pytest.raises(ClassMapError, match="'pneumonia'"):
         run_prepare(source, config=SEARCHED, out=tmp_path / "d")
-
