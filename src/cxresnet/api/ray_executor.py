@@ -69,8 +69,9 @@ def connecting_to_ray(address: str = "") -> Iterator[AbstractExecutor]:
     if ray.is_initialized():
         yield _RayExecutor(ray)
         return
+    found = _find_address(address)
     with _keeping_silent(ray):
-        _connect(ray, _find_address(address))
+        _connect(ray, found)
         try:
             yield _RayExecutor(ray)
         finally:
