@@ -244,7 +244,7 @@ def test_a_borderline_image_is_never_decided_on(
         decision=model.decision.model_copy(update={"set_thresholds": ()}),
     )
     monkeypatch.setattr(
-        "cxresnet.api.classifier.admit",
+        "cxresnet.api.preparation.admit",
         lambda pixels, **options: AdmittedImage(pixels, "borderline", "It is unlike the others."),
     )
     found = decision.predict(grey_levels)

@@ -148,8 +148,8 @@ _SPLIT_COLUMNS = {
 
 
 def _make_columns() -> Iterator[str]:
-    from cxresnet.data.decode.pool import FileFacts
     from cxresnet.data.decode.processing_traces import ProcessingTraces
+    from cxresnet.data.decode.record import FileFacts
     from cxresnet.data.manifest import MANIFEST_COLUMNS, ImageRecord
 
     meanings: dict[str, str] = {}

@@ -65,6 +65,7 @@ _ONLY_ROOM = {
     "uvicorn": "serve",
     "pynetdicom": "serve",
     "highdicom": "serve",
+    "ray": "api",
 }
 
 

@@ -42,7 +42,6 @@ _MISTAKES = (
     (["run", "phantoms", "--out", "x", "--config", "none.toml"], "no config 'none.toml'"),
     (["run", "phantoms", "--out", "x", "--set", "train.epocs=3"], "Did you mean 'epochs'?"),
     (["prepare", "nowhere", "--out", "x"], "There is no 'nowhere'"),
-    (["merge", "nowhere", "--out", "x"], "'nowhere' is not a finished share"),
     (["verify", "nowhere"], "'nowhere' is not a prepared dataset"),
     (["train", "nowhere", "--out", "x"], "'nowhere' is not a prepared dataset"),
     (["evaluate", "nowhere"], "'nowhere' is not a run"),

@@ -17,7 +17,6 @@ COMMANDS = (
     "run",
     "init",
     "prepare",
-    "merge",
     "verify",
     "train",
     "evaluate",
@@ -93,7 +92,7 @@ def test_a_mistake_is_one_sentence_on_stderr_and_exit_code_2(
 def test_commands_are_found_in_the_order_of_the_help() -> None:
     found = find_commands()
     assert {command.name for command in found} >= set(COMMANDS)
-    assert [command.name for command in found][:4] == ["run", "init", "prepare", "merge"]
+    assert [command.name for command in found][:4] == ["run", "init", "prepare", "verify"]
     assert [command.order for command in found] == sorted(command.order for command in found)
 
 

@@ -80,6 +80,8 @@ def test_the_dataset_preset_of_the_command_line_comes_over_the_configs(tmp_path:
     [
         (["prepare", "x", "--out", "y", "--outside"], "--outside is now --external-test."),
         (["prepare", "x", "--out", "y", "--recipe", "a"], "--recipe is now --dataset-preset."),
+        (["prepare", "x", "--out", "y", "--shard", "1/2"], "--shard is now --engine ray."),
+        (["merge", "x", "--out", "y"], "The command merge is now prepare --engine ray."),
         (["verify", "x", "--copies"], "--copies is now --recheck-duplicates."),
     ],
 )

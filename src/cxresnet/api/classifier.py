@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import html
 import itertools
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,12 +17,18 @@ from PIL import Image
 
 from cxresnet import DISCLAIMER
 from cxresnet.api.prediction import Prediction
+from cxresnet.api.preparation import (
+    ImageInput,
+    ImagePreparation,
+    PreparedInput,
+    get_path,
+    refuse_kind,
+)
 from cxresnet.core.backends import check_backend
 from cxresnet.core.config import Config, change_config
-from cxresnet.core.errors import ImageError, explain_image_fault
+from cxresnet.core.errors import ImageError
+from cxresnet.core.executor import AbstractExecutor, ThisProcess
 from cxresnet.core.run_folder import RunFolder, open_run_folder
-from cxresnet.data.decode.formats import measure_colour, to_grey
-from cxresnet.data.prepare.preprocessing import prepare_image
 from cxresnet.predict.bundled import BUNDLED_RUN, read_bundled_headline
 from cxresnet.predict.decision import (
     ABSTAIN,
@@ -30,14 +37,7 @@ from cxresnet.predict.decision import (
     build_plain_decision,
     read_decision,
 )
-from cxresnet.predict.files import read_image_file
-from cxresnet.predict.image_gate import (
-    BORDERLINE,
-    NOT_CHECKED,
-    REFUSED,
-    admit,
-    admit_unchecked,
-)
+from cxresnet.predict.image_gate import BORDERLINE, NOT_CHECKED, REFUSED
 from cxresnet.predict.predictor import Predictor, load_predictor
 from cxresnet.predict.training_images import (
     FAR_NOTE,
@@ -49,20 +49,7 @@ from cxresnet.predict.training_images import (
 if TYPE_CHECKING:
     from cxresnet.api.explanation import Explanation
 
-ImageInput: TypeAlias = str | os.PathLike[str] | bytes | Image.Image | NDArray[Any]
-"""One image: a path, the bytes of a file, a Pillow image, or grey levels (height, width)."""
-
 _BATCH_SIZE = 64
-
-
-@dataclass(frozen=True, eq=False)
-class _Prepared:
-    """An image ready for the network, (side, side), and what was found before it."""
-
-    image: NDArray[np.uint8]
-    gate: str
-    note: str
-    is_known: bool
 
 
 @dataclass(frozen=True)
@@ -136,27 +123,30 @@ class Model:
             return next(self.predict_each([images]))  # type: ignore[list-item]
         return list(self.predict_each(images))  # type: ignore[arg-type]
 
-    def predict_each(self, images: Iterable[ImageInput]) -> Iterator[Prediction]:
+    def predict_each(
+        self, images: Iterable[ImageInput], *, executor: AbstractExecutor | None = None
+    ) -> Iterator[Prediction]:
         """Classify images one after another, however many; memory does not grow with them.
 
         Args:
             images: As of `predict`.
+            executor: Where images are read, decoded, checked and prepared; None for this process.
+                The network runs in this process, on the same batches wherever they come from.
 
         Yields:
             One prediction an image, in order.
         """
-        rest = iter(images)
-        while batch := list(itertools.islice(rest, _BATCH_SIZE)):
-            prepared = [self._try_to_prepare(image) for image in batch]
-            decisions = iter(
-                self._decide([one.image for one in prepared if not isinstance(one, ImageError)])
-            )
-            for image, found in zip(batch, prepared, strict=True):
-                yield (
-                    self._describe_refusal(found, path=_get_path(image))
-                    if isinstance(found, ImageError)
-                    else self._describe(next(decisions), found, path=_get_path(image))
-                )
+        outcomes = (executor or ThisProcess()).run(self._preparation, images)
+        with contextlib.closing(outcomes):
+            while batch := list(itertools.islice(outcomes, _BATCH_SIZE)):
+                usable = [found.image for _, found in batch if isinstance(found, PreparedInput)]
+                decisions = iter(self._decide(usable))
+                for path, found in batch:
+                    yield (
+                        self._describe(next(decisions), found, path=path)
+                        if isinstance(found, PreparedInput)
+                        else self._describe_refusal(found, path=path)
+                    )
 
     def explain(
         self,
@@ -200,9 +190,9 @@ class Model:
             {f"explain.{name}": value for name, value in settings.items()}
             | {"explain.methods": [name.replace("-", "_") for name in methods]},
         )
-        prepared = self._check_and_prepare(image)
+        prepared = self._preparation.prepare(image)
         (decided,) = self._decide([prepared.image])
-        path = _get_path(image)
+        path = get_path(image)
         return explain_image(
             self.predictor,
             prepared.image,
@@ -214,45 +204,9 @@ class Model:
             image_id="" if path is None else path.name,
         )
 
-    def _check_and_prepare(self, image: ImageInput) -> _Prepared:
-        """Check an image, and bring it to the network's size and grey levels.
-
-        Raises:
-            ImageError: It cannot be used, or the gate refuses it.
-        """
-        pixels, colour = self._decode(image)
-        admitted = (
-            admit(pixels, colour=colour, fix=self.fix) if self.gate else admit_unchecked(pixels)
-        )
-        prepared = prepare_image(admitted.pixels, self.predictor.preprocessing)
-        known = self.training_images
-        is_known = known is not None and known.holds(prepared)
-        return _Prepared(prepared, gate=admitted.status, note=admitted.note, is_known=is_known)
-
-    def _decode(self, image: ImageInput) -> tuple[NDArray[np.float32], float]:
-        """Decode an image to grey levels from 0 to 1; and how coloured it is.
-
-        Raises:
-            ImageError: It cannot be used.
-        """
-        path = _get_path(image)
-        if path is not None:
-            image = read_image_file(path)
-        if isinstance(image, bytes):
-            decoded = self.predictor.decode(image)
-            return decoded.pixels, decoded.colour
-        if _is_colour_array(image):
-            image = Image.fromarray(image)
-        if isinstance(image, Image.Image):
-            min_side_px = self.predictor.preprocessing.min_side_px
-            return to_grey(image, min_side_px=min_side_px), measure_colour(image)
-        return _scale_grey_levels(image), 0.0
-
-    def _try_to_prepare(self, image: ImageInput) -> _Prepared | ImageError:
-        try:
-            return self._check_and_prepare(image)
-        except Exception as error:  # noqa: BLE001  one image must not end the work on all others
-            return explain_image_fault(error)
+    @property
+    def _preparation(self) -> ImagePreparation:
+        return ImagePreparation(self.predictor, self.gate, self.fix, self.training_images)
 
     def _decide(self, images: Sequence[NDArray[np.uint8]]) -> list[_Decided]:
         if not images:
@@ -276,7 +230,9 @@ class Model:
             for decision, is_far in zip(decisions, are_far, strict=True)
         ]
 
-    def _describe(self, decided: _Decided, prepared: _Prepared, *, path: Path | None) -> Prediction:
+    def _describe(
+        self, decided: _Decided, prepared: PreparedInput, *, path: Path | None
+    ) -> Prediction:
         notes = (prepared.note, FAR_NOTE * decided.is_far, KNOWN_NOTE * prepared.is_known)
         may_only_abstain = decided.is_far or prepared.gate == BORDERLINE
         decision = decided.decision
@@ -371,51 +327,5 @@ def load(
 def _is_one_image(images: object) -> bool:
     one = isinstance(images, str | os.PathLike | bytes | Image.Image | np.ndarray)
     if not one and not isinstance(images, Iterable):
-        raise _refuse_kind(images)
+        raise refuse_kind(images)
     return one
-
-
-def _get_path(image: object) -> Path | None:
-    return Path(image) if isinstance(image, str | os.PathLike) else None
-
-
-def _refuse_kind(image: object) -> ImageError:
-    return ImageError(
-        "not-an-image",
-        f"This is of type {type(image).__name__}. Give a path, the bytes of a file, a Pillow "
-        "image, an array of grey levels, or a list of these.",
-    )
-
-
-def _is_colour_array(levels: object) -> TypeGuard[NDArray[np.uint8]]:
-    return (
-        isinstance(levels, np.ndarray)
-        and levels.ndim == 3
-        and levels.shape[2] in (3, 4)
-        and levels.dtype == np.uint8
-    )
-
-
-def _scale_grey_levels(levels: object) -> NDArray[np.float32]:
-    """Scale an array of grey levels to 0 to 1, float32.
-
-    Raises:
-        ImageError: It is not (height, width), or its range is not known.
-    """
-    if not isinstance(levels, np.ndarray):
-        raise _refuse_kind(levels)
-    if levels.ndim != 2 or not levels.size:
-        raise ImageError(
-            "not-an-image",
-            f"An image has the shape (height, width), not {levels.shape}. Give several images as a "
-            "list.",
-        )
-    if levels.dtype.kind == "u":
-        return np.divide(levels, np.iinfo(levels.dtype).max, dtype=np.float32)
-    if levels.dtype.kind == "f" and 0 <= levels.min() <= levels.max() <= 1:
-        return levels.astype(np.float32)
-    raise ImageError(
-        "not-an-image",
-        f"Grey levels are unsigned integers, or floats from 0 (black) to 1 (white); these are "
-        f"{levels.dtype} from {levels.min():g} to {levels.max():g}. Scale them first.",
-    )

@@ -15,9 +15,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from cxresnet.api.classifier import ImageInput, Model
+from cxresnet.api.classifier import Model
 from cxresnet.api.explanation import Explanation, calibrate
 from cxresnet.api.prediction import Prediction
+from cxresnet.api.preparation import ImageInput
 from cxresnet.core.config import ExplainConfig
 from cxresnet.core.errors import CXResnetError, ImageError, RunFolderError, explain_image_fault
 from cxresnet.core.files import write_text

@@ -28,6 +28,7 @@ from cxresnet.core.run_folder import (
 )
 
 if TYPE_CHECKING:
+    from cxresnet.core.executor import AbstractExecutor
     from cxresnet.data.dataset.dataset import PreparedDataset
     from cxresnet.data.sources.source import AbstractSource
     from cxresnet.evaluate.record import Evaluation
@@ -65,6 +66,7 @@ def prepare(
     out: PathInput,
     config: ConfigInput = None,
     force: bool = False,
+    executor: AbstractExecutor | None = None,
     **settings: Any,
 ) -> PreparedDataset:
     """Turn images into a dataset: decode, split by patient, hold out a test set, audit.
@@ -75,6 +77,8 @@ def prepare(
         out: Folder for the dataset, with the audit's findings and a data report.
         config: Where to start from.
         force: Overwrite a dataset that is there.
+        executor: Where images are decoded, for example on a Ray cluster
+            (`cxresnet.api.ray_executor.connecting_to_ray`); None for this machine.
         **settings: Keys of the config sections `data` and `source`, for example `side_px=96` or
             `classes={"covid-19": ["Covid"]}`.
 
@@ -101,7 +105,7 @@ def prepare(
         if isinstance(source, str | os.PathLike | Sequence)
         else source
     )
-    result = run_prepare(opened, config=chosen.data, out=Path(out), force=force)
+    result = run_prepare(opened, config=chosen.data, out=Path(out), force=force, executor=executor)
     audit_dataset(result.path)
     return open_dataset(result.path)
 

@@ -20,7 +20,7 @@ from cxresnet import DISCLAIMER, __version__
 from cxresnet.cli import terminal
 from cxresnet.cli.commands import find_commands
 from cxresnet.cli.help import GroupedCommand, format_examples
-from cxresnet.cli.options import RENAMED_OPTIONS
+from cxresnet.cli.options import RENAMED_WORDS
 from cxresnet.core.child_processes import SAFE_PATH_VARIABLE
 from cxresnet.core.errors import CXResnetError, OutputClosedError
 from cxresnet.core.progress import reporting_to
@@ -193,9 +193,9 @@ def _fail_at_usage(error: TyperException) -> int:
         # `cxresnet` or `cxresnet config` without a command: its help is the answer.
         terminal.error_console.print(message, markup=False)
         return _EXIT_USAGE
-    renamed = re.match(r"No such option: (--[\w-]+)", message)
-    if renamed is not None and renamed[1] in RENAMED_OPTIONS:
-        message = f"The option {renamed[1]} is now {RENAMED_OPTIONS[renamed[1]]}"
+    renamed = re.match(r"No such (option|command):? '?([\w-]+)", message)
+    if renamed is not None and renamed[2] in RENAMED_WORDS:
+        message = f"The {renamed[1]} {renamed[2]} is now {RENAMED_WORDS[renamed[2]]}"
     sentence = message if message.endswith(("?", ".")) else f"{message}."
     context = getattr(error, "ctx", None)
     command = "cxresnet" if context is None else context.command_path

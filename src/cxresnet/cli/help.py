@@ -19,9 +19,9 @@ _GROUPS = {
     "Server": "--host --port --token-file --allow-host --aet --allow --send-to",
     "Output": "--out --force --format --json --explain --resolved --strict",
     "Advanced": (
-        "--only --skip --config --set --quick --shard --prevalence --methods --sanity-checks "
+        "--only --skip --config --set --quick --prevalence --methods --sanity-checks "
         "--sanity-checks-only --recheck-duplicates --record-checksums --side --decode-memory-mib "
-        "--decode-seconds --max-request-mib --queue --backend"
+        "--decode-seconds --backend --engine --ray-address --max-request-mib --queue"
     ),
 }
 """Which option stands under which heading; one that is not named stands under "Options"."""

@@ -228,7 +228,7 @@ DatasetPresetOption = Annotated[
     ),
 ]
 
-RENAMED_OPTIONS = {
+RENAMED_WORDS = {
     "--leave-one-source-out": "--leave-sources-out",
     "--outside": "--external-test",
     "--recipe": "--dataset-preset",
@@ -238,8 +238,10 @@ RENAMED_OPTIONS = {
     "--trust": "--sanity-checks",
     "--no-trust": "--no-sanity-checks",
     "--trust-only": "--sanity-checks-only",
+    "--shard": "--engine ray",
+    "merge": "prepare --engine ray",
 }
-"""Options of version 0.1, and what they are called since."""
+"""Options and commands of earlier versions, and what they are called since."""
 
 
 def read_settings(config: Path | None, settings: Sequence[str] | None) -> Config:

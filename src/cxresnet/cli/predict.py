@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cxresnet.cli.commands import command
+from cxresnet.cli.engine import Engine, EngineOption, RayAddressOption, opening_executor
 from cxresnet.cli.images import list_files, load_network, write_cards
 from cxresnet.cli.options import (
     AnyBodyPartOption,
@@ -77,6 +78,8 @@ def predict(  # noqa: PLR0913  each is a flag of the command
     decode_memory_mib: DecodeMemoryOption = DEFAULT_LIMITS.memory_mib,
     decode_seconds: DecodeSecondsOption = DEFAULT_LIMITS.seconds,
     backend: BackendOption = "torch",
+    engine: EngineOption = Engine.LOCAL,
+    ray_address: RayAddressOption = None,
     out: OutOption = None,
     explain: Annotated[
         Path | None,
@@ -88,10 +91,17 @@ def predict(  # noqa: PLR0913  each is a flag of the command
     """Classify images: one row per image, or the reason why it was refused."""
     files = list(list_files(paths))
     limits = DecodeLimits(decode_memory_mib, decode_seconds)
-    model = load_network(
-        run, any_body_part=bool(any_body_part), gate=gate, fix=fix, limits=limits, backend=backend
-    )
-    predictions = list(track(model.predict_each(files), "Classifying images", total=len(files)))
+    with opening_executor(engine, ray_address) as executor:
+        model = load_network(
+            run,
+            any_body_part=bool(any_body_part),
+            gate=gate,
+            fix=fix,
+            limits=limits,
+            backend=backend,
+        )
+        each = model.predict_each(files, executor=executor)
+        predictions = list(track(each, "Classifying images", total=len(files)))
     if out is None:
         _show(predictions, model, format_=format_)
     else:

@@ -16,6 +16,7 @@ CXResnetError                 one clear sentence that says what to do
 ├── CheckpointError           weights are missing, torn, altered or of another kind
 ├── TrainingError             training cannot continue (not a number, out of memory)
 ├── ModelModeError            a network is in the wrong mode
+├── ClusterError              the machines that share the work failed
 └── MissingExtraError         an optional dependency is not installed
 """
 
@@ -111,12 +112,24 @@ class ModelModeError(CXResnetError):
     """A network was handed over in the wrong mode."""
 
 
+class ClusterError(CXResnetError):
+    """The machines that share the work failed."""
+
+    exit_code = 3
+
+
 class MissingExtraError(CXResnetError):
     """An optional dependency is not installed."""
 
     def __init__(self, extra: str, *, needed_for: str) -> None:
         super().__init__(f'{needed_for} needs an extra: pip install "cxresnet[{extra}]"')
         self.extra = extra
+
+
+CODES_OF_THE_MACHINE = frozenset(
+    {"missing", "unreadable", "damaged", "missing-extra", "unexpected"}
+)
+"""Codes of faults that another machine may not have: it sees the file, or has the package."""
 
 
 def explain_image_fault(error: Exception) -> ImageError:

@@ -13,6 +13,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from cxresnet.core import executor
 from cxresnet.core.classes import ClassMap, build_class_map
 from cxresnet.core.config import DataConfig
 from cxresnet.core.errors import (
@@ -25,12 +26,10 @@ from cxresnet.core.errors import (
 )
 from cxresnet.core.files import read_json
 from cxresnet.data.dataset.dataset import open_dataset
-from cxresnet.data.decode import pool
 from cxresnet.data.manifest import ImageRecord, read_manifest, read_safe_csv
 from cxresnet.data.phantoms.plan import PhantomSettings
 from cxresnet.data.prepare import decoded_folder
 from cxresnet.data.prepare.prepare import run_prepare
-from cxresnet.data.prepare.shards import merge_shards, run_prepare_shard
 from cxresnet.data.sources.phantom import PhantomSource
 from cxresnet.data.sources.source import AbstractSource, Rejection, ScanResult
 
@@ -148,7 +147,7 @@ def test_the_same_images_and_seed_give_the_same_dataset_in_one_process_or_two(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hostile_folder: Path
 ) -> None:
     """Nor do the processes run code of the current folder."""
-    monkeypatch.setattr(pool, "_MIN_IMAGES_FOR_POOL", 10)
+    monkeypatch.setattr(executor, "_MIN_ITEMS_FOR_PROCESSES", 10)
     monkeypatch.chdir(hostile_folder)
     source = PhantomSource(PhantomSettings(images_per_class=30, side_px=48, corrupt_images=2))
     first, second = (
@@ -447,7 +446,7 @@ def killer_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AbstractSo
     """A source in a module that worker processes can import; two of its images kill who reads."""
     (tmp_path / "killer_source.py").write_text(_KILLER)
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setattr(pool, "_MIN_IMAGES_FOR_POOL", 10)
+    monkeypatch.setattr(executor, "_MIN_ITEMS_FOR_PROCESSES", 10)
     import killer_source  # type: ignore[import-not-found]
 
     return killer_source.KillerSource(os.getpid())
@@ -559,14 +558,3 @@ def test_a_class_that_label_conflicts_leave_empty_stops_the_work(tmp_path: Path)
     source.images.append((make_record(50, "pneumonia"), source.images[0][1]))
     with pytest.raises(ClassMapError, match="'pneumonia'"):
         run_prepare(source, config=SEARCHED, out=tmp_path / "d")
-
-
-def test_shards_remember_which_classes_are_claimed(tmp_path: Path) -> None:
-    source = ClaimingSource(make_source(30).images)
-    allowed = CONFIG.model_copy(update={"allow_empty_classes": True})
-    shares = [
-        run_prepare_shard(source, config=allowed, out=tmp_path / f"s{n}", shard=(n, 2))
-        for n in (1, 2)
-    ]
-    with pytest.raises(ClassMapError, match="'pneumonia'"):
-        merge_shards(shares, config=CONFIG, out=tmp_path / "d")

@@ -18,7 +18,7 @@ from cxresnet.core.classes import build_class_map
 from cxresnet.core.config.data import DataConfig
 from cxresnet.core.errors import ClassMapError, EmptySourceError, ImageError, SourceError
 from cxresnet.data.decode.decoder import decode_image
-from cxresnet.data.decode.pool import PreparedImage, decode_record
+from cxresnet.data.decode.record import PreparedImage, decode_record
 from cxresnet.data.prepare.preprocessing import build_preprocessing
 from cxresnet.data.sources.class_folders import ClassFoldersSource
 from cxresnet.data.sources.dicom_identity import DicomIdentitySource

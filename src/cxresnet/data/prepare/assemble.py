@@ -115,7 +115,7 @@ class SelectedImages:
 
 
 def select_images(
-    folders: Sequence[DecodedFolder],
+    folder: DecodedFolder,
     scan_rejections: Sequence[Rejection],
     *,
     config: DataConfig,
@@ -124,7 +124,7 @@ def select_images(
     """Find out which decoded images stay.
 
     Args:
-        folders: Decoded images.
+        folder: Decoded images.
         scan_rejections: Left out before decoding.
         config: Whether to search for near-duplicates, and what to do with conflicts.
         claimed: Classes that should have an image.
@@ -133,11 +133,11 @@ def select_images(
         EmptySourceError: No image stays.
         ClassMapError: Images of one class only stay, or none of a class.
     """
-    decoded = gather_images(folders)
-    rejections = gather_rejections(scan_rejections, folders)
+    decoded = gather_images(folder)
+    rejections = gather_rejections(scan_rejections, folder)
     classes = [place.record.class_name for place in decoded]
     require_classes(classes, rejections, config=config, claimed=claimed)
-    clusters = _find_near_duplicates(decoded, folders, config=config)
+    clusters = _find_near_duplicates(decoded, folder, config=config)
     conflicts = find_label_conflicts(clusters, classes)
     kept = np.flatnonzero(~conflicts | (config.label_conflicts == "keep"))
     left = [classes[row] for row in kept.tolist()]
@@ -154,17 +154,13 @@ def select_images(
 
 
 def _find_near_duplicates(
-    places: Sequence[StoredImage], folders: Sequence[DecodedFolder], *, config: DataConfig
+    places: Sequence[StoredImage], folder: DecodedFolder, *, config: DataConfig
 ) -> NDArray[np.int64]:
     if not config.find_duplicates:
         return np.arange(len(places), dtype=np.int64)
-    prints = []
-    files = [folder.open("fingerprints") for folder in folders]
-    for place in places:
-        slot = place.rows["fingerprints"]
-        prints.append(files[place.folder].read(slot, slot + 1).reshape(-1))
-    for file in files:
-        file.close()
+    with folder.open("fingerprints") as file:
+        slots = [place.rows["fingerprints"] for place in places]
+        prints = [file.read(slot, slot + 1).reshape(-1) for slot in slots]
     return find_clusters(np.stack(prints))
 
 
@@ -315,7 +311,7 @@ class DatasetInputs:
     Attributes:
         source_name: Where the images come from.
         class_names: All classes of the source's map, in order.
-        folders: Decoded images: one folder, or one a shard.
+        decoded: All decoded images.
         rejections: Left out while scanning.
         warnings: What the source warned of.
         claimed: Classes that should have an image.
@@ -323,7 +319,7 @@ class DatasetInputs:
 
     source_name: str
     class_names: tuple[str, ...]
-    folders: tuple[DecodedFolder, ...]
+    decoded: DecodedFolder
     rejections: tuple[Rejection, ...] = ()
     warnings: tuple[str, ...] = ()
     claimed: tuple[str, ...] = ()
@@ -351,9 +347,9 @@ def assemble_dataset(
     """
     with explain_storage_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    images = select_images(inputs.folders, inputs.rejections, config=config, claimed=inputs.claimed)
+    images = select_images(inputs.decoded, inputs.rejections, config=config, claimed=inputs.claimed)
     plan, warnings = plan_splits(images.places, images.clusters[images.kept], config=config)
-    manifest = _write_images(folder, plan, inputs.folders)
+    manifest = _write_images(folder, plan, inputs.decoded)
     _write_left_out(folder, images)
     present = set(manifest["class_name"])
     record = DatasetRecord(
@@ -380,7 +376,7 @@ def assemble_dataset(
     return record
 
 
-def _write_images(folder: Path, plan: SplitPlan, decoded: Sequence[DecodedFolder]) -> pd.DataFrame:
+def _write_images(folder: Path, plan: SplitPlan, decoded: DecodedFolder) -> pd.DataFrame:
     write_image_arrays(folder / IMAGES_NAME, "images", plan.places, decoded)
     write_image_arrays(folder / FINGERPRINTS_NAME, "fingerprints", plan.places, decoded)
     manifest = plan.build_manifest(

@@ -21,10 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cxresnet.core.errors import DatasetError
+from cxresnet.core.executor import AbstractExecutor
 from cxresnet.core.files import explain_storage_errors, read_json, write_json, write_text
 from cxresnet.core.progress import track
-from cxresnet.data.decode.limits import DEFAULT_LIMITS, DecodeLimits
-from cxresnet.data.decode.pool import FileFacts, Outcome, PreparedImage, decode_records
+from cxresnet.data.decode.record import Decoding, FileFacts, Outcome, PreparedImage
 from cxresnet.data.duplicates.fingerprint import FINGERPRINT_SIDE_PX
 from cxresnet.data.manifest import ImageRecord
 from cxresnet.data.prepare.preprocessing import Preprocessing
@@ -34,7 +34,7 @@ from cxresnet.data.prepare.store import (
     open_image_array,
     write_all,
 )
-from cxresnet.data.sources.source import AbstractSource, Rejection
+from cxresnet.data.sources.source import Rejection
 
 # The journal of decoding has one line for each image, so that interrupted work can be continued. A
 # line is written after its image and holds its hash, so an image that did not reach the disk, for
@@ -150,22 +150,18 @@ def compute_decoded_bytes(records: Sequence[ImageRecord], preprocessing: Preproc
 
 def decode_into(
     path: Path,
-    source: AbstractSource,
+    decoding: Decoding,
     records: Sequence[ImageRecord],
-    preprocessing: Preprocessing,
     *,
-    workers: int = 0,
-    limits: DecodeLimits = DEFAULT_LIMITS,
+    executor: AbstractExecutor,
 ) -> DecodedFolder:
     """Decode images into a folder, continuing earlier work on the same images.
 
     Args:
         path: The folder; made if it is not there, emptied if it is of other work.
-        source: Reads the images.
+        decoding: How the images are read, decoded and prepared.
         records: What to decode.
-        preprocessing: The pipeline.
-        workers: See `decode_records`.
-        limits: See `decode_records`.
+        executor: Where.
 
     Returns:
         The folder, every image decoded or rejected.
@@ -174,9 +170,9 @@ def decode_into(
         StorageError: The disk is full or read-only; what was decoded stands.
     """
     with contextlib.ExitStack() as open_files:
-        writer = _DecodedWriter(path, records, preprocessing, open_files)
+        writer = _DecodedWriter(path, records, decoding.preprocessing, open_files)
         todo = [(slot, record) for slot, record in enumerate(records) if slot not in writer.done]
-        outcomes = decode_records(source, todo, preprocessing, workers=workers, limits=limits)
+        outcomes = executor.run(decoding, todo)
         with contextlib.closing(outcomes):
             for outcome in _track_from(outcomes, done=len(writer.done), total=len(records)):
                 writer.keep(outcome)
@@ -305,7 +301,7 @@ def _start_work(
     write_json(path / "plan.json", plan)
 
 
-# Decoded images of one or several folders in one order, and everything that was rejected.
+# Decoded images in one order, and everything that was rejected.
 
 
 @dataclass(frozen=True)
@@ -313,15 +309,13 @@ class StoredImage:
     """A decoded image and where its pictures lie.
 
     Attributes:
-        folder: Index of its folder.
-        rows: Its row in the folder's file of each kind; -1 where it has none.
+        rows: Its row in the file of each kind; -1 where it has none.
         record: As scanned.
         facts: What its file was.
         mask_problem: Why a mask was left out; "" where none was.
         notes: What the decoder had to say of the image.
     """
 
-    folder: int
     rows: dict[DecodedKind, int]
     record: ImageRecord
     facts: FileFacts
@@ -329,11 +323,10 @@ class StoredImage:
     notes: tuple[str, ...] = ()
 
 
-def gather_images(folders: Sequence[DecodedFolder]) -> list[StoredImage]:
-    """List the decoded images of all folders, sorted by `image_id`: sharding changes nothing."""
+def gather_images(folder: DecodedFolder) -> list[StoredImage]:
+    """List the decoded images of a folder, sorted by `image_id`."""
     places = [
         StoredImage(
-            folder=number,
             rows={
                 "images": entry.slot,
                 "fingerprints": entry.slot,
@@ -345,18 +338,15 @@ def gather_images(folders: Sequence[DecodedFolder]) -> list[StoredImage]:
             mask_problem=entry.mask_problem,
             notes=entry.notes,
         )
-        for number, folder in enumerate(folders)
         for entry in folder.entries
         if entry.facts is not None
     ]
     return sorted(places, key=lambda place: place.record.image_id)
 
 
-def gather_rejections(
-    scanned: Sequence[Rejection], folders: Sequence[DecodedFolder]
-) -> list[Rejection]:
+def gather_rejections(scanned: Sequence[Rejection], folder: DecodedFolder) -> list[Rejection]:
     """List what was rejected while scanning and while decoding, sorted by `image_id`."""
-    decoded = (entry.rejection for folder in folders for entry in folder.entries)
+    decoded = (entry.rejection for entry in folder.entries)
     found = [*scanned, *(rejection for rejection in decoded if rejection is not None)]
     return sorted(found, key=lambda rejection: (rejection.image_id, rejection.code))
 
@@ -365,7 +355,7 @@ def write_image_arrays(
     path: Path,
     kind: DecodedKind,
     places: Sequence[StoredImage],
-    folders: Sequence[DecodedFolder],
+    folder: DecodedFolder,
 ) -> NDArray[np.int64]:
     """Write the pictures of one kind in the order of `places`, one image in memory at a time.
 
@@ -373,7 +363,7 @@ def write_image_arrays(
         path: The `.npy`; not written if no image has such a picture.
         kind: Images, fingerprints or masks.
         places: The images of the dataset, in its order.
-        folders: Where they lie.
+        folder: Where they lie.
 
     Returns:
         (images,), row in the new file of each image; -1 for an image without such a picture.
@@ -385,22 +375,12 @@ def write_image_arrays(
     rows = np.where(there, np.cumsum(there) - 1, -1).astype(np.int64)
     if not any(there):
         return rows
-    with contextlib.ExitStack() as stack:
-        files = _open_all(kind, places, folders, stack)
-        side = next(iter(files.values())).side_px
-        out = stack.enter_context(create_image_array(path, count=sum(there), side_px=side))
+    with (
+        folder.open(kind) as file,
+        create_image_array(path, count=sum(there), side_px=file.side_px) as out,
+    ):
         for place, row in zip(places, rows.tolist(), strict=True):
             if row >= 0:
                 start = place.rows[kind]
-                out.write(row, files[place.folder].read(start, start + 1)[0])
+                out.write(row, file.read(start, start + 1)[0])
     return rows
-
-
-def _open_all(
-    kind: DecodedKind,
-    places: Sequence[StoredImage],
-    folders: Sequence[DecodedFolder],
-    stack: contextlib.ExitStack,
-) -> dict[int, ImageArrayFile]:
-    needed = sorted({place.folder for place in places if place.rows[kind] >= 0})
-    return {number: stack.enter_context(folders[number].open(kind)) for number in needed}

@@ -15,10 +15,12 @@ from pathlib import Path
 
 from cxresnet.core.config.data import DataConfig
 from cxresnet.core.errors import CXResnetError, RunFolderError, StorageError
+from cxresnet.core.executor import AbstractExecutor, Processes
 from cxresnet.core.files import explain_storage_errors, locked
 from cxresnet.data.dataset.dataset_record import RECORD_NAME, DatasetRecord
 from cxresnet.data.dataset.held_out import carry_over_access_log, hold_access_log
 from cxresnet.data.decode.limits import DecodeLimits
+from cxresnet.data.decode.record import Decoding
 from cxresnet.data.manifest import ImageRecord
 from cxresnet.data.prepare.assemble import DatasetInputs, assemble_dataset
 from cxresnet.data.prepare.decoded_folder import compute_decoded_bytes, decode_into
@@ -32,13 +34,12 @@ _SPARE_BYTES = 16 * 2**20
 _REPLACED = "replaced"
 
 
-def require_free_output(out: Path, *, mark: str, force: bool) -> None:
+def require_free_output(out: Path, *, force: bool) -> None:
     """Refuse to overwrite other files.
 
     Args:
-        out: Where the finished folder will be.
-        mark: Name of the file that a finished folder of ours has.
-        force: Overwrite a finished folder of ours, but never anything else.
+        out: Where the dataset will be.
+        force: Overwrite a dataset, but never anything else.
 
     Raises:
         RunFolderError: There is something that must not be overwritten.
@@ -47,7 +48,7 @@ def require_free_output(out: Path, *, mark: str, force: bool) -> None:
         return
     if not out.is_dir():
         raise RunFolderError(f"'{out}' is a file. Give a folder with --out.")
-    if (out / mark).is_file():
+    if (out / RECORD_NAME).is_file():
         if not force:
             raise RunFolderError(
                 f"'{out}' already holds a dataset. Give another --out, or overwrite it with "
@@ -76,12 +77,11 @@ def require_disk_space(out: Path, needed_bytes: int) -> None:
 
 
 @contextlib.contextmanager
-def open_working_directory(out: Path, *, mark: str, force: bool) -> Iterator[Path]:
+def open_working_directory(out: Path, *, force: bool) -> Iterator[Path]:
     """Work in `.NAME.partial`, which is kept after Ctrl-C, a full disk or an impossible split.
 
     Args:
         out: As of `require_free_output`, which is called again once the lock is held.
-        mark: As `require_free_output`.
         force: As `require_free_output`.
 
     Yields:
@@ -93,7 +93,7 @@ def open_working_directory(out: Path, *, mark: str, force: bool) -> Iterator[Pat
     partial = out.parent / f".{out.name}.partial"
     with locked(out.parent / f".{out.name}.lock", what=f"'{out}'"):
         _put_replaced_back(partial, out)
-        require_free_output(out, mark=mark, force=force)
+        require_free_output(out, force=force)
         try:
             yield partial
         except (KeyboardInterrupt, CXResnetError):
@@ -183,7 +183,12 @@ class PrepareResult:
 
 
 def run_prepare(
-    source: AbstractSource, *, config: DataConfig, out: Path, force: bool = False
+    source: AbstractSource,
+    *,
+    config: DataConfig,
+    out: Path,
+    force: bool = False,
+    executor: AbstractExecutor | None = None,
 ) -> PrepareResult:
     """Prepare a dataset.
 
@@ -193,6 +198,8 @@ def run_prepare(
         out: Folder for the dataset.
         force: Overwrite an existing dataset; its test access log is kept
             (`carry_over_access_log`).
+        executor: Where images are decoded; None for worker processes of this machine, as many as
+            the config says.
 
     Returns:
         What was made.
@@ -204,28 +211,32 @@ def run_prepare(
         RunFolderError: `out` holds something else, or another process is writing it.
         StorageError: Disk full or read-only; decoded images are kept for the next attempt.
     """
-    require_free_output(out, mark=RECORD_NAME, force=force)
+    require_free_output(out, force=force)
     scan = scan_source(source, config=config)
-    preprocessing = build_preprocessing(config)
-    require_disk_space(out, 2 * compute_decoded_bytes(scan.records, preprocessing))
-    with open_working_directory(out, mark=RECORD_NAME, force=force) as partial:
+    decoding = build_decoding(source, config)
+    require_disk_space(out, 2 * compute_decoded_bytes(scan.records, decoding.preprocessing))
+    with open_working_directory(out, force=force) as partial:
         decoded = decode_into(
             partial / "decoded",
-            source,
+            decoding,
             scan.records,
-            preprocessing,
-            workers=config.workers,
-            limits=DecodeLimits(config.decode_memory_mib, config.decode_seconds),
+            executor=executor or Processes(config.workers),
         )
         inputs = DatasetInputs(
             source_name=source.name,
             class_names=source.class_map.class_names,
-            folders=(decoded,),
+            decoded=decoded,
             rejections=scan.rejections,
             warnings=scan.warnings,
             claimed=scan.classes,
         )
         return finish_dataset(inputs, config=config, out=out, partial=partial)
+
+
+def build_decoding(source: AbstractSource, config: DataConfig) -> Decoding:
+    """Build the decoding of a source, as the config says."""
+    limits = DecodeLimits(config.decode_memory_mib, config.decode_seconds)
+    return Decoding(source, build_preprocessing(config), limits)
 
 
 def scan_source(source: AbstractSource, *, config: DataConfig) -> ScanResult:

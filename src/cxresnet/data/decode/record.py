@@ -1,23 +1,15 @@
-"""Decode and preprocess images in a pool of worker processes, each or the reason why not."""
+"""Decode and preprocess one image of a source, or say why not."""
 
 from __future__ import annotations
 
 import hashlib
-import logging
-import multiprocessing
-import os
-import signal
-from collections import deque
-from collections.abc import Generator, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cxresnet.core.child_processes import starting_safely
-from cxresnet.core.errors import ImageError, explain_image_fault
+from cxresnet.core.errors import CODES_OF_THE_MACHINE, ImageError, explain_image_fault
+from cxresnet.core.executor import AbstractWork
 from cxresnet.data.decode.block_mean import average_blocks
 from cxresnet.data.decode.decoder import DecodedImage, decode_image, decode_mask
 from cxresnet.data.decode.limits import DEFAULT_LIMITS, DecodeLimits
@@ -26,8 +18,6 @@ from cxresnet.data.duplicates.fingerprint import compute_fingerprint
 from cxresnet.data.manifest import ImageRecord
 from cxresnet.data.prepare.preprocessing import Preprocessing, prepare_image, prepare_mask
 from cxresnet.data.sources.source import AbstractSource, Rejection
-
-_logger = logging.getLogger(__name__)
 
 _FINGERPRINT_SOURCE_PX = 256
 _BORDER_SHARE = 0.04
@@ -100,7 +90,7 @@ def decode_record(
     cannot be used is left out; the image stays.
     """
     try:
-        return _prepare(_Job(source, preprocessing, limits), record)
+        return _prepare(Decoding(source, preprocessing, limits), record)
     except Exception as error:  # noqa: BLE001  one image must not end the work on all others
         fault = explain_image_fault(error)
         return reject(record, fault.code, str(fault))
@@ -113,16 +103,7 @@ def reject(record: ImageRecord, code: str, reason: str) -> Rejection:
     )
 
 
-@dataclass(frozen=True)
-class _Job:
-    """What all images of a source have in common."""
-
-    source: AbstractSource
-    preprocessing: Preprocessing
-    limits: DecodeLimits
-
-
-def _prepare(job: _Job, record: ImageRecord) -> PreparedImage:
+def _prepare(job: Decoding, record: ImageRecord) -> PreparedImage:
     content = job.source.read(record.location)
     decoded = (
         decode_image(
@@ -191,7 +172,7 @@ def _compute_border_grey(pixels: NDArray[np.float32]) -> float:
 
 
 def _read_mask(
-    job: _Job, location: str, image_shape: tuple[int, ...], problems: list[str]
+    job: Decoding, location: str, image_shape: tuple[int, ...], problems: list[str]
 ) -> NDArray[np.uint8] | None:
     if not location:
         return None
@@ -207,148 +188,40 @@ def _read_mask(
     return prepare_mask(mask, job.preprocessing)
 
 
-# Decoding on all cores, with bounded memory; an image that kills its process costs only itself.
-#
-# Workers are started afresh (`spawn`), not forked, because the parent may hold threads. They ignore
-# Ctrl-C; the parent stops them.
-
-
 Task = tuple[int, ImageRecord]
+"""Slot and record of an image."""
+
 Outcome = tuple[int, PreparedImage | Rejection]
-
-_CHUNK_IMAGES = 8
-_CHUNKS_AHEAD = 3
-_MIN_IMAGES_FOR_POOL = 256
+"""Slot of an image, and what became of it."""
 
 
-def decode_records(
-    source: AbstractSource,
-    tasks: Sequence[Task],
-    preprocessing: Preprocessing,
-    *,
-    workers: int = 0,
-    limits: DecodeLimits = DEFAULT_LIMITS,
-) -> Generator[Outcome]:
-    """Decode images, on several cores where that pays.
-
-    Args:
-        source: Reads the images; is pickled once a worker.
-        tasks: Slot and record of each image.
-        preprocessing: The pipeline.
-        workers: Processes; 0 means one a core, 1 means this one.
-        limits: Memory and time that an image may take.
-
-    Yields:
-        Slot and prepared image or rejection, every task once; at most a few dozen are in memory.
-    """
-    count = workers or os.cpu_count() or 1
-    pool = _WorkerPool(_Job(source, preprocessing, limits), count=count)
-    if count == 1 or len(tasks) < _MIN_IMAGES_FOR_POOL or not pool.start():
-        for slot, record in tasks:
-            yield slot, decode_record(source, record, preprocessing, limits)
-        return
-    waiting = deque(
-        tasks[start : start + _CHUNK_IMAGES] for start in range(0, len(tasks), _CHUNK_IMAGES)
-    )
-    try:
-        while waiting:
-            yield from pool.work(waiting)
-            yield from pool.work_isolated(pool.suspects)
-    finally:
-        pool.stop()
-
-
-class _WorkerPool:
-    """Starts worker processes as they are needed.
+@dataclass(frozen=True)
+class Decoding(AbstractWork[Task, Outcome]):
+    """Decoding the images of a source, wherever that is done.
 
     Attributes:
-        suspects: Tasks that were on their way when a worker died; one of them killed it.
+        source: Reads the images.
+        preprocessing: The pipeline.
+        limits: Memory and time that an image may take.
     """
 
-    def __init__(self, job: _Job, *, count: int) -> None:
-        self._job = job
-        self._count = count
-        self._pool: ProcessPoolExecutor | None = None
-        self.suspects: list[Task] = []
+    source: AbstractSource
+    preprocessing: Preprocessing
+    limits: DecodeLimits = DEFAULT_LIMITS
 
-    def start(self) -> bool:
-        """Start, and return whether a worker runs: none does in a script without a main guard."""
-        self._pool = self._build_pool(self._count)
-        try:
-            return _submit(self._pool, ()).result() == []
-        except BrokenProcessPool:
-            _logger.warning("No worker process starts; decoding continues in this process alone.")
-            self.stop()
-            return False
+    def do(self, item: Task) -> Outcome:
+        """Decode one image; see `decode_record`."""
+        slot, record = item
+        return slot, decode_record(self.source, record, self.preprocessing, self.limits)
 
-    def stop(self) -> None:
-        """Send everybody home; what was not begun is left."""
-        if self._pool is not None:
-            self._pool.shutdown(cancel_futures=True)
-            self._pool = None
+    def give_up(self, item: Task) -> Outcome:
+        """Reject an image that kills every process that decodes it."""
+        slot, record = item
+        return slot, reject(record, "decoder-crash", "The decoder crashed on this image.")
 
-    def work(self, waiting: deque[Sequence[Task]]) -> Iterator[Outcome]:
-        """Decode waiting chunks until none is left or a worker dies; then see `suspects`."""
-        self.suspects = []
-        ahead: deque[tuple[Future[list[Outcome]], Sequence[Task]]] = deque()
-        if self._pool is None:
-            self._pool = self._build_pool(self._count)
-        try:
-            while waiting or ahead:
-                while waiting and len(ahead) < self._count * _CHUNKS_AHEAD:
-                    ahead.append((_submit(self._pool, waiting[0]), waiting[0]))
-                    waiting.popleft()
-                outcomes = ahead[0][0].result()
-                ahead.popleft()
-                yield from outcomes
-        except BrokenProcessPool:
-            self.suspects = [task for _, chunk in ahead for task in chunk]
-            self.stop()
-
-    def work_isolated(self, tasks: Sequence[Task]) -> Iterator[Outcome]:
-        """Decode image by image in a process of its own; who kills it is rejected."""
-        left = deque(tasks)
-        while left:
-            with self._build_pool(1) as pool:
-                try:
-                    while left:
-                        yield from _submit(pool, (left[0],)).result()
-                        left.popleft()
-                except BrokenProcessPool:
-                    slot, record = left.popleft()
-                    yield (
-                        slot,
-                        reject(record, "decoder-crash", "The decoder crashed on this image."),
-                    )
-
-    def _build_pool(self, count: int) -> ProcessPoolExecutor:
-        with starting_safely():
-            return ProcessPoolExecutor(
-                count,
-                mp_context=multiprocessing.get_context("spawn"),
-                initializer=_start_worker,
-                initargs=(self._job,),
-            )
-
-
-def _submit(pool: ProcessPoolExecutor, tasks: Sequence[Task]) -> Future[list[Outcome]]:
-    """Give a chunk to a pool, which may start a process for it."""
-    with starting_safely():
-        return pool.submit(_decode_chunk, tasks)
-
-
-_worker_state: list[_Job] = []
-"""What a worker process was started with; empty in the parent."""
-
-
-def _start_worker(job: _Job) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _worker_state[:] = [job]
-
-
-def _decode_chunk(tasks: Sequence[Task]) -> list[Outcome]:
-    (job,) = _worker_state
-    return [
-        (slot, decode_record(job.source, record, job.preprocessing, job.limits))
-        for slot, record in tasks
-    ]
+    def may_be_local(self, result: Outcome) -> bool:
+        """Tell whether an image or its mask was left out for what the machine may lack."""
+        _, outcome = result
+        if isinstance(outcome, Rejection):
+            return outcome.code in CODES_OF_THE_MACHINE
+        return bool(outcome.mask_problem)

@@ -11,7 +11,7 @@ from PIL import Image
 from cxresnet.core.classes import ClassMap, build_class_map
 from cxresnet.core.config import DataConfig
 from cxresnet.core.errors import ImageError, MissingExtraError
-from cxresnet.data.decode.pool import PreparedImage, decode_record
+from cxresnet.data.decode.record import PreparedImage, decode_record
 from cxresnet.data.duplicates import compute_fingerprint
 from cxresnet.data.manifest import ImageRecord
 from cxresnet.data.prepare.preprocessing import build_preprocessing
