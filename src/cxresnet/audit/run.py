@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import json
@@ -92,14 +93,25 @@ def run_audit(context: AuditContext, questions: Sequence[Question]) -> Scorecard
         StorageError: The folder cannot be written.
     """
     context.folder.mkdir(parents=True, exist_ok=True)
-    asked = {question.name for question in questions}
     clock = _Clock(questions)
+    try:
+        for question in questions:
+            is_kept = _find_kept(context, question) is not None
+            clock.begin(question, is_kept=is_kept)
+            if not is_kept:
+                _ask(context, question)
+    except BaseException:  # also Ctrl-C: what was answered belongs on the scorecard
+        with contextlib.suppress(CXResnetError):
+            _write_kept(context)
+        raise
+    return _write_kept(context)
+
+
+def _write_kept(context: AuditContext) -> Scorecard:
+    """Write the scorecard of all answers that are kept."""
     findings = []
     for question in list_questions():
         kept = _find_kept(context, question)
-        if question.name in asked:
-            clock.begin(question, is_kept=kept is not None)
-            kept = kept or _ask(context, question)
         if kept is not None:
             findings.append(kept.finding)
         elif _get_path(context, question).is_file():
@@ -122,7 +134,8 @@ def run_audit(context: AuditContext, questions: Sequence[Question]) -> Scorecard
         seed=context.config.seed,
         versions=list_versions(),
     )
-    write_scorecard(context.folder, scorecard)
+    if findings:
+        write_scorecard(context.folder, scorecard)
     return scorecard
 
 

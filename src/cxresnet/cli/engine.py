@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from cxresnet.core.executor import AbstractExecutor
 
 
-class Engine(StrEnum):
+class EngineName(StrEnum):
     """Where images are read and decoded."""
 
     LOCAL = "local"
@@ -23,7 +23,7 @@ class Engine(StrEnum):
 
 
 EngineOption = Annotated[
-    Engine,
+    EngineName,
     typer.Option(
         "--engine",
         metavar="local|ray",
@@ -42,14 +42,16 @@ RayAddressOption = Annotated[
 
 
 @contextlib.contextmanager
-def opening_executor(engine: Engine, ray_address: str | None) -> Iterator[AbstractExecutor | None]:
+def opening_executor(
+    engine: EngineName, ray_address: str | None
+) -> Iterator[AbstractExecutor | None]:
     """Open what the options choose; None for this machine, as a room does by default.
 
     Raises:
         ConfigError: There is no such cluster, or an address and no `--engine ray`.
         MissingExtraError: Ray is not installed.
     """
-    if engine is Engine.LOCAL:
+    if engine is EngineName.LOCAL:
         if ray_address is not None:
             raise ConfigError("--ray-address needs '--engine ray'.")
         yield None

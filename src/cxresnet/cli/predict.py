@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cxresnet.cli.commands import command
-from cxresnet.cli.engine import Engine, EngineOption, RayAddressOption, opening_executor
+from cxresnet.cli.engine import EngineName, EngineOption, RayAddressOption, opening_executor
 from cxresnet.cli.images import list_files, load_network, write_cards
 from cxresnet.cli.options import (
     AnyBodyPartOption,
@@ -78,7 +78,7 @@ def predict(  # noqa: PLR0913  each is a flag of the command
     decode_memory_mib: DecodeMemoryOption = DEFAULT_LIMITS.memory_mib,
     decode_seconds: DecodeSecondsOption = DEFAULT_LIMITS.seconds,
     backend: BackendOption = "torch",
-    engine: EngineOption = Engine.LOCAL,
+    engine: EngineOption = EngineName.LOCAL,
     ray_address: RayAddressOption = None,
     out: OutOption = None,
     explain: Annotated[
@@ -91,15 +91,9 @@ def predict(  # noqa: PLR0913  each is a flag of the command
     """Classify images: one row per image, or the reason why it was refused."""
     files = list(list_files(paths))
     limits = DecodeLimits(decode_memory_mib, decode_seconds)
+    choices = {"any_body_part": bool(any_body_part), "gate": gate, "fix": fix}
     with opening_executor(engine, ray_address) as executor:
-        model = load_network(
-            run,
-            any_body_part=bool(any_body_part),
-            gate=gate,
-            fix=fix,
-            limits=limits,
-            backend=backend,
-        )
+        model = load_network(run, **choices, limits=limits, backend=backend)
         each = model.predict_each(files, executor=executor)
         predictions = list(track(each, "Classifying images", total=len(files)))
     if out is None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cxresnet.cli.commands import command
-from cxresnet.cli.engine import Engine, EngineOption, RayAddressOption, opening_executor
+from cxresnet.cli.engine import EngineName, EngineOption, RayAddressOption, opening_executor
 from cxresnet.cli.options import (
     ConfigOption,
     ExternalTestOption,
@@ -44,7 +44,7 @@ def prepare(  # noqa: PLR0913  each is a flag of the command
     set_: SetOption = None,
     source_flags: SourceFlags,
     external_test: ExternalTestOption = False,
-    engine: EngineOption = Engine.LOCAL,
+    engine: EngineOption = EngineName.LOCAL,
     ray_address: RayAddressOption = None,
     force: ForceOption = False,
 ) -> None:

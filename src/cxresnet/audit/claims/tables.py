@@ -6,6 +6,7 @@ made. What is derived, from a file name, a folder or columns of 0 and 1, is said
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -124,7 +125,7 @@ def find_name_split(stem: str) -> str:
     ['val', 'train', '', '']
     """
     words = "".join(letter if letter.isalpha() else " " for letter in stem).split()
-    found = {read_split(word) for word in words} - {""}
+    found = {_read_claimed_split(word) for word in words} - {""}
     if found == {"train", "val"}:
         return "train"
     return found.pop() if len(found) == 1 else ""
@@ -132,7 +133,17 @@ def find_name_split(stem: str) -> str:
 
 def _read_split_name(text: str) -> str:
     """Read a split as one of ours, or keep its own name."""
-    return read_split(text) or ("" if is_no_label(text) else make_printable(text))
+    return _read_claimed_split(text) or ("" if is_no_label(text) else make_printable(text))
+
+
+def _read_claimed_split(text: str) -> str:
+    """Read a split as `read_split`, and a hold-out set as the test set; "" for anything else.
+
+    >>> [_read_claimed_split(text) for text in ("holdout", "Hold-out", "Training", "fold 1")]
+    ['test', 'test', 'train', '']
+    """
+    is_held_out = re.sub(r"[\W\d_]+", "", text.casefold()) in {"holdout", "heldout"}
+    return "test" if is_held_out else read_split(text)
 
 
 @dataclass

@@ -77,6 +77,7 @@ def answer_frame_swap(context: AuditContext) -> QuestionAnswer:
             purpose="frame's part",
             confidence=STRICT_CONFIDENCE,
         ),
+        too_few=_list_too_few(context, swapped),
     )
     return QuestionAnswer(
         _grade(found),
@@ -99,12 +100,14 @@ class _Found:
         strict: The same with 99 % intervals.
         parts: Of each class's probability, what the frame carries, with 95 % intervals.
         strict_parts: The same with 99 % intervals.
+        too_few: Classes that were not measured, each with its number of pairs.
     """
 
     shares: dict[Key, Estimate]
     strict: dict[Key, Estimate]
     parts: dict[Key, Estimate]
     strict_parts: dict[Key, Estimate]
+    too_few: tuple[str, ...]
 
 
 def _list_shares(context: AuditContext, swapped: SwappedImages) -> list[Statistic]:
@@ -135,12 +138,25 @@ def _list_shares(context: AuditContext, swapped: SwappedImages) -> list[Statisti
 
 def _list_classes(context: AuditContext, swapped: SwappedImages) -> list[int]:
     """List the classes with enough pairs; of two classes the second: the first mirrors it."""
+    pairs = _count_pairs(context, swapped)
+    return [label for label, count in pairs.items() if count >= MIN_PAIRS]
+
+
+def _list_too_few(context: AuditContext, swapped: SwappedImages) -> tuple[str, ...]:
+    return tuple(
+        f"{context.class_names[label]} ({count} of {MIN_PAIRS} pairs)"
+        for label, count in _count_pairs(context, swapped).items()
+        if count < MIN_PAIRS
+    )
+
+
+def _count_pairs(context: AuditContext, swapped: SwappedImages) -> dict[int, int]:
+    """Count the pairs of patients whose lungs were swapped between a class and any other."""
     first = 1 if len(context.class_names) == 2 else 0
-    return [
-        label
+    return {
+        label: len(set(swapped.pairs[_find_swaps(swapped, label)].tolist()))
         for label in range(first, len(context.class_names))
-        if len(set(swapped.pairs[_find_swaps(swapped, label)].tolist())) >= MIN_PAIRS
-    ]
+    }
 
 
 def _find_swaps(swapped: SwappedImages, label: int) -> NDArray[np.bool_]:
@@ -286,6 +302,8 @@ def _describe(found: _Found) -> str:
             "In the frame of another source it stays less often, by "
             f"{100 * (found.shares[_SOURCE_EFFECT].value or 0):.0f} percentage points."
         )
+    if found.too_few:
+        sentences.append(f"Not measured, for too few pairs: {', '.join(found.too_few)}.")
     return " ".join(sentences)
 
 
@@ -298,7 +316,7 @@ def _describe_parts(found: _Found) -> Iterator[str]:
     part = found.parts[worst]
     if not _is_above(part, 0):
         yield (
-            "The frame is not shown to carry a part of the probability of any class (most of "
+            "The frame is not shown to carry a part of the probability of a class (most of "
             f"{worst}: {_format(part)})."
         )
         return

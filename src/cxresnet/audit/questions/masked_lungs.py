@@ -355,8 +355,15 @@ def _require_above_chance(remains: Remains, verdict: Verdict) -> None:
 
 def _describe(remains: Remains, verdict: Verdict, views: _Views) -> str:
     usual = remains.usual
-    class_name, border = max(
-        (one for one in (remains.border_class, remains.forest_class) if one is not None),
+    class_name, border, classifier = max(
+        (
+            (*one, name)
+            for one, name in (
+                (remains.border_class, "a small network"),
+                (remains.forest_class, "a random forest"),
+            )
+            if one is not None
+        ),
         key=lambda one: _get_low(one[1]),
     )
     meaning = {
@@ -374,10 +381,10 @@ def _describe(remains: Remains, verdict: Verdict, views: _Views) -> str:
         f"{_format_share(usual['share', WITHOUT_LUNGS])} is left with the lungs and all "
         "between them painted out "
         f"({100 * views.shown[WITHOUT_LUNGS]:.0f} % of the image remains), and "
-        f"{_format_share(usual['share', BORDER])} on the border alone (AUROC of {class_name}, the "
-        f"class that it predicts best: {border.value or 0:.2f}). {meaning} On X-rays of patients "
-        "the size of the heart, lines and tubes, or soft tissue may rightly carry something "
-        "outside of the lungs; the border should carry next to nothing."
+        f"{_format_share(usual['share', BORDER])} on the border alone, from which {classifier} "
+        f"predicts {class_name} with an AUROC of {border.value or 0:.2f}. {meaning} "
+        "On X-rays of patients the size of the heart, lines and tubes, or soft tissue may rightly "
+        "carry something outside of the lungs; the border should carry next to nothing."
     )
 
 
@@ -411,7 +418,8 @@ def _list_measures(remains: Remains, views: _Views) -> tuple[Measure, ...]:
     best = build_measure(
         f"AUROC of {class_name}, {BORDER}",
         border,
-        note="the class that it predicts best; 99 % interval, allowing for the number of classes",
+        note="the class with the highest lower end; 99 % interval, allowing for the number of "
+        "classes",
     )
     if remains.forest_class is None:
         return (*shares, *areas, best)
