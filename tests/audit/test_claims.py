@@ -332,8 +332,8 @@ def test_one_file_for_each_split_says_its_split_by_its_name(tmp_path: Path) -> N
 def test_a_given_split_comes_before_the_column(tmp_path: Path) -> None:
     rows = _make_rows()
     first, second = _write(tmp_path, rows[:100], "a.csv"), _write(tmp_path, rows[100:], "b.csv")
-    tables = read_claims([], splits=[("Training", first), ("holdout", second)])
-    assert [row.split for row in (tables.rows[0], tables.rows[-1])] == ["train", "holdout"]
+    tables = read_claims([], splits=[("Training", first), ("fold 2", second)])
+    assert [row.split for row in (tables.rows[0], tables.rows[-1])] == ["train", "fold 2"]
 
 
 COVIDX_TRAIN = """\

@@ -18,6 +18,7 @@ from cxresnet.audit.experiments.swapped_images import (
     pair_classes,
 )
 from cxresnet.audit.question import QuestionAnswer
+from cxresnet.audit.questions import frame_swap
 from cxresnet.audit.questions.frame_swap import answer_frame_swap, build_frame_part
 from cxresnet.audit.scorecard import FOLLOWS_LUNGS
 from cxresnet.explain.lungs import ImageLungs
@@ -189,6 +190,15 @@ class UnsteadyModel:
             return np.asarray(self.model.predict(images))
         labels = np.asarray(images).astype(int).sum(axis=(1, 2)) % 3
         return np.eye(3)[labels]
+
+
+def test_a_class_with_too_few_pairs_is_named(
+    build_audit: BuildAudit, lung_model: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(frame_swap, "MIN_PAIRS", 10**6)
+    answer = answer_frame_swap(build_audit(lung_model))
+    assert "Not measured, for too few pairs: normal (" in answer.sentence
+    assert "of 1000000 pairs), pneumonia (" in answer.sentence
 
 
 def test_a_model_that_swapping_itself_disturbs_cannot_be_tested(

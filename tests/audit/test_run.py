@@ -149,6 +149,7 @@ def test_a_killed_audit_resumes_where_it_was(asked: Asked, context: AuditContext
     asked.refusals["frame_swap"] = KeyboardInterrupt()
     with pytest.raises(KeyboardInterrupt):
         _audit(context)
+    assert [one.question for one in read_scorecard(context.folder).findings] == ["leakage"]
     asked.refusals.clear()
     asked.collect()
     assert len(_audit(context).findings) == 3

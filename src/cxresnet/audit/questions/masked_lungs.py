@@ -355,17 +355,10 @@ def _require_above_chance(remains: Remains, verdict: Verdict) -> None:
 
 def _describe(remains: Remains, verdict: Verdict, views: _Views) -> str:
     usual = remains.usual
-    class_name, border, classifier = max(
-        (
-            (*one, name)
-            for one, name in (
-                (remains.border_class, "a small network"),
-                (remains.forest_class, "a random forest"),
-            )
-            if one is not None
-        ),
-        key=lambda one: _get_low(one[1]),
-    )
+    found = [(*remains.border_class, "a small network")]
+    if remains.forest_class is not None:
+        found.append((*remains.forest_class, "a random forest"))
+    class_name, border, classifier = max(found, key=lambda one: _get_low(one[1]))
     meaning = {
         "red": "The classes can be predicted here without the lungs, so a good score is no proof "
         "that a model reads them.",
@@ -418,8 +411,7 @@ def _list_measures(remains: Remains, views: _Views) -> tuple[Measure, ...]:
     best = build_measure(
         f"AUROC of {class_name}, {BORDER}",
         border,
-        note="the class with the highest lower end; 99 % interval, allowing for the number of "
-        "classes",
+        note="the class with the highest lower end; 99 % interval, for all classes at once",
     )
     if remains.forest_class is None:
         return (*shares, *areas, best)
