@@ -180,12 +180,21 @@ def number_classes(images: ImageSet, class_names: tuple[str, ...]) -> ImageSet:
     Raises:
         ClassMapError: An image shows a class that the model does not have.
     """
+    require_classes(images.manifest, class_names)
     column = {name: number for number, name in enumerate(class_names)}
-    unknown = sorted(set(images.manifest["class_name"]) - set(column))
+    labels = [column[name] for name in images.manifest["class_name"]]
+    return replace(images, labels=np.array(labels, dtype=np.int64))
+
+
+def require_classes(manifest: pd.DataFrame, class_names: tuple[str, ...]) -> None:
+    """Check that a model has every class of a manifest.
+
+    Raises:
+        ClassMapError: An image shows a class that the model does not have.
+    """
+    unknown = sorted(set(manifest["class_name"]) - set(class_names))
     if unknown:
         raise ClassMapError(
             f"The dataset has images of {', '.join(unknown)}; the model has the classes "
             f"{', '.join(class_names)}. Prepare the dataset again with --classes."
         )
-    labels = [column[name] for name in images.manifest["class_name"]]
-    return replace(images, labels=np.array(labels, dtype=np.int64))

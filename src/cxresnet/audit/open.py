@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cxresnet.audit.context import AuditContext, number_classes
+from cxresnet.audit.context import AuditContext, number_classes, require_classes
 from cxresnet.audit.model import AuditedModel, open_run_model
 from cxresnet.core.config import Config, read_written_config
 from cxresnet.core.run_folder import RunFolder
@@ -35,6 +35,7 @@ def open_run_audit(run: RunFolder, *, config: Config, dataset: Path | None = Non
     is_own = dataset is None or dataset.resolve() == own.resolve()
     opened = open_dataset(own if dataset is None else dataset)
     require_same_preprocessing(opened, model.predictor)
+    require_classes(opened.manifest, model.class_names)
     request = describe_access_request(run, reason="audit", config=config.audit)
     written = run.train / "config.json"
     # A network that was passed on without it, as the bundled one, still says what it is built of.
@@ -69,6 +70,7 @@ def open_model_audit(
         ClassMapError: The dataset has a class that the model does not have.
     """
     opened = open_dataset(dataset)
+    require_classes(opened.manifest, model.class_names)  # before the test set is opened
     request = AccessRequest(
         reason=f"audit of {model.name}",
         run=out.resolve().name,
