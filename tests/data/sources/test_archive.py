@@ -4,6 +4,7 @@ import gzip
 import io
 import multiprocessing
 import pickle
+import struct
 import tarfile
 import tracemalloc
 import zipfile
@@ -17,6 +18,7 @@ from cxresnet.data.sources import archive as archive_module
 from cxresnet.data.sources import tar_index
 from cxresnet.data.sources.archive import open_archive
 from cxresnet.data.sources.class_folders import ClassFoldersSource
+from cxresnet.data.sources.open import open_source
 
 KINDS = ["zip", "tar", "tar.gz", "tgz"]
 
@@ -288,6 +290,23 @@ def test_a_second_file_of_the_same_name_never_takes_the_place_of_the_first(tmp_p
     store = open_archive(path)
     assert store.read_member("Normal/a.png") == b"first"
     assert [row.code for row in store.list_members().rejections] == ["duplicate-name"]
+
+
+def test_a_file_without_a_name_is_rejected_alone(tmp_path, tiny_png):
+    path = tmp_path / "set.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("normal/a.png", tiny_png)
+        archive.writestr("normal/b.png", tiny_png)
+    # The length of the second name in the directory becomes 0, its letters a comment.
+    content = bytearray(path.read_bytes())
+    entry = content.rindex(b"PK\x01\x02")
+    content[entry + 28 : entry + 34] = struct.pack("<HHH", 0, 0, 12)
+    path.write_bytes(content)
+    found = open_source(str(path)).scan()
+    assert [record.location for record in found.records] == ["set/normal/a.png"]
+    assert [(one.code, one.reason) for one in found.rejections] == [
+        ("unsafe-path", "It has no name.")
+    ]
 
 
 def test_a_file_locked_with_a_password_is_rejected(build_archive, tiny_png):

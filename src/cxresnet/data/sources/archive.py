@@ -253,7 +253,7 @@ def _read_zip_entry(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
 
 def _list_zip(archive: zipfile.ZipFile) -> Iterator[_Entry]:
     for info in archive.infolist():
-        if not info.is_dir():
+        if not info.filename.endswith("/"):  # `is_dir` fails where there is no name
             yield _Entry(info.filename, info.file_size, _refuse_zip_entry(info), info)
 
 
@@ -266,6 +266,9 @@ def _sort_entries(entries: Iterable[_Entry]) -> _Contents:
             member = normalise_path(entry.name)
         except UnsafePathError as error:
             rejections.append(_reject(entry.name, "unsafe-path", str(error)))
+            continue
+        if not member:
+            rejections.append(_reject("(no name)", "unsafe-path", "It has no name."))
             continue
         if any(is_hidden(part) for part in member.split("/")):
             continue
