@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -133,6 +134,7 @@ def test_a_model_that_reads_the_corner_is_red_for_the_letter(tmp_path: Path) -> 
     answer = answer_invariance(build_context(Toy(CORNER, MIDDLE), tmp_path))
     assert answer.verdict == "red"
     assert "letter in the upper left corner changed 100 % (" in answer.sentence
+    assert re.search(r"turned to [\w-]+: (\d+) of the \1 images that did not have", answer.sentence)
     assert find(answer, "Share of decisions changed, letter in the upper left corner").value == 1
     assert find(answer, "Share of decisions changed, letter in the upper right corner").value == 0
     assert answer.next_step == ""  # that of the question

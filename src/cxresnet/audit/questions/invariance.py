@@ -119,7 +119,7 @@ def answer_invariance(context: AuditContext) -> QuestionAnswer:
     results = (*harmless, *letters, *shown_only)
     sentences = (
         _describe_harmless(harmless, len(originals.groups)),
-        _describe_letters(letters),
+        _describe_letters(letters, originals, context.class_names),
         encodings.sentence,
         _MEANING[find_worst(verdicts)],
     )
@@ -184,9 +184,21 @@ def _describe_harmless(results: Sequence[_Result], count: int) -> str:
     )
 
 
-def _describe_letters(results: Sequence[_Result]) -> str:
+def _describe_letters(
+    results: Sequence[_Result], originals: OriginalAnswers, class_names: Sequence[str]
+) -> str:
     worst = _find_most_harmful(results)
-    return f"A pasted {worst.alteration.name} changed {describe_share(worst.share)}."
+    sentence = f"A pasted {worst.alteration.name} changed {describe_share(worst.share)}."
+    turned = worst.answers.decisions[worst.answers.changed]
+    if not len(turned):
+        return sentence
+    target = int(np.bincount(turned).argmax())
+    had_it = originals.decisions == target
+    to_target = worst.answers.changed & (worst.answers.decisions == target)
+    return (
+        f"{sentence} Most of them turned to {class_names[target]}: {int(to_target.sum())} of the "
+        f"{int((~had_it).sum())} images that did not have this answer before."
+    )
 
 
 def _list_measures(results: Sequence[_Result]) -> Iterator[Measure]:
