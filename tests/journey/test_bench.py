@@ -33,7 +33,7 @@ def test_the_quick_form_writes_the_whole_table(tmp_path: Path) -> None:
                  "occlusion", "prepared images", "PNG of", "near-duplicates"):  # fmt: skip
         assert word in questions, word
     assert all(row.count("|") == rows[0].count("|") for row in rows)
-    assert (tmp_path / "speed.svg").read_text(encoding="utf-8").startswith("<svg")
+    assert "<svg" in (tmp_path / "speed.svg").read_text(encoding="utf-8")
 
 
 @pytest.mark.slow
