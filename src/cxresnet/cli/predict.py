@@ -48,6 +48,9 @@ class Format(StrEnum):
 PathsArgument = Annotated[
     list[Path], typer.Argument(metavar="PATH...", help="Images, or folders of images.")
 ]
+FormatOption = Annotated[
+    Format, typer.Option("--format", metavar="table|csv|json", help="Output format.")
+]
 OutOption = Annotated[
     Path | None,
     typer.Option(
@@ -71,7 +74,7 @@ def predict(  # noqa: PLR0913  each is a flag of the command
     paths: PathsArgument,
     *,
     run: RunOption = None,
-    format_: Annotated[Format, typer.Option("--format", help="Output format.")] = Format.TABLE,
+    format_: FormatOption = Format.TABLE,
     any_body_part: AnyBodyPartOption = None,
     gate: GateOption = True,
     fix: FixOption = False,
