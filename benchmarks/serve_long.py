@@ -163,11 +163,11 @@ def describe(part: str, samples: Sequence[Sample], clients: int) -> bool:
 def fit_slope(x: Sequence[float], y: Sequence[float]) -> tuple[float, float]:
     """Fit a line; gives its slope and the standard error."""
     design = np.column_stack([np.ones(len(x)), x])
-    (_, slope), *_ = np.linalg.lstsq(design, np.asarray(y), rcond=None)
-    residuals = np.asarray(y) - design @ np.linalg.lstsq(design, np.asarray(y), rcond=None)[0]
+    line, *_ = np.linalg.lstsq(design, np.asarray(y), rcond=None)
+    residuals = np.asarray(y) - design @ line
     variance = residuals @ residuals / max(1, len(x) - 2)
     spread = float(np.sum((np.asarray(x) - np.mean(x)) ** 2))
-    return float(slope), float(np.sqrt(variance / spread))
+    return float(line[1]), float(np.sqrt(variance / spread))
 
 
 def write(samples: Sequence[Sample], path: Path) -> None:

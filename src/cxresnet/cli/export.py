@@ -8,18 +8,13 @@ from typing import Annotated
 import typer
 
 from cxresnet.cli.commands import command
+from cxresnet.cli.options import RunOption
 from cxresnet.cli.terminal import say, say_wrote, warn
 from cxresnet.core.backends import require_onnx
 from cxresnet.core.run_folder import open_run_folder
 
 OutOption = Annotated[
     Path, typer.Option("--out", "-o", metavar="FILE", help="The file to write, in ONNX format.")
-]
-RunOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--run", metavar="RUN", help="The run whose network is used. Default: the bundled network."
-    ),
 ]
 
 
