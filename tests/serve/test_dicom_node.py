@@ -30,16 +30,6 @@ DX = "1.2.840.10008.5.1.4.1.1.1.1"
 
 
 @contextlib.contextmanager
-def listening(model: cxresnet.Model, out: Path, **settings: Any) -> Iterator[Node]:
-    node = Node(model, NodeSettings(out=out, port=0, **settings))
-    node.start()
-    try:
-        yield node
-    finally:
-        node.close()
-
-
-@contextlib.contextmanager
 def calling(node: Node, *, title: str = "MODALITY", called: str = "CXRESNET") -> Iterator[Any]:
     entity = pynetdicom.AE(ae_title=title)
     for kind in (DX, CT, "1.2.840.10008.1.1"):
@@ -58,13 +48,17 @@ def store(node: Node, content: bytes) -> Any:
 
 
 @pytest.fixture
-def node(model: cxresnet.Model, tmp_path: Path) -> Iterator[Node]:
-    with listening(model, tmp_path) as found:
+def node(dicom: Any, model: cxresnet.Model, tmp_path: Path) -> Iterator[Node]:
+    with dicom.listening(model, tmp_path) as found:
         yield found
 
 
 def test_echo_and_store_give_objects_and_no_name_in_the_log(
-    model: cxresnet.Model, drawn_dx: list[bytes], tmp_path: Path, caplog: pytest.LogCaptureFixture
+    dicom: Any,
+    model: cxresnet.Model,
+    drawn_dx: list[bytes],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.DEBUG)
     taken: list[Any] = []
@@ -74,7 +68,7 @@ def test_echo_and_store_give_objects_and_no_name_in_the_log(
     handlers = [(pynetdicom.evt.EVT_C_STORE, lambda event: taken.append(event.dataset) or 0)]
     pacs = receiver.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers)
     send_to = Receiver("PACS", "127.0.0.1", pacs.server_address[1])
-    with listening(model, tmp_path, send_to=send_to) as node:
+    with dicom.listening(model, tmp_path, send_to=send_to) as node:
         with calling(node) as association:
             assert association.send_c_echo().Status == SUCCESS
         assert store(node, drawn_dx[0]).Status == SUCCESS
@@ -123,9 +117,9 @@ def test_a_bad_image_costs_a_line_of_the_log_and_not_the_node(
 
 
 def test_whoever_is_not_allowed_or_calls_another_title_is_rejected(
-    model: cxresnet.Model, tmp_path: Path
+    dicom: Any, model: cxresnet.Model, tmp_path: Path
 ) -> None:
-    with listening(model, tmp_path, allowed=("MODALITY",)) as node:
+    with dicom.listening(model, tmp_path, allowed=("MODALITY",)) as node:
         for names in ({"title": "STRANGER"}, {"called": "OTHER"}):
             with calling(node, **names) as association:
                 assert association.is_rejected
@@ -134,16 +128,16 @@ def test_whoever_is_not_allowed_or_calls_another_title_is_rejected(
 
 
 def test_a_full_queue_is_told_to_come_again(
-    model: cxresnet.Model, tmp_path: Path, drawn_dx: list[bytes]
+    dicom: Any, model: cxresnet.Model, tmp_path: Path, drawn_dx: list[bytes]
 ) -> None:
-    with listening(model, tmp_path, queue_images=0) as node:
+    with dicom.listening(model, tmp_path, queue_images=0) as node:
         assert store(node, drawn_dx[0]).Status == BUSY
 
 
 def test_half_open_and_many_associations_leave_room_again(
-    model: cxresnet.Model, tmp_path: Path
+    dicom: Any, model: cxresnet.Model, tmp_path: Path
 ) -> None:
-    with listening(model, tmp_path, max_associations=2, wait_seconds=0.4) as node:
+    with dicom.listening(model, tmp_path, max_associations=2, wait_seconds=0.4) as node:
         silent = [socket.create_connection(("127.0.0.1", node.port)) for _ in range(12)]
         for one in silent:
             one.settimeout(10)
@@ -155,9 +149,13 @@ def test_half_open_and_many_associations_leave_room_again(
 
 
 def test_a_message_beyond_the_limit_breaks_its_association(
-    model: cxresnet.Model, tmp_path: Path, drawn_dx: list[bytes], caplog: pytest.LogCaptureFixture
+    dicom: Any,
+    model: cxresnet.Model,
+    tmp_path: Path,
+    drawn_dx: list[bytes],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    with listening(model, tmp_path, max_image_bytes=20_000) as node:
+    with dicom.listening(model, tmp_path, max_image_bytes=20_000) as node:
         answer = store(node, drawn_dx[0])
         assert "Status" not in answer or answer.Status != SUCCESS
         assert "Refused: too-large." in caplog.text
