@@ -261,6 +261,15 @@ def test_one_split_alone_cannot_be_tested(tmp_path: Path) -> None:
     }
 
 
+def test_a_list_whose_split_is_unknown_is_named_with_the_way_out(tmp_path: Path) -> None:
+    train = _write_text(tmp_path / "train.csv", "image,label\na.png,normal\nb.png,covid\n")
+    other = _write_text(tmp_path / "rest.csv", "image,label\nc.png,normal\nd.png,covid\n")
+    tables = read_claims([train, other])
+    finding = next(one for one in check_rows(tables) if one.question == "test_set")
+    assert "The rows of rest.csv name no split" in finding.sentence
+    assert "--split test=rest.csv" in finding.sentence
+
+
 def test_folds_of_a_cross_validation_are_splits(tmp_path: Path) -> None:
     rows = _make_rows()
     for at in range(len(rows)):

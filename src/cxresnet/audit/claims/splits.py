@@ -22,6 +22,13 @@ def explain_few_splits(tables: ClaimTables) -> str:
     """Explain why nothing can be compared between splits; "" where it can."""
     if len(tables.splits) > 1:
         return ""
+    unnamed = sorted({row.table for row in tables.rows if not row.split})
+    if tables.splits and unnamed:
+        return (
+            f"The rows of {', '.join(unnamed)} name no split, and all others the same one "
+            f"({tables.splits[0]}), so this cannot be tested. Say which split they are, as in "
+            f"'--split test={unnamed[0]}'."
+        )
     if tables.splits:
         return (
             f"Only one split is listed ({tables.splits[0]}), so this cannot be tested. Give the "
