@@ -12,7 +12,7 @@ import pytest
 from cxresnet.audit.context import AuditContext
 from cxresnet.audit.questions import confounding
 from cxresnet.audit.questions.confounding import answer_confounding
-from cxresnet.audit.scorecard import ABOVE_BASELINE
+from cxresnet.audit.scorecard import ABOVE_BASELINE, OWN_SCORE
 from cxresnet.core.config import Config
 from cxresnet.core.config.audit import AuditConfig
 from cxresnet.core.finding import Finding, Measure, Verdict, write_findings
@@ -92,7 +92,8 @@ def test_a_model_above_the_best_baseline_is_green(build: Build) -> None:
     assert answer.measures[0].value == pytest.approx(0.25)
     assert answer.measures[0].note == "Thumbnail"
     # What the files were before `prepare` is not seen by the model, and red there does not count.
-    assert len(answer.measures) == 2
+    assert len(answer.measures) == 3
+    assert (answer.measures[1].name, answer.measures[1].value) == (OWN_SCORE, 0.95)
 
 
 @pytest.mark.parametrize(("model", "verdict"), [(0.715, "amber"), (0.7, "amber"), (0.6, "red")])

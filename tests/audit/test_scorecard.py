@@ -9,6 +9,7 @@ import pytest
 from cxresnet.audit.scorecard import (
     ABOVE_BASELINE,
     FOLLOWS_LUNGS,
+    OWN_SCORE,
     UNSEEN_SOURCES,
     Scorecard,
     choose_verdict,
@@ -61,12 +62,13 @@ def test_no_finding_is_no_proof() -> None:
     assert choose_verdict([]) == "amber"
 
 
-def test_the_headline_quotes_three_numbers_with_their_intervals() -> None:
+def test_the_headline_quotes_its_numbers_with_their_intervals() -> None:
     findings = [
         _find(
             "confounding",
             "green",
             Measure(name=ABOVE_BASELINE, value=0.3, low=0.2, high=0.41, n=121),
+            Measure(name=OWN_SCORE, value=0.8, low=0.72, high=0.87, n=121),
         ),
         _find("frame_swap", "red", Measure(name=FOLLOWS_LUNGS, value=0.1, low=0, high=0.2, n=80)),
         _find(
@@ -77,8 +79,8 @@ def test_the_headline_quotes_three_numbers_with_their_intervals() -> None:
     ]
     assert describe_headline(findings) == (
         "The decision follows the lungs in 10 % of swaps (0–20 %, n = 80); balanced accuracy is "
-        "+0.30 (+0.20 to +0.41, n = 121) above the best shortcut baseline; macro AUROC 0.90 "
-        "(0.85–0.94, n = 70) on sources never seen."
+        "0.80 (0.72–0.87, n = 121), +0.30 (+0.20 to +0.41, n = 121) above the best shortcut "
+        "baseline; macro AUROC 0.90 (0.85–0.94, n = 70) on sources never seen."
     )
 
 

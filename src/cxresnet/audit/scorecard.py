@@ -21,6 +21,7 @@ from cxresnet.core.record import Record, read_record, write_record
 SCORECARD_NAME = "scorecard.json"
 """Name of the file in the folder of an audit."""
 
+OWN_SCORE = "Balanced accuracy on the test images"
 FOLLOWS_LUNGS = "Decision follows the lungs"
 ABOVE_BASELINE = "Balanced accuracy above the best shortcut baseline"
 UNSEEN_SOURCES = "Score on sources never seen"
@@ -132,8 +133,9 @@ def describe_headline(findings: Sequence[Finding]) -> str:
     The decision follows the lungs in 91 % of swaps (85–95 %, n = 120); not compared with \
 shortcut baselines; not tested on sources never seen.
     """
-    swaps, above, unseen = (
-        _find_measure(findings, name) for name in (FOLLOWS_LUNGS, ABOVE_BASELINE, UNSEEN_SOURCES)
+    own, swaps, above, unseen = (
+        _find_measure(findings, name)
+        for name in (OWN_SCORE, FOLLOWS_LUNGS, ABOVE_BASELINE, UNSEEN_SOURCES)
     )
     not_swapped = (
         "no lungs could be swapped"
@@ -145,10 +147,7 @@ shortcut baselines; not tested on sources never seen.
         if swaps is None
         else f"the decision follows the lungs in {_format_share(swaps)} of swaps"
         f"{_format_range(swaps)}",
-        "not compared with shortcut baselines"
-        if above is None
-        else f"balanced accuracy is {above.value:+.2f}{_format_signed_range(above)} above the best "
-        "shortcut baseline",
+        _describe_own(own, above),
         "not tested on sources never seen"
         if unseen is None
         else f"{unseen.note} {unseen.value:.2f}{_format_signed_range(unseen, sign='')} on sources "
@@ -156,6 +155,18 @@ shortcut baselines; not tested on sources never seen.
     ]
     text = "; ".join(parts) + "."
     return text[0].upper() + text[1:]
+
+
+def _describe_own(own: Measure | None, above: Measure | None) -> str:
+    """Describe the model's own score, and how far it is above the best shortcut baseline."""
+    compared = (
+        "not compared with shortcut baselines"
+        if above is None
+        else f"{above.value:+.2f}{_format_signed_range(above)} above the best shortcut baseline"
+    )
+    if own is None:
+        return compared
+    return f"balanced accuracy is {own.value:.2f}{_format_signed_range(own, sign='')}, {compared}"
 
 
 def _find_measure(findings: Sequence[Finding], name: str) -> Measure | None:

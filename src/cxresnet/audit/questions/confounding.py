@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from cxresnet.audit.context import AuditContext
 from cxresnet.audit.question import QuestionAnswer, build_measure, find_worst, register_question
-from cxresnet.audit.scorecard import ABOVE_BASELINE
+from cxresnet.audit.scorecard import ABOVE_BASELINE, OWN_SCORE
 from cxresnet.core.finding import Finding, Measure, Verdict, choose_worst, read_findings
 from cxresnet.metrics.classification import ClassifiedImages, build_headline_statistics
 from cxresnet.metrics.estimate import Estimate, format_estimate
@@ -46,18 +46,31 @@ def answer_confounding(context: AuditContext) -> QuestionAnswer:
         one for one in read_findings(context.dataset.path) if one.question != _ONLY_OF_FILES
     ]
     worst = choose_worst(findings)
-    best = _compare_with_baselines(context)
+    ours = ClassifiedImages(
+        class_names=context.class_names,
+        truth=context.truth,
+        predicted=context.predicted,
+        probabilities=context.probabilities,
+    )
+    best = _compare_with_baselines(context, ours)
     verdict = find_worst([worst.verdict if worst else "amber", _grade(best)])
     sentences = [
         worst.sentence if worst else "The data were not checked; 'cxresnet prepare' does it.",
         _describe(best),
     ]
     measures = [build_measure(ABOVE_BASELINE, best.difference, note=best.title)] if best else []
+    measures.append(build_measure(OWN_SCORE, _score(context, ours)))
     return QuestionAnswer(
         verdict=verdict,
         sentence=" ".join(sentences),
         measures=(*measures, *_list_strongest(findings)),
     )
+
+
+def _score(context: AuditContext, ours: ClassifiedImages) -> Estimate:
+    """Estimate the model's own balanced accuracy: without it nobody knows what the rest is of."""
+    score = _find_balanced_accuracy(ours)
+    return context.estimate([score], groups=context.groups, purpose="own score")[score.name]
 
 
 def _list_strongest(findings: list[Finding]) -> list[Measure]:
@@ -91,7 +104,7 @@ def _describe(best: _AboveBaseline | None) -> str:
     )
 
 
-def _compare_with_baselines(context: AuditContext) -> _AboveBaseline | None:
+def _compare_with_baselines(context: AuditContext, ours: ClassifiedImages) -> _AboveBaseline | None:
     """Compare with the baseline that does best on the test images: chosen in its favour."""
     if context.dataset.record.config.external_test:
         return None
@@ -100,12 +113,6 @@ def _compare_with_baselines(context: AuditContext) -> _AboveBaseline | None:
         [context.test],
         class_count=len(context.class_names),
         seed=context.config.seed,
-    )
-    ours = ClassifiedImages(
-        class_names=context.class_names,
-        truth=context.truth,
-        predicted=context.predicted,
-        probabilities=context.probabilities,
     )
     compared = [
         (baseline, _build_difference(ours, baseline.rule.name, baseline.probabilities))
