@@ -163,4 +163,3 @@ def _show(scorecard: Scorecard) -> None:
         elif finding.verdict == "cannot be tested":
             head = f"Question {finding.number} cannot be tested:"
             say(f"{head} {finding.title} {finding.sentence}")
-    say(scorecard.disclaimer)
