@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import runpy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,9 +24,8 @@ from cxresnet.core.run_folder import RunFolder
 from cxresnet.data.manifest import read_safe_csv
 from cxresnet.metrics.estimate import Estimate
 from cxresnet.predict.predictions import Predictions, write_predictions
+from drawn_images import CLASS_NAMES, build_context, split_in_three
 
-DRAWN = runpy.run_path(str(Path(__file__).with_name("drawn_images.py")))
-CLASS_NAMES = DRAWN["CLASS_NAMES"]
 SIDE_PX = 16
 
 
@@ -111,9 +109,7 @@ def _draw_sets(*, wrong: int, strength: float = 45.0, count: int = 300) -> tuple
         image[5 * label : 5 * label + 5] += strength
     labels = shown.copy()
     labels[:wrong] = (labels[:wrong] + 1) % 3
-    sets = DRAWN["split_in_three"](
-        images.clip(0, 255).astype(np.uint8), labels, np.arange(count) // 2
-    )
+    sets = split_in_three(images.clip(0, 255).astype(np.uint8), labels, np.arange(count) // 2)
     pixels = {image.tobytes() for image in images[:wrong].clip(0, 255).astype(np.uint8)}
     names = {
         one.manifest["image_id"][row]
@@ -128,7 +124,7 @@ def test_eight_planted_wrong_labels_are_among_the_first_twelve(
     trained: list[set[str]], tmp_path: Path
 ) -> None:
     sets, planted = _draw_sets(wrong=8)
-    context = DRAWN["build_context"](sets, tmp_path, audit__bootstrap_resamples=200)
+    context = build_context(sets, tmp_path, audit__bootstrap_resamples=200)
 
     answer = answer_label_noise(context)
 
@@ -143,7 +139,7 @@ def test_eight_planted_wrong_labels_are_among_the_first_twelve(
 
 def test_many_wrong_labels_are_amber(trained: list[set[str]], tmp_path: Path) -> None:
     sets, _ = _draw_sets(wrong=45)
-    context = DRAWN["build_context"](sets, tmp_path, audit__bootstrap_resamples=200)
+    context = build_context(sets, tmp_path, audit__bootstrap_resamples=200)
     assert answer_label_noise(context).verdict == "amber"
 
 
@@ -151,9 +147,7 @@ def test_no_network_learns_from_the_test_or_from_a_patient_that_it_is_asked_abou
     trained: list[set[str]], tmp_path: Path
 ) -> None:
     sets, _ = _draw_sets(wrong=0)
-    context = DRAWN["build_context"](
-        sets, tmp_path, audit__bootstrap_resamples=100, audit__label_folds=4
-    )
+    context = build_context(sets, tmp_path, audit__bootstrap_resamples=100, audit__label_folds=4)
 
     answer_label_noise(context)
 
@@ -174,7 +168,7 @@ def test_networks_that_learn_nothing_contradict_nothing(
     trained: list[set[str]], tmp_path: Path
 ) -> None:
     sets, _ = _draw_sets(wrong=0, strength=0)
-    context = DRAWN["build_context"](sets, tmp_path, audit__bootstrap_resamples=100)
+    context = build_context(sets, tmp_path, audit__bootstrap_resamples=100)
     with pytest.raises(CannotBeTestedError, match="are too weak"):
         answer_label_noise(context)
 
@@ -201,7 +195,7 @@ def test_the_cross_validation_of_the_run_is_used_where_there_is_one(
     )
     write_predictions(run.train / "predictions_seed-0.csv", table)
     write_json(run.train / "cross_validation.json", {})
-    context = DRAWN["build_context"](sets, tmp_path, audit__bootstrap_resamples=100)
+    context = build_context(sets, tmp_path, audit__bootstrap_resamples=100)
 
     answer = answer_label_noise(replace(context, run=run))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import runpy
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +35,15 @@ from cxresnet.data.phantoms.shortcuts import draw_shortcut
 from cxresnet.metrics.bootstrap import compute_estimates
 from cxresnet.metrics.estimate import Estimate
 from cxresnet.metrics.statistic import Statistic, compute_value
+from drawn_images import (
+    CLASS_NAMES,
+    UnaskedModel,
+    build_context,
+    build_set,
+    draw_phantom_sets,
+    split_in_three,
+)
 
-DRAWN = runpy.run_path(str(Path(__file__).with_name("drawn_images.py")))
 SIDE_PX = 32
 
 
@@ -144,7 +150,7 @@ def test_masks_come_from_the_dataset_and_the_finder_runs_where_there_is_none(
     monkeypatch.setattr("cxresnet.audit.experiments.painting.load_lung_finder", Finder)
     lungs = build_masks(3).astype(np.uint8) * 255
     lungs[1] = 0
-    images = DRAWN["build_set"](lungs, np.zeros(3, int), [0, 1, 2], lungs=lungs)
+    images = build_set(lungs, np.zeros(3, int), [0, 1, 2], lungs=lungs)
 
     masks = gather_lung_masks(images, SIDE_PX)
 
@@ -187,7 +193,7 @@ def test_the_interval_of_the_share_is_that_of_the_ratio_on_the_same_resamples() 
     tables = {name: np.exp(one) / np.exp(one).sum(axis=1)[:, None] for name, one in scores.items()}
 
     estimates = compute_estimates(
-        build_statistics(truth, tables, class_names=DRAWN["CLASS_NAMES"]),
+        build_statistics(truth, tables, class_names=CLASS_NAMES),
         groups=[str(number // 2) for number in range(240)],
         resamples=200,
         confidence=0.95,
@@ -199,7 +205,7 @@ def test_the_interval_of_the_share_is_that_of_the_ratio_on_the_same_resamples() 
     assert same.low is None  # a ratio to itself does not vary, though both AUROCs do
     assert none.low is not None
     assert none.low < 0 < none.high < 0.5
-    assert {name[1] for name in estimates if name[0] == "border"} == set(DRAWN["CLASS_NAMES"])
+    assert {name[1] for name in estimates if name[0] == "border"} == set(CLASS_NAMES)
 
 
 def _build_estimate(low: float, high: float) -> Estimate:
@@ -265,7 +271,7 @@ def _draw_sets(*, in_lungs: float, in_corner: float, count: int = 300) -> Any:
     for image, label in zip(images, labels, strict=True):
         image[11 + 3 * label : 14 + 3 * label, 9:14] += in_lungs
         image[0:4, 4 * label : 4 * label + 4] += in_corner
-    return DRAWN["split_in_three"](
+    return split_in_three(
         images.clip(0, 255).astype(np.uint8),
         labels,
         np.arange(count),
@@ -280,7 +286,7 @@ def _draw_sets(*, in_lungs: float, in_corner: float, count: int = 300) -> Any:
 def test_what_lies_in_the_lungs_is_green_and_what_lies_in_the_corner_red(
     in_lungs: float, in_corner: float, verdict: str, tmp_path: Path
 ) -> None:
-    context = DRAWN["build_context"](
+    context = build_context(
         _draw_sets(in_lungs=in_lungs, in_corner=in_corner),
         tmp_path,
         audit__bootstrap_resamples=200,
@@ -299,7 +305,7 @@ def test_what_lies_in_the_lungs_is_green_and_what_lies_in_the_corner_red(
 
 @pytest.mark.usefixtures("_train_lines")
 def test_networks_that_learn_nothing_answer_nothing(tmp_path: Path) -> None:
-    context = DRAWN["build_context"](
+    context = build_context(
         _draw_sets(in_lungs=0, in_corner=0), tmp_path, audit__bootstrap_resamples=100
     )
     with pytest.raises(CannotBeTestedError, match="did not learn the classes from whole images"):
@@ -315,7 +321,7 @@ def test_without_lungs_nothing_can_be_painted_out(
         "gather_lung_masks",
         lambda images, side: np.zeros((len(images), side, side), dtype=bool),
     )
-    context = DRAWN["build_context"](_draw_sets(in_lungs=25, in_corner=0), tmp_path)
+    context = build_context(_draw_sets(in_lungs=25, in_corner=0), tmp_path)
     with pytest.raises(CannotBeTestedError, match="found on 0 of 180 training images"):
         answer_masked_lungs(context)
 
@@ -323,7 +329,7 @@ def test_without_lungs_nothing_can_be_painted_out(
 def test_small_networks_are_trained_as_the_run_but_shorter_and_with_their_border(
     tmp_path: Path,
 ) -> None:
-    context = DRAWN["build_context"](
+    context = build_context(
         _draw_sets(in_lungs=25, in_corner=0),
         tmp_path,
         model__preset="base",
@@ -336,8 +342,8 @@ def test_small_networks_are_trained_as_the_run_but_shorter_and_with_their_border
 
     config = choose_small_config(context, images=6000, purpose="test")
     few = choose_small_config(context, images=80, purpose="test")
-    foreign = DRAWN["UnaskedModel"](predictor=None)
-    others = DRAWN["build_context"](_draw_sets(in_lungs=0, in_corner=0), tmp_path, model=foreign)
+    foreign = UnaskedModel(predictor=None)
+    others = build_context(_draw_sets(in_lungs=0, in_corner=0), tmp_path, model=foreign)
 
     assert (config.model.preset, config.train.weight_decay) == ("base", 0.2)
     assert (config.train.epochs, config.train.monitor) == (12, "last")
@@ -354,12 +360,12 @@ def test_small_networks_are_trained_as_the_run_but_shorter_and_with_their_border
 def test_a_marker_in_phantoms_is_red_and_an_interrupted_audit_does_not_train_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sets = DRAWN["draw_phantom_sets"](
+    sets = draw_phantom_sets(
         PhantomSettings(
             images_per_class=60, side_px=96, max_images_per_patient=1, shortcut="marker"
         )
     )
-    context = DRAWN["build_context"](
+    context = build_context(
         sets, tmp_path, audit__small_epochs=3, audit__small_side_px=32, train__warmup_epochs=0
     )
 

@@ -2,39 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 import torch
 from torch import nn
 
-from cxresnet.core.config import ModelConfig
 from cxresnet.model.ensemble import CXResNetEnsemble
 from cxresnet.model.folding import FoldedNetwork, fold_network
-from cxresnet.model.presets import build_model
-from cxresnet.model.resnet import CXResNet
 from cxresnet.predict.decision import CalibratedNetwork, fold_for_inference
+from networks import build_awake
 
 PRESETS = [
     "nano",
     "convnet",
     *(pytest.param(name, marks=pytest.mark.slow) for name in ("small", "mini", "resnet18")),
 ]
-
-
-def build_awake(seed: int = 1, **options: Any) -> CXResNet:
-    """Build a network whose norms are those of a trained one, so that folding them matters."""
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        model = build_model(ModelConfig(**options), class_count=3).eval()
-        for module in model.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                nn.init.uniform_(module.weight, 0.5, 1.0)
-                nn.init.normal_(module.bias, std=0.1)
-                module.running_var.uniform_(0.5, 1.5)
-                module.running_mean.normal_(0, 0.2)
-        nn.init.normal_(model.head.weight, std=1.0)
-    return model
 
 
 def build_images(side_px: int, count: int = 3) -> torch.Tensor:

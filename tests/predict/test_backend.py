@@ -12,45 +12,27 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 import cxresnet
 from cxresnet.core.backends import check_backend
-from cxresnet.core.config import ModelConfig
 from cxresnet.core.errors import CheckpointError, ConfigError, MissingExtraError
 from cxresnet.data.phantoms.draw import draw_phantom
 from cxresnet.data.phantoms.plan import PhantomSettings, plan_phantoms
 from cxresnet.data.prepare.preprocessing import Preprocessing
 from cxresnet.model.ensemble import CXResNetEnsemble
 from cxresnet.model.folding import FoldedNetwork
-from cxresnet.model.presets import build_model
-from cxresnet.model.resnet import CXResNet
 from cxresnet.predict import Decision, Predictor, onnx_export
 from cxresnet.predict.backend import OnnxRuntimeBackend, build_backend, write_network
 from cxresnet.predict.decision import build_plain_decision
 from cxresnet.predict.onnx_export import export_onnx
+from networks import build_awake
 
 needs_onnxruntime = pytest.mark.skipif(
     any(importlib.util.find_spec(name) is None for name in ("onnx", "onnxruntime")),
     reason='onnx or onnxruntime is not installed: pip install "cxresnet[fast]"',
 )
 DECISION = build_plain_decision(("normal", "pneumonia", "covid-19"), network="abc")
-
-
-def build_awake(seed: int = 1, **options: Any) -> CXResNet:
-    """Build a small network with the norms of a trained one, so that each layer matters."""
-    config = ModelConfig(**{"preset": "nano", "widths": (8, 16), "depths": (1, 1), **options})
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        model = build_model(config, class_count=3).eval()
-        for module in model.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                nn.init.uniform_(module.weight, 0.5, 1.0)
-                nn.init.normal_(module.bias, std=0.1)
-                module.running_var.uniform_(0.5, 1.5)
-                module.running_mean.normal_(0, 0.2)
-        nn.init.normal_(model.head.weight, std=1.0)
-    return model
+SMALL: dict[str, Any] = {"preset": "nano", "widths": (8, 16), "depths": (1, 1)}
 
 
 def build_images(side_px: int, count: int = 3) -> torch.Tensor:
@@ -87,7 +69,7 @@ def hide_packages(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
 def test_onnxruntime_computes_what_the_network_computes(
     options: dict[str, Any], side_px: int
 ) -> None:
-    model = build_awake(**options)
+    model = build_awake(**{**SMALL, **options})
     backend = build_backend(model, "onnxruntime", side_px=side_px)
     assert isinstance(backend, OnnxRuntimeBackend)
     with torch.inference_mode():
@@ -101,7 +83,7 @@ def test_onnxruntime_computes_what_the_network_computes(
 
 @needs_onnxruntime
 def test_an_ensemble_answers_with_the_mean_of_its_members() -> None:
-    members = [build_awake(seed) for seed in (1, 2)]
+    members = [build_awake(seed, **SMALL) for seed in (1, 2)]
     model, images = CXResNetEnsemble(members).eval(), build_images(40)
     backend = build_backend(model, "onnxruntime", side_px=40)
     with torch.inference_mode():
@@ -137,7 +119,7 @@ def test_several_views_of_an_image_go_through_the_backend_too(predictor: Predict
 
 
 def test_a_network_that_cannot_be_written_is_run_by_torch_or_refused() -> None:
-    model, images = build_awake(norm="group"), build_images(32)
+    model, images = build_awake(norm="group", **SMALL), build_images(32)
     with torch.inference_mode():
         for name in ("torch", "auto"):
             backend = build_backend(model, name, side_px=32)
@@ -149,7 +131,7 @@ def test_a_network_that_cannot_be_written_is_run_by_torch_or_refused() -> None:
 
 def test_what_is_not_installed_is_done_without_or_named(monkeypatch: pytest.MonkeyPatch) -> None:
     hide_packages(monkeypatch, "onnx", "onnxruntime")
-    model = build_awake()
+    model = build_awake(**SMALL)
     assert isinstance(build_backend(model, "auto", side_px=32), FoldedNetwork)
     for refused in (
         lambda: check_backend("onnxruntime"),
@@ -195,7 +177,7 @@ def test_an_exported_file_says_how_it_is_used(predictor: Predictor, tmp_path: Pa
 def test_a_file_with_other_answers_is_not_written(
     predictor: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    other = write_network(build_awake(), side_px=32)
+    other = write_network(build_awake(**SMALL), side_px=32)
     monkeypatch.setattr(onnx_export, "write_network", lambda *_, **__: other)
     with pytest.raises(CheckpointError, match="was not written: its probabilities would differ"):
         export_onnx(predictor, DECISION, tmp_path / "network.onnx", images=3)

@@ -9,7 +9,6 @@ import torch
 from captum.attr import Occlusion
 from torch import Tensor, nn
 
-from cxresnet.core.config import ModelConfig
 from cxresnet.explain.methods.incremental.occlusion import build_fast_network
 from cxresnet.explain.methods.occlusion import compute_occlusion
 from cxresnet.explain.methods.patches import Patch, build_grid, build_occlusion_baseline
@@ -17,9 +16,9 @@ from cxresnet.model.architecture import Architecture
 from cxresnet.model.blocks import BasicBlock, ConvNorm
 from cxresnet.model.ensemble import CXResNetEnsemble
 from cxresnet.model.folding import fold_conv
-from cxresnet.model.presets import build_model
 from cxresnet.model.resnet import CXResNet
 from cxresnet.predict.decision import CalibratedNetwork
+from networks import build_awake
 
 PRESETS = [
     "nano",
@@ -29,21 +28,6 @@ PRESETS = [
         for preset in ("small", "mini", "plain-resnet", "resnet18")
     ),
 ]
-
-
-def build_awake(seed: int = 1, **options: Any) -> CXResNet:
-    """Build a network whose norms and head are those of a trained one: places matter."""
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        model = build_model(ModelConfig(**options), class_count=3).eval()
-        for module in model.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                nn.init.uniform_(module.weight, 0.5, 1.0)
-                nn.init.normal_(module.bias, std=0.1)
-                module.running_var.uniform_(0.5, 1.5)
-                module.running_mean.normal_(0, 0.2)
-        nn.init.normal_(model.head.weight, std=2.0)
-    return model
 
 
 def balance(model: CXResNet, image: Tensor) -> CXResNet:
@@ -115,7 +99,11 @@ def test_every_part_that_a_network_may_have(options: dict[str, Any]) -> None:
 
 
 def test_the_temperature_counts() -> None:
-    check(CalibratedNetwork(build_awake(preset="nano"), temperature=2.5), height=32, width=32)
+    check(
+        CalibratedNetwork(build_awake(preset="nano"), temperature=2.5),
+        height=32,
+        width=32,
+    )
 
 
 def test_several_networks_that_answer_together() -> None:
