@@ -68,7 +68,7 @@ def answer_confounding(context: AuditContext) -> QuestionAnswer:
 
 
 def _score(context: AuditContext, ours: ClassifiedImages) -> Estimate:
-    """Estimate the model's own balanced accuracy: without it nobody knows what the rest is of."""
+    """Estimate the model's own balanced accuracy, beside which the rest is read."""
     score = _find_balanced_accuracy(ours)
     return context.estimate([score], groups=context.groups, purpose="own score")[score.name]
 
