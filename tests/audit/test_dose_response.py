@@ -126,7 +126,7 @@ def test_a_model_that_reads_the_corner_is_red_for_the_marker(answer: QuestionAns
     assert answer.verdict == "red"
     said = "Marker: 100 % (91–100 %) of the answers change at strength 1, half of all at 0.30 ("
     assert said in answer.sentence
-    assert "100 % of those that change go to covid-19" in answer.sentence
+    assert "40 of the 40 that were not covid-19 turn to it" in answer.sentence
     half = find(answer, "Strength that changes half of the answers, marker")
     # The corner is 80 below the middle and may be 40 below. Of its 35 pixels 18 belong to the
     # letter: at 0.2 they add 0.2 · 225 · 18 / 35 = 23, at 0.4 they add 46.

@@ -140,6 +140,33 @@ def test_a_model_that_reads_the_corner_is_red_for_the_letter(tmp_path: Path) -> 
     assert answer.next_step == ""  # that of the question
 
 
+@dataclass(frozen=True)
+class ReaderOfLetters(Toy):
+    """Decides by the lungs between two classes, and on one of them where a letter stands."""
+
+    class_names: tuple[str, ...] = ("normal", "pneumonia", "covid-19")
+
+    def predict(self, images: Images) -> Probabilities:
+        lungs, middle, corner = (
+            np.asarray(images)[part].mean(axis=(1, 2)) for part in (LUNGS, MIDDLE, CORNER)
+        )
+        is_bright = (lungs > middle).astype(int)
+        return np.eye(3)[np.where(corner > 80, 1, is_bright)]
+
+
+def test_a_letter_is_red_where_all_other_answers_turn_though_half_have_its_answer(
+    tmp_path: Path,
+) -> None:
+    # Half of the images are of the letter's class already: at most half of the answers can change.
+    answer = answer_invariance(build_context(ReaderOfLetters(LUNGS, MIDDLE), tmp_path))
+    assert answer.verdict == "red", answer.sentence
+    name = "letter in the upper left corner"
+    assert find(answer, f"Share of decisions changed, {name}").value == 0.5
+    turned = find(answer, f"Share of other answers that turn to pneumonia, {name}")
+    assert (turned.value, turned.n) == (1, 20)
+    assert "20 of the 20 images that did not have this answer before" in answer.sentence
+
+
 def test_a_fault_in_reading_one_format_is_red_and_named(tmp_path: Path) -> None:
     context = build_context(Toy(LUNGS, MIDDLE, read=read_clipped), tmp_path)
     answer = answer_invariance(context)

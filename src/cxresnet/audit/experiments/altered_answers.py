@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cxresnet.audit.context import AuditContext, CannotBeTestedError
+from cxresnet.audit.context import STRICT_CONFIDENCE, AuditContext, CannotBeTestedError
 from cxresnet.audit.experiments.alterations import GreyImage
 from cxresnet.audit.model import Images, Probabilities
 from cxresnet.audit.pictures import Tile
+from cxresnet.audit.question import build_measure
+from cxresnet.core.finding import Measure
 from cxresnet.metrics.estimate import Estimate
 from cxresnet.metrics.statistic import build_mean
 
@@ -53,6 +55,31 @@ class AlteredAnswers:
     decisions: NDArray[np.int64]
     changed: NDArray[np.bool_]
     difference: NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class TurnedAnswers:
+    """How many answers an alteration turns to one class, of those that it can turn.
+
+    A share of changed answers cannot say that all answers follow an alteration: where a third of
+    the images has the answer already, at most two thirds can change.
+
+    Attributes:
+        target: Column of the class that most changed answers go to.
+        count: Images that turned to it.
+        share: Of the images with another answer before, those that turned; n is their number.
+        strict: The same with `STRICT_CONFIDENCE`.
+    """
+
+    target: int
+    count: int
+    share: Estimate
+    strict: Estimate
+
+    def build_measure(self, class_names: Sequence[str], where: str) -> Measure:
+        """Build the measure of the share, named after the class and what turned the answers."""
+        name = f"Share of other answers that turn to {class_names[self.target]}, {where}"
+        return build_measure(name, self.share)
 
 
 def take_originals(context: AuditContext, purpose: str) -> OriginalAnswers:
@@ -123,6 +150,23 @@ def estimate_means(
     means = [build_mean(name, value.astype(np.float64)) for name, value in values.items()]
     found = context.estimate(means, groups=originals.groups, purpose=purpose, confidence=confidence)
     return {name: found[name] for name in values}
+
+
+def estimate_turned(
+    context: AuditContext, originals: OriginalAnswers, answers: AlteredAnswers, *, purpose: str
+) -> TurnedAnswers | None:
+    """Estimate how many answers turn to the class that most go to; None where none changed."""
+    changed = answers.decisions[answers.changed]
+    if not len(changed):
+        return None
+    target = int(np.bincount(changed).argmax())
+    is_target = answers.decisions == target
+    turned = {"turned": np.where(originals.decisions == target, np.nan, is_target)}
+    share, strict = (
+        estimate_means(context, originals, turned, purpose=purpose, confidence=confidence)["turned"]
+        for confidence in (0.95, STRICT_CONFIDENCE)
+    )
+    return TurnedAnswers(target, int((answers.changed & is_target).sum()), share, strict)
 
 
 def show_answer(

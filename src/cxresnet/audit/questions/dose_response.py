@@ -14,7 +14,7 @@ from functools import partial
 import numpy as np
 from PIL import Image
 
-from cxresnet.audit.context import STRICT_CONFIDENCE, AuditContext
+from cxresnet.audit.context import AuditContext
 from cxresnet.audit.experiments.alterations import (
     GreyImage,
     add_border,
@@ -26,8 +26,10 @@ from cxresnet.audit.experiments.alterations import (
 from cxresnet.audit.experiments.altered_answers import (
     AlteredAnswers,
     OriginalAnswers,
+    TurnedAnswers,
     describe_share,
     estimate_means,
+    estimate_turned,
     predict_altered,
     show_answer,
     take_originals,
@@ -82,7 +84,8 @@ class _Limits:
         amber: Amber where the share of changed answers is above it.
         widest: Amber where the 95 % interval reaches beyond it: too few images to call it small.
         up_to: Strengths that count.
-        red: Red where the 99 % interval of the share is above it; 1 for what is never red.
+        red: Red where the 99 % interval of the share of other answers that turn to one class at
+            full strength is above it; 1 for what is never red.
     """
 
     amber: float
@@ -145,19 +148,15 @@ class _Response:
         dose: The shortcut.
         answers: At each of `STRENGTHS`.
         shares: Of changed answers at each, with 95 % intervals.
-        strict: The same with `STRICT_CONFIDENCE`.
         half: Strength that changes half of the answers.
-        target: Column of the class that most changed answers go to at full strength.
-        to_target: Share of the changed answers that go there; None where none changed.
+        turned: Which class the changed answers go to at full strength; None where none changed.
     """
 
     dose: _Dose
     answers: tuple[AlteredAnswers, ...]
     shares: tuple[Estimate, ...]
-    strict: tuple[Estimate, ...]
     half: HalfStrength
-    target: int
-    to_target: Estimate | None
+    turned: TurnedAnswers | None
 
 
 @register_question(
@@ -168,8 +167,9 @@ class _Response:
     "edge, a border of 10 % of the side, a gamma of 3 or 1/3, or a blur with a sigma of 3 % of the "
     "side. Amber where the share of changed answers is above 15 % (marker, thin frame), 30 % "
     "(border, which hides a part of the image) or, at a strength up to 0.4, 20 % (tone, blur), or "
-    "where its 95 % interval reaches beyond 35, 50 and 40 %. Red only for the marker, where the "
-    "whole 99 % interval is above 50 %: an answer that follows an alteration may follow a shortcut "
+    "where its 95 % interval reaches beyond 35, 50 and 40 %. Red only for the marker, where "
+    "at strength 1 most of the other answers turn to one class, the whole 99 % interval above "
+    "50 %: an answer that follows an alteration may follow a shortcut "
     "that was learnt, or be fragile; questions 3 and 6 decide between the two.",
     next_step="Look at which class the answers go to, and whether the training images of that "
     "class carry the shortcut; cut the border off (data.border_cut), erase it in training "
@@ -206,11 +206,6 @@ def _measure(
     changed = {str(number): step.changed for number, step in enumerate(steps)}
     purpose = f"dose {dose.name}"
     shares = estimate_means(context, originals, changed, purpose=purpose)
-    strict = estimate_means(
-        context, originals, changed, purpose=purpose, confidence=STRICT_CONFIDENCE
-    )
-    followed = steps[-1].decisions[steps[-1].changed]
-    target = int(np.bincount(followed, minlength=len(context.class_names)).argmax())
     half = resample_half_strength(
         np.stack([step.changed for step in steps]),
         resamples=context.config.bootstrap_resamples,
@@ -220,21 +215,9 @@ def _measure(
         dose=dose,
         answers=steps,
         shares=tuple(shares.values()),
-        strict=tuple(strict.values()),
         half=half,
-        target=target,
-        to_target=_estimate_target(context, originals, steps[-1], target)
-        if len(followed)
-        else None,
+        turned=estimate_turned(context, originals, steps[-1], purpose=purpose),
     )
-
-
-def _estimate_target(
-    context: AuditContext, originals: OriginalAnswers, answers: AlteredAnswers, target: int
-) -> Estimate:
-    """Estimate the share of changed answers that go to one class."""
-    to_target = np.where(answers.changed, answers.decisions == target, np.nan)
-    return estimate_means(context, originals, {"target": to_target}, purpose="target")["target"]
 
 
 # Lights, words and numbers.
@@ -243,7 +226,7 @@ def _estimate_target(
 def _grade(response: _Response) -> Verdict:
     limits = response.dose.limits
     count = sum(strength <= limits.up_to for strength in STRENGTHS)
-    if any((share.low or 0.0) > limits.red for share in response.strict[:count]):
+    if response.turned and (response.turned.strict.low or 0.0) > limits.red:
         return "red"
     shares = response.shares[:count]
     if any((share.value or 0.0) > limits.amber for share in shares):
@@ -296,10 +279,11 @@ def _describe_one(context: AuditContext, response: _Response) -> str:
     strength, share = _find_largest(response)
     most = f"{name}: {describe_share(share)} of the answers change at strength {strength:g}"
     target = ""
-    if response.to_target is not None:
-        part = 100 * (response.to_target.value or 0.0)
-        target = f"; at full strength {part:.0f} % of those that change go to "
-        target += context.class_names[response.target]
+    if turned := response.turned:
+        target = (
+            f"; at full strength {turned.count} of the {turned.share.n} that were not "
+            f"{context.class_names[turned.target]} turn to it"
+        )
     if not np.isfinite(half.value):
         return f"{most}{target}."
     above = "more than 1" if not np.isfinite(half.high) else f"{half.high:.2f}"
@@ -311,12 +295,9 @@ def _list_measures(context: AuditContext, responses: Sequence[_Response]) -> Ite
     for one in responses:
         yield _build_half(one)
     for one in responses:
-        if one.to_target is not None:
-            target = context.class_names[one.target]
-            yield build_measure(
-                f"Share of changed answers that go to {target}, {one.dose.name} at strength 1",
-                one.to_target,
-            )
+        if one.turned:
+            where = f"{one.dose.name} at strength 1"
+            yield one.turned.build_measure(context.class_names, where)
     for one in responses:
         for strength, share in zip(STRENGTHS, one.shares, strict=True):
             yield build_measure(name_share(one.dose.name, strength), share)
@@ -363,7 +344,9 @@ def _draw(
 ) -> tuple[str, str, Image.Image]:
     """Draw one image in all strengths: of those that change the one that changes first."""
     changes = np.array([step.changed for step in response.answers])
-    to_target = response.answers[-1].decisions == response.target
+    to_target = np.zeros_like(changes[-1])
+    if turned := response.turned:
+        to_target = response.answers[-1].decisions == turned.target
     moved = np.array([step.difference for step in response.answers]).mean(axis=0)
     number = int(np.lexsort((moved, changes.sum(axis=0), changes[-1] & to_target))[-1])
     tiles = [
@@ -378,8 +361,13 @@ def _draw(
             has_changed=bool(step.changed[number]),
         )
         tiles.append(tile)
+    chosen = (
+        "Of the images tried it is among those that changed first."
+        if changes[:, number].any()
+        else "No answer changed; this is the image whose probabilities moved most."
+    )
     caption = (
         f"One image under a {response.dose.name} of growing strength, with the decision and its "
-        "probability below. Of the images tried it is among those that changed first."
+        f"probability below. {chosen}"
     )
     return "dose_response-strengths.png", caption, draw_tiles([tiles[:3], tiles[3:]])

@@ -27,8 +27,10 @@ from cxresnet.audit.experiments.alterations import (
 from cxresnet.audit.experiments.altered_answers import (
     AlteredAnswers,
     OriginalAnswers,
+    TurnedAnswers,
     describe_share,
     estimate_means,
+    estimate_turned,
     predict_altered,
     show_answer,
     take_originals,
@@ -82,6 +84,7 @@ class _Result:
     share: Estimate
     strict: Estimate
     mean: Estimate
+    turned: TurnedAnswers | None
 
 
 @register_question(
@@ -89,11 +92,13 @@ class _Result:
     number=7,
     title="Do changes that mean nothing to a reader change the answer?",
     threshold="Red where most decisions change on a harmless alteration (rotation, shift, tone, "
-    "resampling, JPEG, a pasted letter): the whole 99 % interval of their share is above 50 %; or "
-    "where one decision changes between file formats that lose nothing. Amber where the share is "
+    "resampling, JPEG, a pasted letter), or where a letter turns most of the other answers to one "
+    "class: the whole 99 % interval of the share is above 50 %; or where one decision changes "
+    "between file formats that lose nothing. Amber where the share is "
     "above 10 % (letter: 5 %), where its 95 % interval reaches beyond 25 %, or where a file format "
     "was refused. Mirroring and half the pixels have no light. A well-trained clean network on "
-    "phantoms changes at most about 6 % of its decisions, one of few images up to half.",
+    "phantoms changes at most about 6 % of its decisions, one of few images up to half; a letter "
+    "that they never saw turned at most 43 % of the other answers of 20 such networks.",
     next_step="Train with more rotation, shift and tone (train.augment); where a letter changes "
     "the answer, cut the border off (data.border_cut) or erase it in training "
     "(train.augment.border_erase_share), and audit again.",
@@ -113,20 +118,20 @@ def answer_invariance(context: AuditContext) -> QuestionAnswer:
     encodings = _test_encodings(context, originals)
     verdicts = (
         find_worst(_grade(one, amber=_HARMLESS_AMBER) for one in harmless),
-        find_worst(_grade(one, amber=_LETTER_AMBER) for one in letters),
+        find_worst(_grade_letter(one) for one in letters),
         encodings.verdict,
     )
     results = (*harmless, *letters, *shown_only)
     sentences = (
         _describe_harmless(harmless, len(originals.groups)),
-        _describe_letters(letters, originals, context.class_names),
+        _describe_letters(letters, context.class_names),
         encodings.sentence,
         _MEANING[find_worst(verdicts)],
     )
     return QuestionAnswer(
         find_worst(verdicts),
         " ".join(sentences),
-        (*_list_measures(results), *encodings.measures),
+        (*_list_measures(results, context.class_names), *encodings.measures),
         (_draw(context, originals, results),),
         next_step=_REPORT_FAULT if verdicts[:2] == ("green", "green") else "",
     )
@@ -160,7 +165,14 @@ def _estimate(
     )
     means = estimate_means(context, originals, moved, purpose=purpose)
     return tuple(
-        _Result(one, answers[one.name], shares[one.name], strict[one.name], means[one.name])
+        _Result(
+            one,
+            answers[one.name],
+            shares[one.name],
+            strict[one.name],
+            means[one.name],
+            estimate_turned(context, originals, answers[one.name], purpose=purpose),
+        )
         for one in alterations
     )
 
@@ -170,6 +182,12 @@ def _grade(result: _Result, *, amber: float) -> Verdict:
         return "red"
     high = 1.0 if result.share.high is None else result.share.high
     return "amber" if (result.share.value or 0.0) > amber or high > _MAX_HIGH else "green"
+
+
+def _grade_letter(result: _Result) -> Verdict:
+    if result.turned and (result.turned.strict.low or 0.0) > _RED:
+        return "red"
+    return _grade(result, amber=_LETTER_AMBER)
 
 
 def _find_most_harmful(results: Sequence[_Result]) -> _Result:
@@ -184,24 +202,24 @@ def _describe_harmless(results: Sequence[_Result], count: int) -> str:
     )
 
 
-def _describe_letters(
-    results: Sequence[_Result], originals: OriginalAnswers, class_names: Sequence[str]
-) -> str:
-    worst = _find_most_harmful(results)
+def _describe_letters(results: Sequence[_Result], class_names: Sequence[str]) -> str:
+    worst = max(results, key=_rank_letter)
     sentence = f"A pasted {worst.alteration.name} changed {describe_share(worst.share)}."
-    turned = worst.answers.decisions[worst.answers.changed]
-    if not len(turned):
+    if worst.turned is None:
         return sentence
-    target = int(np.bincount(turned).argmax())
-    had_it = originals.decisions == target
-    to_target = worst.answers.changed & (worst.answers.decisions == target)
     return (
-        f"{sentence} Most of them turned to {class_names[target]}: {int(to_target.sum())} of the "
-        f"{int((~had_it).sum())} images that did not have this answer before."
+        f"{sentence} Most of them turned to {class_names[worst.turned.target]}: "
+        f"{worst.turned.count} of the {worst.turned.share.n} images that did not have this answer "
+        "before."
     )
 
 
-def _list_measures(results: Sequence[_Result]) -> Iterator[Measure]:
+def _rank_letter(result: _Result) -> tuple[float, float]:
+    turned = result.turned.strict.low if result.turned else None
+    return turned or 0.0, result.share.value or 0.0
+
+
+def _list_measures(results: Sequence[_Result], class_names: Sequence[str]) -> Iterator[Measure]:
     worst_first = sorted(
         results, key=lambda one: (one.alteration in _SHOWN_ONLY, -(one.share.value or 0.0))
     )
@@ -209,6 +227,9 @@ def _list_measures(results: Sequence[_Result]) -> Iterator[Measure]:
         name = one.alteration.name
         note = "without a light" if one.alteration in _SHOWN_ONLY else ""
         yield build_measure(f"Share of decisions changed, {name}", one.share, note=note)
+    for one in results:
+        if one.turned and one.alteration in _LETTERS:
+            yield one.turned.build_measure(class_names, one.alteration.name)
     for one in results:
         largest = f"largest {one.answers.difference.max():.2f}"
         name = f"Mean change of probability, {one.alteration.name}"
