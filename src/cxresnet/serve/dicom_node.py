@@ -1,10 +1,11 @@
 """A DICOM node: takes radiographs by C-STORE, and writes or sends back what the network says.
 
 An image is checked and classified before its sender gets an answer, so that the status of C-STORE
-says whether it can be used. What is written of it is made afterwards, one image at a time. Both
-queues are bounded; a sender that finds one full is told to come again (status A700). Log lines name
-an image by its SHA-256: no name, number, date or UID of a patient is written anywhere but into the
-objects themselves.
+says whether it can be used. What is written of it is made afterwards, one image at a time; until
+then the image lies in the folder `received`, so that what was taken is answered even where the node
+is killed: at its next start. Both queues are bounded; a sender that finds one full is told to come
+again (status A700). Log lines name an image by its SHA-256: no name, number, date or UID of a
+patient is written anywhere but into these images and the objects themselves.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import logging
 import socketserver
 import threading
 from collections.abc import Sequence
+from concurrent.futures import Future
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,8 +31,8 @@ from pynetdicom.transport import ThreadedAssociationServer
 from cxresnet import __version__
 from cxresnet.api.classifier import Model
 from cxresnet.api.prediction import Prediction
-from cxresnet.core.errors import ConfigError, ImageError, explain_image_fault
-from cxresnet.core.files import atomic_write
+from cxresnet.core.errors import ConfigError, ImageError, StorageError, explain_image_fault
+from cxresnet.core.files import atomic_write, write_bytes
 from cxresnet.data.decode.decoder import decode_image
 from cxresnet.serve.dicom_objects import AnsweredImage, build_objects, choose_method
 from cxresnet.serve.dicom_outbox import REPORT_FILE, Outbox
@@ -69,6 +71,8 @@ _GATE_CODES = ("not-an-x-ray", "not-a-chest-x-ray", "rotated", "inverted")
 """Reasons of `predict/image_gate.py`: the image can be read, and has a report that says why."""
 
 SUCCESS, BUSY, NOT_SUPPORTED, NOT_UNDERSTOOD = 0x0000, 0xA700, 0x0122, 0xC000
+RECEIVED = "received"
+
 _LONGEST_COMMENT = 64
 _SHOWN_DIGITS = 12
 
@@ -104,6 +108,7 @@ class Node:
         self._objects = Lane("DICOM objects", self._answer, capacity=settings.queue_images)
         self._bytes_of: dict[Any, int] = {}
         self._outbox: Outbox | None = None
+        self._is_closing = threading.Event()
         self._server: Any = None
 
     def start(self) -> None:
@@ -136,6 +141,7 @@ class Node:
                 socketserver.BaseServer.shutdown(self)
 
         address = (self._settings.host, self._settings.port)
+        kept = self._list_kept()  # before anything new can lie there
         try:
             self._server = entity.make_server(address, evt_handlers=handlers, server_class=Server)
         except OSError as error:
@@ -148,9 +154,11 @@ class Node:
         self._entity = entity
         if self._settings.send_to is not None:
             self._outbox = Outbox(self._settings.send_to, self._settings)
+        threading.Thread(target=self._resume, args=(kept,), name="DICOM kept", daemon=True).start()
 
     def close(self) -> int:
         """Take nothing more, finish what was taken, end, and say how many images were not sent."""
+        self._is_closing.set()
         if self._server is not None:
             self._server.shutdown()
             self._server.server_close()
@@ -171,6 +179,8 @@ class Node:
             return _refuse(NOT_UNDERSTOOD, error.code, str(error))
         except RequestError:
             return _refuse(BUSY, "busy", "The queue is full. Send the image again later.")
+        except StorageError as error:
+            return _refuse(BUSY, "storage", str(error))
         except Exception as error:  # noqa: BLE001  one image must not end the node
             return _refuse(NOT_UNDERSTOOD, "unexpected", f"It failed with {type(error).__name__}.")
 
@@ -184,7 +194,7 @@ class Node:
         content = event.encoded_dataset()
         (checked,) = self._checks.submit([content])
         received: _Received = checked.result(self._settings.answer_seconds)
-        self._objects.submit([received])
+        self._queue(received)
         _logger.info(
             "Took image %s (%s, %d bytes).",
             received.image_sha256[:_SHOWN_DIGITS],
@@ -192,6 +202,57 @@ class Node:
             len(content),
         )
         return _status(SUCCESS)
+
+    def _queue(self, received: _Received) -> Future[None]:
+        """Keep the image until its objects are written, and have them made.
+
+        Raises:
+            RequestError: The queue is full.
+            StorageError: The disk is full, or the folder may not be written.
+        """
+        kept = self._find_kept(received)
+        is_new = not kept.is_file()
+        if is_new:
+            write_bytes(kept, received.content)
+        try:
+            (made,) = self._objects.submit([received])
+        except RequestError:
+            if is_new:
+                kept.unlink(missing_ok=True)
+            raise
+        return made
+
+    def _find_kept(self, received: _Received) -> Path:
+        return self._settings.out / RECEIVED / f"{received.image_sha256}.dcm"
+
+    def _list_kept(self) -> list[Path]:
+        """List the images that an earlier run took and could not answer before it ended."""
+        return sorted((self._settings.out / RECEIVED).glob("[!.]*.dcm"))
+
+    def _resume(self, kept: Sequence[Path]) -> None:
+        for path in kept:
+            try:
+                self._answer_again(path)
+            except Exception as error:  # noqa: BLE001  the next image has its turn
+                shown = path.name[:_SHOWN_DIGITS]
+                _logger.error(  # noqa: TRY400  no names
+                    "Image %s: not taken up again. %s It stays in '%s'.",
+                    shown,
+                    _explain(error),
+                    RECEIVED,
+                )
+
+    def _answer_again(self, path: Path) -> None:
+        """Answer a kept image in its turn; where the node ends before, its next start does."""
+        content = path.read_bytes()
+        while not self._is_closing.is_set():
+            try:
+                (checked,) = self._checks.submit([content])
+                self._queue(checked.result()).result()
+            except RequestError:  # new images have filled the queue
+                self._is_closing.wait(1.0)
+            else:
+                return
 
     def _check(self, contents: Sequence[bytes]) -> list[_Received]:
         """Classify images, and read what their objects keep of the header.
@@ -213,10 +274,16 @@ class Node:
             shown = received.image_sha256[:_SHOWN_DIGITS]
             try:
                 names = self._deliver(received)
+                self._find_kept(received).unlink(missing_ok=True)
                 _logger.info("Image %s: wrote %s.", shown, ", ".join(names))
             except Exception as error:  # noqa: BLE001  the next image has its turn
                 reason = _explain(error)
-                _logger.error("Image %s: no answer. %s", shown, reason)  # noqa: TRY400  no names
+                _logger.error(  # noqa: TRY400  no names
+                    "Image %s: no answer. %s It stays in '%s' for the next start.",
+                    shown,
+                    reason,
+                    RECEIVED,
+                )
         return [None] * len(images)
 
     def _deliver(self, received: _Received) -> list[str]:
