@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import importlib
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import pytest
-from jsonschema import Draft202012Validator, ValidationError
 
 from cxresnet.core.config import EvaluateConfig
 from cxresnet.core.run_folder import RunFolder
@@ -14,31 +15,41 @@ from cxresnet.evaluate.from_predictions import evaluate_predictions
 from cxresnet.evaluate.record import build_metrics_schema, format_metrics_schema, write_evaluation
 from cxresnet.predict import Predictions
 
+needs_jsonschema = pytest.mark.slow  # its import alone takes seconds
+
 WRITTEN = Path(__file__).parents[2] / "docs" / "reference" / "metrics.schema.json"
+
+
+@pytest.fixture
+def jsonschema() -> ModuleType:
+    return importlib.import_module("jsonschema")
 
 
 def test_the_schema_in_the_documents_is_the_one_of_the_records() -> None:
     assert WRITTEN.read_text(encoding="utf-8") == format_metrics_schema(), "run scripts/schema"
 
 
-def test_every_key_says_what_it_is() -> None:
+@needs_jsonschema
+def test_every_key_says_what_it_is(jsonschema: ModuleType) -> None:
     schema = build_metrics_schema()
-    Draft202012Validator.check_schema(schema)
+    jsonschema.Draft202012Validator.check_schema(schema)
     for name, definition in {"": schema, **schema["$defs"]}.items():
         for key, value in definition.get("properties", {}).items():
             assert value.get("description"), f"{name}.{key} is not described"
 
 
+@needs_jsonschema
 def test_what_evaluate_writes_is_valid(
-    run: RunFolder, config_with_baselines: EvaluateConfig
+    run: RunFolder, config_with_baselines: EvaluateConfig, jsonschema: ModuleType
 ) -> None:
     config = config_with_baselines.model_copy(update={"prevalence": {"covid": 0.02}})
     run_evaluate(run, config=config)
     content = json.loads(run.metrics.read_text())
-    Draft202012Validator(build_metrics_schema()).validate(content)
+    jsonschema.Draft202012Validator(build_metrics_schema()).validate(content)
     assert content["format"] == 3
 
 
+@needs_jsonschema
 @pytest.mark.parametrize(
     "damage",
     [
@@ -53,11 +64,12 @@ def test_what_is_not_as_documented_is_refused(
     config: EvaluateConfig,
     tmp_path: Path,
     damage: Callable[[dict], object],
+    jsonschema: ModuleType,
 ) -> None:
     evaluation = evaluate_predictions(draw_predictions(60), config=config)
     content = json.loads(write_evaluation(tmp_path / "metrics.json", evaluation).read_text())
-    validator = Draft202012Validator(build_metrics_schema())
+    validator = jsonschema.Draft202012Validator(build_metrics_schema())
     validator.validate(content)
     damage(content)
-    with pytest.raises(ValidationError):
+    with pytest.raises(jsonschema.ValidationError):
         validator.validate(content)
