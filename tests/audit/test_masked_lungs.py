@@ -304,6 +304,20 @@ def test_what_lies_in_the_lungs_is_green_and_what_lies_in_the_corner_red(
 
 
 @pytest.mark.usefixtures("_train_lines")
+def test_a_shortcut_that_never_fails_is_red_though_nothing_varies(tmp_path: Path) -> None:
+    # Every AUROC is 1 in each resample, and so is every share of one in another.
+    sets = _draw_sets(in_lungs=0.0, in_corner=160.0, count=120)
+    answer = answer_masked_lungs(build_context(sets, tmp_path, audit__bootstrap_resamples=100))
+
+    assert answer.verdict == "red"
+    *_, of_network, of_forest = answer.measures
+    assert (of_network.value, of_forest.value) == (1, 1)
+    assert of_network.low is not None
+    assert of_forest.low is not None
+    assert 0.55 < of_network.low < of_forest.low < 1
+
+
+@pytest.mark.usefixtures("_train_lines")
 def test_networks_that_learn_nothing_answer_nothing(tmp_path: Path) -> None:
     context = build_context(
         _draw_sets(in_lungs=0, in_corner=0), tmp_path, audit__bootstrap_resamples=100

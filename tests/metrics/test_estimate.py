@@ -2,7 +2,12 @@ from __future__ import annotations
 
 import pytest
 
-from cxresnet.metrics.estimate import Estimate, correct_confidence, subtract_estimates
+from cxresnet.metrics.estimate import (
+    Estimate,
+    compute_interval,
+    correct_confidence,
+    subtract_estimates,
+)
 
 
 def test_the_interval_of_a_difference_is_that_of_newcombe() -> None:
@@ -36,3 +41,17 @@ def test_without_one_of_the_two_there_is_no_difference(missing: int) -> None:
 def test_one_comparison_is_not_corrected() -> None:
     assert correct_confidence(0.95, 1) == pytest.approx(0.95)
     assert correct_confidence(0.95, 0) == pytest.approx(0.95)
+
+
+def test_the_interval_of_an_area_is_straight_ends_at_one_and_is_never_missing_there() -> None:
+    def compute(value: float, error: float) -> tuple[float | None, float | None]:
+        return compute_interval(
+            value, error, groups=20, degrees_of_freedom=1e9, scale="area", confidence=0.95
+        )
+
+    assert compute(0.9, 0.02) == pytest.approx((0.8608, 0.9392), abs=1e-4)  # 0.9 ± 1.96 · 0.02
+    assert compute(0.98, 0.02) == (pytest.approx(0.9408, abs=1e-4), 1.0)
+    assert compute(0.01, 0.02) == (0.0, pytest.approx(0.0492, abs=1e-4))
+    # Clopper and Pearson: 20 of 20 have a lower end of 0.025^(1/20).
+    assert compute(1.0, 0.0) == (pytest.approx(0.025 ** (1 / 20)), 1.0)
+    assert compute(0.9, 0.0) == (None, None)

@@ -132,11 +132,12 @@ def compute_interval(
         confidence: Coverage aimed at, 0 to 1.
 
     Returns:
-        Lower and upper end; (None, None) where the number does not vary. A share of exactly 0 or 1
-        does not vary either, and gets the exact binomial bound over groups (Clopper and Pearson).
+        Lower and upper end; (None, None) where the number does not vary. A share or area of exactly
+        0 or 1 does not vary either, and gets the exact binomial bound over groups (Clopper and
+        Pearson).
     """
     tail = (1 - confidence) / 2
-    if scale == "share" and value in {0.0, 1.0}:
+    if scale in {"share", "area"} and value in {0.0, 1.0}:
         bound = tail ** (1 / groups)
         return (bound, 1.0) if value == 1.0 else (0.0, 1 - bound)
     if error < _NOTHING:
@@ -149,6 +150,10 @@ def _reach_share(value: float, reach: float) -> _Interval:
     odds = value / (1 - value)
     factor = math.exp(min(reach / (value * (1 - value)), _LARGEST_EXPONENT))
     return odds / (odds + factor), odds * factor / (1 + odds * factor)
+
+
+def _reach_area(value: float, reach: float) -> _Interval:
+    return max(0.0, value - reach), min(1.0, value + reach)
 
 
 def _reach_positive(value: float, reach: float) -> _Interval:
@@ -171,6 +176,7 @@ def _reach_real(value: float, reach: float) -> _Interval:
 
 _REACH = {
     "share": _reach_share,
+    "area": _reach_area,
     "positive": _reach_positive,
     "difference": _reach_difference,
     "agreement": _reach_agreement,

@@ -16,9 +16,10 @@ each resample, (resamples,); NaN where it is not defined."""
 Key = str | tuple[str | int, ...]
 """Unique name of a number, for example "accuracy" or ("sensitivity", "covid-19")."""
 
-Scale = Literal["share", "positive", "difference", "agreement", "real"]
-"""Where a number can lie: 0 to 1, above 0, -1 to 1 (a difference of shares, or an agreement such as
-Cohen's kappa, which crowds at 1), or anywhere."""
+Scale = Literal["share", "area", "positive", "difference", "agreement", "real"]
+"""Where a number can lie: 0 to 1 (with an interval on the scale of log-odds, or, as of an area next
+to 1, on a straight one that ends there), above 0, -1 to 1 (a difference of shares, or an agreement
+such as Cohen's kappa, which crowds at 1), or anywhere."""
 
 
 class CachedCompute:

@@ -160,8 +160,8 @@ def probe_features(
         manifest: With `class_name` and `group_id`.
         seed: Of the random forest, the folds and the bootstrap.
         confidence: Of the intervals.
-        scale: Of the intervals of the AUROCs: "share" is wide where an AUROC is next to 1, which
-            "real" is not; but that can end above 1.
+        scale: Of the intervals of the AUROCs: "share", or "area", which is not so wide where an
+            AUROC is next to 1.
 
     Raises:
         ValueError: A class has fewer groups than the probe needs folds.

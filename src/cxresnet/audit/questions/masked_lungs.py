@@ -52,7 +52,7 @@ WHOLE, WITHOUT_LUNGS, BORDER = "whole images", "lungs painted out", "border alon
 _BORDER_LIMIT = 0.3
 _LUNGS_LIMIT = 0.5
 _CLASS_LIMIT = 0.55
-_SCALE: Scale = "real"
+_SCALE: Scale = "area"
 """Of single classes: that of log-odds reaches down to chance where an AUROC is next to 1."""
 
 _CHANCE = 0.5
@@ -274,13 +274,8 @@ def _estimate(
     return Remains(
         usual=estimate(statistics, 0.95),
         strict=estimate(statistics, STRICT_CONFIDENCE),
-        border_class=(str(best[1]), _cap(corrected[best])),
+        border_class=(str(best[1]), corrected[best]),
     )
-
-
-def _cap(area: Estimate) -> Estimate:
-    """End an interval at 1, where an AUROC ends."""
-    return area if area.high is None else replace(area, high=min(1.0, area.high))
 
 
 def _probe_border(
@@ -302,8 +297,7 @@ def _probe_border(
         )
     except ValueError:
         return None
-    class_name, area = max(result.auroc.items(), key=lambda item: _get_low(item[1]))
-    return class_name, _cap(area)
+    return max(result.auroc.items(), key=lambda item: _get_low(item[1]))
 
 
 def _get_low(estimate: Estimate) -> float:
