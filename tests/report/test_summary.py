@@ -7,6 +7,7 @@ import dataclasses
 import pandas as pd
 import pytest
 
+from cxresnet.audit.scorecard import Scorecard
 from cxresnet.core.config import ModelConfig
 from cxresnet.evaluate.external import ExternalTest
 from cxresnet.evaluate.leave_sources_out import LeaveSourcesOut
@@ -100,6 +101,22 @@ def test_a_red_flag_makes_the_verdict_red(evaluation: Evaluation) -> None:
     assert first.red_flags == evaluation.red_flags
     assert first.verdict == "red"
     assert "do not rely on the model before the point below is explained" in first.sentence
+
+
+def test_a_red_audit_makes_the_verdict_red_and_heads_the_doubts(
+    evaluation: Evaluation, scorecard: Scorecard
+) -> None:
+    better = _with_difference(evaluation, 0.02, 0.2).model_copy(update={"red_flags": ()})
+    first = build_first_screen(RunArtifacts(name="r", evaluation=better, audit=scorecard))
+    assert first.verdict == "red"
+    assert "performs better" in first.sentence
+    assert "but the audit is red: do not rely on the model" in first.sentence
+    assert first.warnings[0].title == "What the model goes by"
+    assert "in 9 % of swaps. Red because of question 6." in first.warnings[0].sentence
+
+    doubtful = scorecard.model_copy(update={"verdict": "amber"})
+    first = build_first_screen(RunArtifacts(name="r", evaluation=better, audit=doubtful))
+    assert first.verdict == "green"
 
 
 def test_a_perfect_score_on_drawings_is_a_caveat_and_no_red_flag(

@@ -154,6 +154,9 @@ def describe_verdict(
     if red_flags:
         points = "point below is" if len(red_flags) == 1 else f"{len(red_flags)} points below are"
         return "red", f"{result}; do not rely on the model before the {points} explained."
+    if artifacts.audit is not None and artifacts.audit.verdict == "red":
+        doubt = "do not rely on the model before its red answers are explained"
+        return "red", f"{result}, but the audit is red: {doubt}."
     if drawn:
         verdict = "amber" if verdict == "green" else verdict
         return verdict, f"{result}; this says nothing about patients."
@@ -235,6 +238,9 @@ def _find_warnings(artifacts: RunArtifacts) -> tuple[ReportWarning, ...]:
         warnings += find_data_warnings(data.manifest, findings=data.findings)
     if artifacts.evaluation is not None:
         warnings += find_test_warnings(artifacts.evaluation)
+    if artifacts.audit is not None and artifacts.audit.verdict == "red":
+        sentence = f"{artifacts.audit.headline} {artifacts.audit.reason}"
+        warnings += (ReportWarning("red", "What the model goes by", sentence),)
     return warnings
 
 
