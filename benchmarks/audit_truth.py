@@ -31,6 +31,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
+from statistics import mean
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ def read_options() -> argparse.Namespace:
 
 
 def list_cases(kinds: Sequence[str], strengths: Sequence[float], *, seeds: int) -> Iterator[Case]:
-    """List the planted sets, all of seed 0, and the clean ones; strength 0 of a kind is clean."""
+    """List the planted sets, all of seed 0, and the clean ones."""
     for kind, strength in itertools.product(kinds, strengths):
         yield Case(kind, strength, 0)
     for seed in range(seeds):
@@ -228,20 +229,46 @@ def list_red(scorecard: dict) -> list[str]:
     return [one["question"] for one in scorecard["findings"] if one["verdict"] == "red"]
 
 
+@dataclass(frozen=True)
+class Point:
+    """What the audits say of one kind at one strength; at 0 the mean over all clean networks."""
+
+    strength: float
+    red: tuple[str, ...]
+    border: float
+    follows_frame: float
+    score: float
+
+
+def list_curve(found: dict[Case, dict], kind: str) -> Iterator[Point]:
+    """List what the audits say of one kind, by strength."""
+    planted = [(case.strength, [card]) for case, card in found.items() if case.kind == kind]
+    clean = [card for case, card in found.items() if case.kind == CLEAN]
+    for strength, cards in [(0.0, clean), *planted] if clean else planted:
+        yield Point(
+            strength=strength,
+            red=tuple(sorted({name for card in cards for name in list_red(card)})),
+            border=mean(find_border(card) for card in cards),
+            follows_frame=mean(find_measure(card, FOLLOWS_FRAME) for card in cards),
+            score=mean(compute_score(card, kind) for card in cards),
+        )
+
+
+def list_kinds(found: dict[Case, dict]) -> list[str]:
+    return list(dict.fromkeys(case.kind for case in found if case.kind != CLEAN))
+
+
 def list_lines(found: dict[Case, dict]) -> Iterator[str]:
     """List the table of the planted sets, then that of the clean ones."""
-    clean = [scorecard for case, scorecard in found.items() if case.kind == CLEAN]
     yield "| planted | strength | red questions | AUROC of the border | follows the frame | score |"
     yield "|---|---|---|---|---|---|"
-    for kind in dict.fromkeys(case.kind for case in found if case.kind != CLEAN):
-        for strength, scorecard in list_curve(found, kind):
+    for kind in list_kinds(found):
+        for point in list_curve(found, kind):
             yield (
-                f"| {kind} | {strength:g} | {', '.join(list_red(scorecard)) or 'none'} "
-                f"| {find_border(scorecard):.2f} "
-                f"| {find_measure(scorecard, FOLLOWS_FRAME):.2f} "
-                f"| {compute_score(scorecard, kind):.2f} |"
+                f"| {kind} | {point.strength:g} | {', '.join(point.red) or 'none'} "
+                f"| {point.border:.2f} | {point.follows_frame:.2f} | {point.score:.2f} |"
             )
-    reds = [list_red(scorecard) for scorecard in clean]
+    reds = [list_red(card) for case, card in found.items() if case.kind == CLEAN]
     names = sorted({name for red in reds for name in red})
     yield ""
     yield (
@@ -250,33 +277,24 @@ def list_lines(found: dict[Case, dict]) -> Iterator[str]:
     )
 
 
-def list_curve(found: dict[Case, dict], kind: str) -> Iterator[tuple[float, dict]]:
-    """List the audits of one kind by strength; the clean set of seed 0 is strength 0."""
-    clean = found.get(Case(CLEAN, 0.0, 0))
-    if clean is not None:
-        yield 0.0, clean
-    for case, scorecard in found.items():
-        if case.kind == kind:
-            yield case.strength, scorecard
-
-
 def draw_curves(found: dict[Case, dict], path: Path) -> None:
     """Draw the score over the strength, a panel a kind, above the scores of all clean networks."""
     import matplotlib as mpl  # noqa: PLC0415  only where there is something to draw
     from matplotlib.figure import Figure  # noqa: PLC0415
 
     mpl.rcParams["svg.hashsalt"] = "cxresnet"  # the same data give the same file
-    clean = [scorecard for case, scorecard in found.items() if case.kind == CLEAN]
-    kinds = list(dict.fromkeys(case.kind for case in found if case.kind != CLEAN))
+    clean = [card for case, card in found.items() if case.kind == CLEAN]
+    kinds = list_kinds(found)
     figure = Figure(figsize=(2.1 * len(kinds), 2.6), layout="constrained")
-    for axes, kind in zip(figure.subplots(1, len(kinds), sharey=True), kinds, strict=True):
-        innocent = [compute_score(scorecard, kind) for scorecard in clean]
-        axes.axhspan(min(innocent), max(innocent), color="0.88", lw=0)
+    panels = figure.subplots(1, len(kinds), sharey=True, squeeze=False)[0]
+    for axes, kind in zip(panels, kinds, strict=True):
+        if clean:
+            innocent = [compute_score(card, kind) for card in clean]
+            axes.axhspan(min(innocent), max(innocent), color="0.88", lw=0)
         curve = list(list_curve(found, kind))
-        strengths = [strength for strength, _ in curve]
-        scores = [compute_score(scorecard, kind) for _, scorecard in curve]
+        strengths, scores = zip(*((one.strength, one.score) for one in curve), strict=True)
         axes.plot(strengths, scores, color="0.3", lw=1.2, zorder=1)
-        colours = ["#c62828" if list_red(scorecard) else "white" for _, scorecard in curve]
+        colours = ["#c62828" if one.red else "white" for one in curve]
         axes.scatter(strengths, scores, c=colours, edgecolors="0.3", s=36, zorder=2)
         axes.set(title=kind, xlabel="strength", xlim=(-0.08, 1.08), ylim=(0, 1), xticks=(0, 0.5, 1))
         axes.spines[["top", "right"]].set_visible(False)
@@ -286,15 +304,15 @@ def draw_curves(found: dict[Case, dict], path: Path) -> None:
 
 def list_broken_promises(found: dict[Case, dict]) -> Iterator[str]:
     """List what docs/benchmarks.md promises and these audits do not keep."""
-    for kind in dict.fromkeys(case.kind for case in found if case.kind != CLEAN):
+    for kind in list_kinds(found):
         curve = list(list_curve(found, kind))
-        scores = [compute_score(scorecard, kind) for _, scorecard in curve]
+        scores = [one.score for one in curve]
         if any(after < before - 0.02 for before, after in itertools.pairwise(scores)):
             yield f"{kind}: the scores {[round(one, 2) for one in scores]} do not rise"
-        for strength, scorecard in curve:
-            if strength in {0.5, 1.0} and not list_red(scorecard):
-                yield f"{kind} of strength {strength:g}: no question is red"
-    clean = [list_red(scorecard) for case, scorecard in found.items() if case.kind == CLEAN]
+        for one in curve:
+            if one.strength in {0.5, 1.0} and not one.red:
+                yield f"{kind} of strength {one.strength:g}: no question is red"
+    clean = [list_red(card) for case, card in found.items() if case.kind == CLEAN]
     if sum(map(bool, clean)) > max(1, len(clean) // 20):
         yield f"{sum(map(bool, clean))} of {len(clean)} clean networks are red"
 
