@@ -4,7 +4,7 @@ The fast suite (`-m "not slow"`) stays fast if nothing slow hides in it. Each te
 is measured: its own call and the fixtures made for it alone, with the processes that it waited for.
 Processor time hardly depends on what else the machine does, and a test that imported a library for
 all that follow is not judged. Beyond `SLOW_SECONDS` an unmarked test is named at the end; beyond
-`FAIL_SECONDS`, which no machine in use needs for what takes a second on another, it fails.
+`FAIL_SECONDS`, which no machine in use needs for what takes a tenth of one on another, it fails.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ import pytest
 # As the command line does, before anything imports torch; see `cli/app.py`.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-SLOW_SECONDS = 1.0
-FAIL_SECONDS = 20.0
+SLOW_SECONDS = 0.25
+FAIL_SECONDS = 10.0
 _IMPORTED_MODULES = 50
 _MEASURED = "processor_seconds"
 
@@ -69,7 +69,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     }
     named = sorted((name for name in seconds if seconds[name] > SLOW_SECONDS), key=seconds.get)
     if named:
-        terminalreporter.section("tests of more than a second of processor time, not marked slow")
+        terminalreporter.section(
+            f"tests of more than {SLOW_SECONDS:g} s of processor time, not marked slow"
+        )
         for name in reversed(named):
             terminalreporter.write_line(f"{seconds[name]:5.1f} s  {name}")
 

@@ -83,6 +83,7 @@ def grey_levels() -> NDArray[np.uint8]:
     return (127 + 90 * np.sin(rows / 25) * np.cos(columns / 31)).astype(np.uint8)
 
 
+@pytest.mark.slow
 def test_the_bundled_network_says_what_it_is(model: cxresnet.Model) -> None:
     assert model.is_evaluated
     assert model.class_names == ("normal", "pneumonia", "covid-19")
@@ -91,6 +92,7 @@ def test_the_bundled_network_says_what_it_is(model: cxresnet.Model) -> None:
     assert "evaluated" in repr(model)
 
 
+@pytest.mark.slow
 def test_an_image_is_the_same_however_it_is_given(
     model: cxresnet.Model, grey_levels: NDArray[np.uint8], tmp_path: Path
 ) -> None:
@@ -119,6 +121,7 @@ def test_an_image_is_the_same_however_it_is_given(
         assert prediction.decision == expected.decision
 
 
+@pytest.mark.slow
 def test_one_in_one_out_and_a_list_for_a_list(
     model: cxresnet.Model, grey_levels: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -130,6 +133,7 @@ def test_one_in_one_out_and_a_list_for_a_list(
     assert len(list(model.predict_each([grey_levels] * 7))) == 7
 
 
+@pytest.mark.slow
 def test_files_are_predicted_in_order_and_as_each_alone(
     model: cxresnet.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -219,6 +223,7 @@ def test_what_is_no_image_at_all_is_named(model: cxresnet.Model, image: object) 
     assert "Give a path" in found or "no such file" in found
 
 
+@pytest.mark.slow
 def test_the_gate_stands_before_predictions_and_maps(
     model: cxresnet.Model, grey_levels: NDArray[np.uint8]
 ) -> None:

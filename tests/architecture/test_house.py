@@ -17,6 +17,7 @@ def figures() -> dict[str, Any]:
     return measured
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [

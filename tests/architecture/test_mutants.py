@@ -63,6 +63,7 @@ def test_what_is_no_code_that_runs_is_left_alone(source: str) -> None:
     assert not _list_mutants(source)
 
 
+@pytest.mark.slow
 def test_every_mutant_of_a_module_is_python_and_differs() -> None:
     source = (ROOT / "src" / "cxresnet" / "predict" / "decision.py").read_text(encoding="utf-8")
     mutants = _list_mutants(source)

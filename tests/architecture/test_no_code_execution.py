@@ -94,6 +94,7 @@ def test_there_are_files_to_look_at() -> None:
     assert len(FILES) > 20
 
 
+@pytest.mark.slow
 def test_no_file_can_run_code_that_came_with_data() -> None:
     trees = {path: ast.parse(path.read_text(encoding="utf-8")) for path in FILES}
     found = {str(path.relative_to(SOURCE)): [*_find_breaches(trees[path])] for path in FILES}

@@ -80,6 +80,7 @@ def _find_imports(path: Path) -> set[str]:
     return names
 
 
+@pytest.mark.slow
 def test_a_library_is_imported_only_in_its_room() -> None:
     for path in sorted(SOURCE.rglob("*.py")):
         room = path.relative_to(SOURCE).parts[0]
@@ -100,6 +101,7 @@ def _run_python(code: str) -> str:
     return result.stdout.strip()
 
 
+@pytest.mark.slow
 def test_the_command_line_starts_without_the_heavy_libraries() -> None:
     heavy = "{'torch', 'lightning', 'captum', 'matplotlib', 'sklearn', 'pandas'}"
     code = f"import sys, cxresnet.cli.app; print(sorted({heavy} & set(sys.modules)))"
@@ -113,6 +115,7 @@ def test_predict_does_not_import_the_training_engine() -> None:
     assert _run_python(code) == "[]"
 
 
+@pytest.mark.slow
 def test_nothing_is_printed_or_seeded_at_import() -> None:
     code = (
         "import random; random.seed(1); before = random.getstate();"

@@ -82,6 +82,7 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> list[_Answer]:
     return _run_all([["--help"], ["run", "--help"], *(words for words, _ in _MISTAKES)], folder)
 
 
+@pytest.mark.slow
 def test_the_help_imports_nothing_that_it_does_not_show(answers: list[_Answer]) -> None:
     unused = {"numpy", "PIL", "pygments", "rich.markdown", "rich.progress"} | _SLOW_TO_IMPORT
     (code, _, modules), (code_of_command, _, modules_of_command) = answers[:2]

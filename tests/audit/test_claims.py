@@ -84,11 +84,13 @@ def _change(rows: list[Row], at: int, **cells: str) -> None:
 # Planted faults.
 
 
+@pytest.mark.slow
 def test_a_clean_list_is_green_throughout(tmp_path: Path) -> None:
     found = _check(_write(tmp_path, _make_rows()))
     assert {finding.verdict for finding in found.values()} == {"green"}
 
 
+@pytest.mark.slow
 def test_seven_planted_patients_are_found_as_seven(tmp_path: Path) -> None:
     rows = _make_rows()
     for at in range(5):  # five people of the training are tested, two are validated
@@ -105,6 +107,7 @@ def test_seven_planted_patients_are_found_as_seven(tmp_path: Path) -> None:
     assert "rows 2 and 162 of list.csv" in finding.sentence
 
 
+@pytest.mark.slow
 def test_equal_ids_of_different_sources_may_be_two_people(tmp_path: Path) -> None:
     rows = _make_rows()
     _change(rows, 0, patient="17", source="a")
@@ -131,6 +134,7 @@ def test_some_patients_unknown_is_not_green(tmp_path: Path) -> None:
     assert "20 of 200 rows name no patient" in found["patient_overlap"].sentence
 
 
+@pytest.mark.slow
 def test_an_image_in_two_splits_is_red_and_a_copy_of_its_name_amber(tmp_path: Path) -> None:
     rows = _make_rows()
     _change(rows, 170, image="IMAGE0003.png")
@@ -143,6 +147,7 @@ def test_an_image_in_two_splits_is_red_and_a_copy_of_its_name_amber(tmp_path: Pa
     assert "rows 5 and 172 of list.csv" in finding.sentence
 
 
+@pytest.mark.slow
 def test_numbered_names_are_no_copies(tmp_path: Path) -> None:
     rows = _make_rows()
     for at in range(len(rows)):
@@ -150,6 +155,7 @@ def test_numbered_names_are_no_copies(tmp_path: Path) -> None:
     assert _check(_write(tmp_path, rows))["image_overlap"].verdict == "green"
 
 
+@pytest.mark.slow
 def test_numbers_that_each_folder_begins_anew_are_no_copies(tmp_path: Path) -> None:
     rows = _make_rows()
     for at in range(len(rows)):
@@ -161,6 +167,7 @@ def test_numbers_that_each_folder_begins_anew_are_no_copies(tmp_path: Path) -> N
     assert (finding.verdict, _get(finding, "Images in more than one split")) == ("amber", 0)
 
 
+@pytest.mark.slow
 def test_repeated_rows_and_two_labels_are_told_apart(tmp_path: Path) -> None:
     rows = _make_rows()
     found = _check(_write(tmp_path, [*rows, rows[0], rows[0], rows[1]]))
@@ -173,6 +180,7 @@ def test_repeated_rows_and_two_labels_are_told_apart(tmp_path: Path) -> None:
     assert _get(found["label_conflicts"], "Images with two classes") == 1
 
 
+@pytest.mark.slow
 def test_a_class_from_one_source_is_red(
     tmp_path: Path, without_interval: pytest.MonkeyPatch
 ) -> None:
@@ -196,6 +204,7 @@ def test_a_class_from_one_source_in_the_test_alone_is_amber(tmp_path: Path) -> N
     assert "In test alone" in finding.sentence
 
 
+@pytest.mark.slow
 def test_two_classes_that_share_no_source_are_red(tmp_path: Path) -> None:
     # normal 60 of nih, covid 60 of cohen, pneumonia 60 of each. Expected: 30, 30 and 60, so
     # chi² = 2 · 2 · 30² / 30 = 120 and V = √(120 / 240) = 0.71: amber by itself.
@@ -237,6 +246,7 @@ def test_an_address_for_each_image_is_no_source(tmp_path: Path) -> None:
     assert finding.verdict == "cannot be tested"
 
 
+@pytest.mark.slow
 def test_a_missing_validation_and_a_missing_test_set_are_told(tmp_path: Path) -> None:
     rows = _make_rows()
     found = _check(_write(tmp_path, [row for row in rows if row[4] != "val"]))
@@ -270,6 +280,7 @@ def test_a_list_whose_split_is_unknown_is_named_with_the_way_out(tmp_path: Path)
     assert "--split test=rest.csv" in finding.sentence
 
 
+@pytest.mark.slow
 def test_folds_of_a_cross_validation_are_splits(tmp_path: Path) -> None:
     rows = _make_rows()
     for at in range(len(rows)):
@@ -281,6 +292,7 @@ def test_folds_of_a_cross_validation_are_splits(tmp_path: Path) -> None:
     assert found["test_set"].verdict == "cannot be tested"
 
 
+@pytest.mark.slow
 def test_an_uneven_and_a_missing_class_are_told(tmp_path: Path) -> None:
     rows = _make_rows()
     for at in range(len(rows)):
@@ -297,6 +309,7 @@ def test_an_uneven_and_a_missing_class_are_told(tmp_path: Path) -> None:
     assert "Only in training: covid." in finding.sentence
 
 
+@pytest.mark.slow
 def test_the_interval_of_a_perfect_score_is_that_of_clopper_and_pearson(tmp_path: Path) -> None:
     rows = [row for row in _make_rows() if row[4] != "test" or int(row[1][1:]) < 180]
     finding = _check(_write(tmp_path, rows))["test_size"]
@@ -306,6 +319,7 @@ def test_the_interval_of_a_perfect_score_is_that_of_clopper_and_pearson(tmp_path
     assert "0.692 to 1" in finding.sentence
 
 
+@pytest.mark.slow
 def test_images_of_one_patient_are_one_test_patient(tmp_path: Path) -> None:
     rows = _make_rows()
     for at in range(160, 200):
@@ -314,6 +328,7 @@ def test_images_of_one_patient_are_one_test_patient(tmp_path: Path) -> None:
     assert {measure.n for measure in finding.measures} == {2}
 
 
+@pytest.mark.slow
 def test_shares_are_of_patients_and_a_tiny_test_is_amber(tmp_path: Path) -> None:
     rows = _make_rows()
     finding = _check(_write(tmp_path, rows))["split_shares"]
@@ -326,6 +341,7 @@ def test_shares_are_of_patients_and_a_tiny_test_is_amber(tmp_path: Path) -> None
 # Layouts.
 
 
+@pytest.mark.slow
 def test_one_file_for_each_split_says_its_split_by_its_name(tmp_path: Path) -> None:
     rows = _make_rows()
     paths = []
@@ -477,6 +493,7 @@ def test_columns_are_named_and_other_separators_read(tmp_path: Path) -> None:
     assert (row.image, row.class_name, row.patient_id) == ("x.png", "a|b", "7")
 
 
+@pytest.mark.slow
 def test_nothing_that_may_name_a_person_is_shown(tmp_path: Path) -> None:
     rows = _make_rows()
     for at in (0, 1, 172, 173):

@@ -110,6 +110,7 @@ def find(answer: QuestionAnswer, name: str) -> Measure:
     return next(one for one in answer.measures if one.name == name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("answer", [see_lungs], indirect=True)
 def test_a_model_that_reads_the_lungs_is_green(answer: QuestionAnswer) -> None:
     assert answer.verdict == "green", answer.sentence
@@ -121,6 +122,7 @@ def test_a_model_that_reads_the_lungs_is_green(answer: QuestionAnswer) -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("answer", [see_corner], indirect=True)
 def test_a_model_that_reads_the_corner_is_red_for_the_marker(answer: QuestionAnswer) -> None:
     assert answer.verdict == "red"
@@ -139,6 +141,7 @@ def test_a_model_that_reads_the_corner_is_red_for_the_marker(answer: QuestionAns
     assert "a marker of growing strength" in caption
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("answer", "name", "kind"),
     [
@@ -158,6 +161,7 @@ def test_every_kind_that_draws_the_answers_is_amber_by_name(
     assert find(answer, f"Share of answers changed by {kind}, at most").value == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("answer", [see_corner], indirect=True)
 def test_the_curves_are_read_back_from_the_finding(answer: QuestionAnswer) -> None:
     finding = Finding(

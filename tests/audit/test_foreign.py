@@ -279,6 +279,7 @@ def test_a_module_in_the_current_folder_is_not_imported(
     assert (tmp_path / "ran.txt").exists()
 
 
+@pytest.mark.slow
 def test_the_traceback_is_shown_to_who_asks_for_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -127,6 +127,7 @@ def test_lungs_and_frame_of_each_class_meet_equally_often() -> None:
 # What is found.
 
 
+@pytest.mark.slow
 def test_a_model_that_reads_lungs_is_green(build_audit: BuildAudit, lung_model: Any) -> None:
     answer = answer_frame_swap(build_audit(lung_model))
     assert answer.verdict == "green"
@@ -136,6 +137,7 @@ def test_a_model_that_reads_lungs_is_green(build_audit: BuildAudit, lung_model: 
     assert [name for name, *_ in answer.pictures] == ["frame_swap-follows-lungs.png"]
 
 
+@pytest.mark.slow
 def test_a_model_that_reads_a_corner_is_red(build_audit: BuildAudit, corner_model: Any) -> None:
     answer = answer_frame_swap(build_audit(corner_model))
     assert answer.verdict == "red"
@@ -163,6 +165,7 @@ class MixedModel:
         return mixed
 
 
+@pytest.mark.slow
 def test_the_part_that_the_frame_carries_grows_with_the_dose(
     build_audit: BuildAudit, lung_model: Any, corner_model: Any
 ) -> None:
@@ -192,6 +195,7 @@ class UnsteadyModel:
         return np.eye(3)[labels]
 
 
+@pytest.mark.slow
 def test_a_class_with_too_few_pairs_is_named(
     build_audit: BuildAudit, lung_model: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -201,6 +205,7 @@ def test_a_class_with_too_few_pairs_is_named(
     assert "of 1000000 pairs), pneumonia (" in answer.sentence
 
 
+@pytest.mark.slow
 def test_a_model_that_swapping_itself_disturbs_cannot_be_tested(
     build_audit: BuildAudit, lung_model: Any
 ) -> None:

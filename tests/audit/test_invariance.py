@@ -112,6 +112,7 @@ def find(answer: QuestionAnswer, name: str) -> Measure:
     return next(one for one in answer.measures if one.name == name)
 
 
+@pytest.mark.slow
 def test_a_model_that_reads_the_lungs_is_green_and_shows_its_numbers(tmp_path: Path) -> None:
     answer = answer_invariance(build_context(Toy(LUNGS, MIDDLE), tmp_path))
     assert answer.verdict == "green", answer.sentence
@@ -130,6 +131,7 @@ def test_a_model_that_reads_the_lungs_is_green_and_shows_its_numbers(tmp_path: P
     assert picture.width > 1000
 
 
+@pytest.mark.slow
 def test_a_model_that_reads_the_corner_is_red_for_the_letter(tmp_path: Path) -> None:
     answer = answer_invariance(build_context(Toy(CORNER, MIDDLE), tmp_path))
     assert answer.verdict == "red"
@@ -154,6 +156,7 @@ class ReaderOfLetters(Toy):
         return np.eye(3)[np.where(corner > 80, 1, is_bright)]
 
 
+@pytest.mark.slow
 def test_a_letter_is_red_where_all_other_answers_turn_though_half_have_its_answer(
     tmp_path: Path,
 ) -> None:
@@ -167,6 +170,7 @@ def test_a_letter_is_red_where_all_other_answers_turn_though_half_have_its_answe
     assert "20 of the 20 images that did not have this answer before" in answer.sentence
 
 
+@pytest.mark.slow
 def test_a_fault_in_reading_one_format_is_red_and_named(tmp_path: Path) -> None:
     context = build_context(Toy(LUNGS, MIDDLE, read=read_clipped), tmp_path)
     answer = answer_invariance(context)
@@ -175,6 +179,7 @@ def test_a_fault_in_reading_one_format_is_red_and_named(tmp_path: Path) -> None:
     assert "convert such files" in answer.next_step
 
 
+@pytest.mark.slow
 def test_a_format_that_is_refused_is_amber_and_named(tmp_path: Path) -> None:
     context = build_context(Toy(LUNGS, MIDDLE, read=read_no_tiff), tmp_path)
     answer = answer_invariance(context)
@@ -182,6 +187,7 @@ def test_a_format_that_is_refused_is_amber_and_named(tmp_path: Path) -> None:
     assert "TIFF was not tried: This file is damaged." in answer.sentence
 
 
+@pytest.mark.slow
 def test_few_patients_are_amber_and_fewer_cannot_be_tested(tmp_path: Path) -> None:
     answer = answer_invariance(build_context(Toy(LUNGS, MIDDLE), tmp_path, count=11))
     assert answer.verdict == "amber"

@@ -137,6 +137,7 @@ def test_eight_planted_wrong_labels_are_among_the_first_twelve(
     assert "no proof" in answer.sentence
 
 
+@pytest.mark.slow
 def test_many_wrong_labels_are_amber(trained: list[set[str]], tmp_path: Path) -> None:
     sets, _ = _draw_sets(wrong=45)
     context = build_context(sets, tmp_path, audit__bootstrap_resamples=200)
@@ -164,6 +165,7 @@ def test_no_network_learns_from_the_test_or_from_a_patient_that_it_is_asked_abou
         assert not {patient_of[one] for one in seen} & {patient_of[one] for one in learned - seen}
 
 
+@pytest.mark.slow
 def test_networks_that_learn_nothing_contradict_nothing(
     trained: list[set[str]], tmp_path: Path
 ) -> None:

@@ -102,6 +102,7 @@ def spots(build_audit: BuildAudit, lung_model: Any, tmp_path: Path) -> AuditCont
     return replace(context, test=replace(context.test, images=images), run=run)
 
 
+@pytest.mark.slow
 def test_maps_of_a_model_that_reads_the_lungs_follow(spots: AuditContext) -> None:
     assert spots.run is not None
     write_card(spots.run, grad_cam=True, occlusion=True)
@@ -117,6 +118,7 @@ def test_maps_of_a_model_that_reads_the_lungs_follow(spots: AuditContext) -> Non
     assert [name for name, *_ in answer.pictures] == ["map_follows-examples.png"]
 
 
+@pytest.mark.slow
 def test_maps_that_hang_on_the_frame_are_red(
     spots: AuditContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -146,6 +148,7 @@ def test_somebody_elses_model_has_no_maps_here(build_audit: BuildAudit, lung_mod
         answer_map_follows(build_audit(lung_model))
 
 
+@pytest.mark.slow
 def test_where_the_answer_follows_the_frame_no_map_can_follow(
     spots: AuditContext, corner_model: Any
 ) -> None:

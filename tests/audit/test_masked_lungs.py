@@ -279,6 +279,7 @@ def _draw_sets(*, in_lungs: float, in_corner: float, count: int = 300) -> Any:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("in_lungs", "in_corner", "verdict"), [(25.0, 0.0, "green"), (25.0, 25.0, "red")]
 )
@@ -303,6 +304,7 @@ def test_what_lies_in_the_lungs_is_green_and_what_lies_in_the_corner_red(
     assert "heart" in answer.sentence
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_train_lines")
 def test_a_shortcut_that_never_fails_is_red_though_nothing_varies(tmp_path: Path) -> None:
     # Every AUROC is 1 in each resample, and so is every share of one in another.
@@ -317,6 +319,7 @@ def test_a_shortcut_that_never_fails_is_red_though_nothing_varies(tmp_path: Path
     assert 0.55 < of_network.low < of_forest.low < 1
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_train_lines")
 def test_networks_that_learn_nothing_answer_nothing(tmp_path: Path) -> None:
     context = build_context(

@@ -86,6 +86,7 @@ def build(tmp_path: Path) -> Build:
     return build_context
 
 
+@pytest.mark.slow
 def test_a_model_that_goes_by_the_tone_is_red(build: Build) -> None:
     answer = answer_matched_pairs(build(ToneModel()))
     assert answer.verdict == "red"
@@ -95,6 +96,7 @@ def test_a_model_that_goes_by_the_tone_is_red(build: Build) -> None:
     assert cast("float", unmatched.value) > cast("float", matched.value) == tone.value
 
 
+@pytest.mark.slow
 def test_a_model_that_goes_by_the_disease_is_green_and_its_pairs_are_shown(build: Build) -> None:
     answer = answer_matched_pairs(build(SpotModel()))
     assert answer.verdict == "green"
@@ -105,6 +107,7 @@ def test_a_model_that_goes_by_the_disease_is_green_and_its_pairs_are_shown(build
     assert picture.width < picture.height
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("columns", "message"),
     [

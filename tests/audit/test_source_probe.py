@@ -98,18 +98,21 @@ def build(tmp_path: Path) -> Build:
     return build_context
 
 
+@pytest.mark.slow
 def test_features_without_the_source_are_green(build: Build) -> None:
     answer = answer_source_probe(build(in_features=0, in_answers=0))
     assert answer.verdict == "green"
     assert answer.measures[0].value == pytest.approx(0.5, abs=0.1)
 
 
+@pytest.mark.slow
 def test_features_with_the_source_that_the_answers_do_not_follow_are_green(build: Build) -> None:
     answer = answer_source_probe(build(in_features=1, in_answers=0))
     assert answer.verdict == "green"
     assert "do not follow" in answer.sentence
 
 
+@pytest.mark.slow
 def test_answers_that_follow_a_source_in_the_features_are_red(build: Build) -> None:
     answer = answer_source_probe(build(in_features=1, in_answers=1.5))
     assert answer.verdict == "red"
@@ -119,6 +122,7 @@ def test_answers_that_follow_a_source_in_the_features_are_red(build: Build) -> N
     assert low > 0.7
 
 
+@pytest.mark.slow
 def test_a_source_that_predicts_the_class_is_red_unless_answers_are_alike(build: Build) -> None:
     numbers = np.arange(PATIENTS)
     mostly = np.where(numbers % 20 < 18, numbers % 2, 1 - numbers % 2)

@@ -34,6 +34,7 @@ def _run(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 def test_the_version_is_told() -> None:
     result = _run("--version")
     assert (result.returncode, result.stdout.strip()) == (0, f"cxresnet {__version__}")
@@ -56,6 +57,7 @@ def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]
     assert "--help" in shown
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -20,6 +20,7 @@ def test_the_list_names_every_ready_config_within_80_columns(
     assert max(map(len, lines)) <= 80
 
 
+@pytest.mark.slow
 def test_a_config_is_shown_as_it_stands_or_with_every_value(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -33,6 +34,7 @@ def test_a_config_is_shown_as_it_stands_or_with_every_value(
     assert resolved["train"]["batch_size"] == 32
 
 
+@pytest.mark.slow
 def test_a_key_is_explained_with_default_range_and_effect(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -55,6 +55,7 @@ def _explain(images: Path, run: RunFolder, out: Path, *more: str) -> int:
     return run_command_line([*words, "--methods", "grad_cam", *more])
 
 
+@pytest.mark.slow
 def test_each_image_gets_a_card_and_one_that_is_refused_stops_nothing(
     run: RunFolder, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -102,6 +103,7 @@ def test_cards_that_are_complete_are_kept_and_others_made_again(
     assert "complete already" not in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_what_the_argument_is_decides_and_options_of_the_other_are_refused(
     run: RunFolder, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

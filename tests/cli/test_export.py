@@ -20,6 +20,7 @@ def few_images(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(onnx_export.export_onnx.__kwdefaults__, "images", 4)
 
 
+@pytest.mark.slow
 def test_a_run_is_exported_and_checked(
     run: RunFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -43,6 +44,7 @@ def test_a_run_that_is_none_leaves_no_file(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_predict_says_the_same_with_each_backend(
     run: RunFolder, images: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

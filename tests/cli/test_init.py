@@ -21,6 +21,7 @@ def chest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "chest"
 
 
+@pytest.mark.slow
 def test_a_config_is_written_that_is_read_again(
     chest: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -39,6 +40,7 @@ def test_a_config_is_written_that_is_read_again(
     assert max(map(len, text.splitlines())) <= 100
 
 
+@pytest.mark.slow
 def test_nothing_is_overwritten_without_force(
     chest: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -71,6 +73,7 @@ def test_folders_without_a_class_are_prepared_as_comments_that_only_need_a_name(
     assert list(classes.values()) == [["si\nck"]]
 
 
+@pytest.mark.slow
 def test_what_init_leaves_open_is_refused_until_it_is_filled_in(
     chest: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -90,6 +93,7 @@ def test_what_init_leaves_open_is_refused_until_it_is_filled_in(
         assert "source.classes" in said
 
 
+@pytest.mark.slow
 def test_the_command_at_the_end_is_one_line_for_a_shell(
     chest: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

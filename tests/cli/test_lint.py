@@ -21,6 +21,7 @@ def lists(tmp_path: Path) -> list[str]:
     return [str(tmp_path / "train.csv"), str(tmp_path / "test.csv")]
 
 
+@pytest.mark.slow
 def test_a_table_of_findings_fits_80_columns(
     lists: list[str], capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -35,6 +36,7 @@ def test_a_table_of_findings_fits_80_columns(
     assert "Note: The split of 'train.csv' is read as 'train'." in messages
 
 
+@pytest.mark.slow
 def test_json_holds_every_finding(lists: list[str], capfd: pytest.CaptureFixture[str]) -> None:
     assert run_command_line(["lint", *lists, "--format", "json"]) == 0
     result = json.loads(capfd.readouterr().out)
@@ -44,6 +46,7 @@ def test_json_holds_every_finding(lists: list[str], capfd: pytest.CaptureFixture
     assert (verdicts["patient_overlap"], verdicts["validation_set"]) == ("red", "amber")
 
 
+@pytest.mark.slow
 def test_strict_ends_with_1_on_red_alone(lists: list[str]) -> None:
     assert run_command_line(["lint", *lists, "--strict"]) == 1
     assert run_command_line(["lint", lists[0], "--strict"]) == 0

@@ -34,6 +34,7 @@ def read(text: str) -> str:
     return " ".join(text.split())
 
 
+@pytest.mark.slow
 def test_each_option_reaches_the_node(
     started: list[Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -73,6 +74,7 @@ def test_a_wrong_option_is_told_before_anything_is_loaded(
     assert started == []
 
 
+@pytest.mark.slow
 def test_it_warns_when_others_can_reach_it(
     started: list[Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -94,6 +96,7 @@ def test_a_missing_extra_is_named_before_anything_is_loaded(
     assert started == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("host", ["127.0.0.1", "192.0.2.1"])
 def test_a_port_in_use_and_an_address_of_another_machine_are_refused(
     host: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -12,6 +12,7 @@ from cxresnet.data.phantoms.draw import draw_phantom
 from cxresnet.data.phantoms.plan import PhantomSettings, plan_phantoms
 
 
+@pytest.mark.slow
 def test_masks_contours_and_reasons_are_written(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -7,6 +7,7 @@ import pytest
 from cxresnet.cli.app import run_command_line
 
 
+@pytest.mark.slow
 def test_a_preset_is_shown_as_a_table_and_drawn(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -24,6 +25,7 @@ def test_without_a_name_all_presets_are_listed(capsys: pytest.CaptureFixture[str
     assert {"nano", "small", "base", "convnet", "plain-resnet", "resnet18"} <= set(names)
 
 
+@pytest.mark.slow
 def test_an_option_of_the_network_changes_the_table(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -35,6 +37,7 @@ def test_an_option_of_the_network_changes_the_table(
     assert shown[0] != shown[1]
 
 
+@pytest.mark.slow
 def test_the_table_of_the_largest_network_fits_eighty_columns(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

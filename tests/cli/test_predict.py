@@ -81,6 +81,7 @@ def _write_decision(run: RunFolder, threshold: float) -> None:
     write_decision(run.evaluate / DECISION_NAME, plain.model_copy(update=changes))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("threshold", "in_set"), [(0.5, "normal"), (0.0, "normal|covid-19"), (1.1, "")]
 )
@@ -127,6 +128,7 @@ def test_a_run_that_was_not_evaluated_says_so_and_never_abstains(
     assert row["decision"] == row["predicted_class"] == row["prediction_set"]
 
 
+@pytest.mark.slow
 def test_a_table_shows_decisions_probabilities_and_refusals(
     run: RunFolder,
     images: Path,
@@ -160,6 +162,7 @@ def test_a_class_that_is_not_the_most_probable_is_explained(
     assert "largest weighted probability (normal × 0.01, covid-19 × 3.00)" in shown
 
 
+@pytest.mark.slow
 def test_noise_is_refused_unless_nothing_is_to_be_checked(
     run: RunFolder, images: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -180,6 +183,7 @@ def test_where_every_file_is_refused_the_command_fails(
     assert "2 of 2 were refused" in " ".join(capsys.readouterr().err.split())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["table", "csv", "json"])
 def test_a_name_that_the_console_lacks_is_escaped(
     run: RunFolder, images: Path, monkeypatch: pytest.MonkeyPatch, form: str
@@ -195,6 +199,7 @@ def test_a_name_that_the_console_lacks_is_escaped(
     assert rb"\u80ba\u708e.png" in shown.buffer.getvalue()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems know no such names")
 def test_a_name_that_is_no_text_is_escaped(
     run: RunFolder, images: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
@@ -208,6 +213,7 @@ def test_a_name_that_is_no_text_is_escaped(
     assert r"caf\xe9.png" in (tmp_path / "found.csv").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_a_written_file_keeps_utf_8_whatever_the_console_lacks(
     run: RunFolder, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -223,6 +229,7 @@ def test_a_written_file_keeps_utf_8_whatever_the_console_lacks(
     assert [one["file"] for one in json.loads(out.read_text("utf-8"))] == [r["file"] for r in rows]
 
 
+@pytest.mark.slow
 def test_a_name_is_neither_a_formula_nor_a_command(
     run: RunFolder, images: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -241,6 +248,7 @@ def test_a_name_is_neither_a_formula_nor_a_command(
     assert "\x1b" not in capfd.readouterr().out
 
 
+@pytest.mark.slow
 def test_whatever_an_image_does_costs_that_image_alone(
     run: RunFolder, images: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -288,6 +296,7 @@ def test_a_folder_that_cannot_be_read_is_named(
     assert f"'{locked}' cannot be read: Permission denied" in capfd.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["predict", "explain", "lungs"])
 def test_what_decoding_may_take_can_be_changed(
     command: str,

@@ -98,6 +98,7 @@ def test_a_resumed_run_prepares_only_what_is_not_prepared(
     assert dict(calls)["train_network"]["resume"] is True
 
 
+@pytest.mark.slow
 def test_force_prepares_anew_and_writes_over(
     calls: list[tuple[str, dict[str, Any]]], tmp_path: Path
 ) -> None:

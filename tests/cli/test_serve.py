@@ -31,6 +31,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     return found
 
 
+@pytest.mark.slow
 def test_it_says_where_to_look(started: list[object], capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command_line(["serve", "--port", "0", "--queue", "4"]) == 0
     shown = capsys.readouterr()
@@ -40,6 +41,7 @@ def test_it_says_where_to_look(started: list[object], capsys: pytest.CaptureFixt
     assert (settings.host, settings.queue_images, settings.max_images) == ("127.0.0.1", 4, 4)
 
 
+@pytest.mark.slow
 def test_it_warns_when_others_can_reach_it(
     started: list[object], capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -63,6 +65,7 @@ def test_a_missing_extra_is_named_before_anything_is_loaded(
     assert 'pip install "cxresnet[serve]"' in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_an_address_of_another_machine_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command_line(["serve", "--host", "192.0.2.1"]) == 2
     assert "cannot listen on 192.0.2.1" in " ".join(capsys.readouterr().err.split())

@@ -39,6 +39,7 @@ def test_copies_are_looked_for_anew_on_request(
     assert ANEW in " ".join(capfd.readouterr().out.split())
 
 
+@pytest.mark.slow
 def test_a_row_moved_by_hand_is_named(dataset: Path, capfd: pytest.CaptureFixture[str]) -> None:
     manifest = dataset / "manifest.csv"
     lines = manifest.read_text().splitlines()

@@ -284,6 +284,7 @@ def _write_plainly(label: str) -> str:
     return _SEPARATORS.sub("", visible)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(first=_LABELS, second=_LABELS)
 def test_two_different_labels_never_find_one_class_unless_the_user_says_so(

@@ -53,6 +53,7 @@ def test_default_and_range_are_told_in_words(name: str, default: str, allowed: s
     assert (key.name, key.default, key.allowed) == (name, default, allowed)
 
 
+@pytest.mark.slow
 def test_a_key_is_found_by_its_short_name_a_section_and_a_name_of_version_01() -> None:
     assert [key.name for key in find_config_keys("epochs")] == ["train.epochs"]
     assert {key.section for key in find_config_keys("seed")} >= {"data", "train", "explain"}

@@ -111,12 +111,14 @@ def holder(tmp_path: Path):
         process.kill()
 
 
+@pytest.mark.slow
 def test_the_second_is_told_who_is_at_work(holder: subprocess.Popen[str], tmp_path: Path) -> None:
     message = rf"Another command \(process {holder.pid}\) is writing 'x'.*another --out"
     with pytest.raises(RunFolderError, match=message), locked(tmp_path / "lock", what="'x'"):
         pytest.fail("both hold it")
 
 
+@pytest.mark.slow
 def test_a_killed_holder_holds_nobody_up(holder: subprocess.Popen[str], tmp_path: Path) -> None:
     os.kill(holder.pid, signal.SIGKILL)
     holder.wait()

@@ -34,6 +34,7 @@ def test_labels_that_differ_in_meaning_stay_apart(one: str, other: str) -> None:
     assert fold_label(one) != fold_label(other)
 
 
+@pytest.mark.slow
 @given(st.text(alphabet="0123456789", min_size=1, max_size=40))
 def test_a_number_of_any_length_keeps_its_sign_and_size(digits: str) -> None:
     value = int(digits)

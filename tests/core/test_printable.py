@@ -28,6 +28,7 @@ def test_characters_can_be_kept() -> None:
     assert make_printable("a\nb\x1bc", keep="\n") == "a\nb\\x1bc"
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(st.text(st.characters()))
 def test_nothing_that_commands_is_left_and_a_second_time_changes_nothing(text: str) -> None:

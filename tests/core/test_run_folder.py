@@ -29,6 +29,7 @@ def test_a_claimed_folder_can_be_opened_and_knows_its_dataset(
     assert open_run_folder(tmp_path / "run").read_dataset_path() == dataset
 
 
+@pytest.mark.slow
 def test_a_flipped_bit_anywhere_in_the_mark_is_found(tmp_path: Path, dataset: Path) -> None:
     run = claim_run_folder(tmp_path / "run", dataset=dataset)
     content = run.mark.read_bytes()

@@ -41,6 +41,7 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
 _TEXTS = st.tuples(st.text(min_size=1, max_size=20), st.text(max_size=20))
 
 
+@pytest.mark.slow
 @settings(
     max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
 )
@@ -114,6 +115,7 @@ def test_a_missing_file_and_a_file_of_bytes_are_told(tmp_path: Path) -> None:
         read_manifest(tmp_path / "m.csv")
 
 
+@pytest.mark.slow
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=st.lists(st.tuples(st.text(), st.text()), max_size=20))
 def test_any_table_of_texts_comes_back(rows: list[tuple[str, str]], tmp_path: Path) -> None:

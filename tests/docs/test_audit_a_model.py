@@ -179,6 +179,7 @@ def test_an_adapter_is_short(name: str) -> None:
     assert len(lines) <= MOST_LINES
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(ADAPTERS))
 def test_an_adapter_works_as_it_stands(name: str, place: Path) -> None:
     PREPARE[name](place)

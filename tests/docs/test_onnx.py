@@ -16,6 +16,7 @@ from cxresnet.predict.onnx_export import export_onnx
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "onnx.md"
 
 
+@pytest.mark.slow
 def test_the_example_gives_the_probabilities_of_predict(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -159,6 +159,7 @@ def verified(evaluated: RunFolder, monkeypatch: pytest.MonkeyPatch) -> RunFolder
     return evaluated
 
 
+@pytest.mark.slow
 def test_a_run_as_its_stages_left_it_is_verified(verified: RunFolder) -> None:
     found = verify_run(verified)
     (problem,) = found.problems
@@ -227,6 +228,7 @@ def test_a_dataset_that_fails_is_a_problem_of_the_run(evaluated: RunFolder) -> N
     assert any("row_hashes.txt" in problem for problem in verify_run(evaluated).problems)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kept", ["evaluate/training_images", "train/resume"])
 def test_a_damaged_folder_of_arrays_is_told(verified: RunFolder, kept: str) -> None:
     folder = verified.path / kept

@@ -50,6 +50,7 @@ def test_other_names_of_a_class_mean_the_class() -> None:
         resolve_prevalences({"covd": 0.1}, CLASS_NAMES)
 
 
+@pytest.mark.slow
 def test_every_class_has_a_threshold_for_every_aim_applied_to_the_images(
     evaluation: Evaluation, draw_predictions: Draw
 ) -> None:
@@ -67,6 +68,7 @@ def test_every_class_has_a_threshold_for_every_aim_applied_to_the_images(
         assert one.chosen_on == "120 validation images"
 
 
+@pytest.mark.slow
 def test_predictive_values_are_given_where_they_were_asked_for(evaluation: Evaluation) -> None:
     (requested,) = evaluation.at_prevalence
     covid = evaluation.classes[2]
@@ -78,6 +80,7 @@ def test_predictive_values_are_given_where_they_were_asked_for(evaluation: Evalu
     }
 
 
+@pytest.mark.slow
 def test_the_rarer_the_class_the_less_a_positive_answer_is_worth(evaluation: Evaluation) -> None:
     for curve in evaluation.prevalence_curves:
         assert [point.prevalence for point in curve.points] == list(PREVALENCES)
@@ -87,6 +90,7 @@ def test_the_rarer_the_class_the_less_a_positive_answer_is_worth(evaluation: Eva
         assert npv == sorted(npv, reverse=True)
 
 
+@pytest.mark.slow
 def test_a_skilled_network_is_worth_more_than_acting_on_all_or_on_none(
     evaluation: Evaluation,
 ) -> None:

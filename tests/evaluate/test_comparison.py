@@ -54,6 +54,7 @@ def _count_right(table: Predictions) -> np.ndarray:
     return table.logits.argmax(axis=1) == table.truth
 
 
+@pytest.mark.slow
 def test_a_clearly_better_run_is_called_better_whichever_comes_first(
     draw_predictions: Draw, config: EvaluateConfig, tmp_path: Path
 ) -> None:
@@ -80,6 +81,7 @@ def test_a_clearly_better_run_is_called_better_whichever_comes_first(
     assert difference.value == pytest.approx(-accuracy.difference.value)
 
 
+@pytest.mark.slow
 def test_two_runs_of_equal_skill_cannot_be_told_apart(
     draw_predictions: Draw, config: EvaluateConfig, tmp_path: Path
 ) -> None:
@@ -89,6 +91,7 @@ def test_two_runs_of_equal_skill_cannot_be_told_apart(
     assert "Other scores" not in found.verdict
 
 
+@pytest.mark.slow
 def test_what_balanced_accuracy_does_not_see_is_said_of_the_others(
     draw_predictions: Draw, config: EvaluateConfig, tmp_path: Path
 ) -> None:
@@ -104,6 +107,7 @@ def test_what_balanced_accuracy_does_not_see_is_said_of_the_others(
     assert "accuracy (" not in found.verdict
 
 
+@pytest.mark.slow
 def test_a_run_is_as_good_as_itself(
     draw_predictions: Draw, config: EvaluateConfig, tmp_path: Path
 ) -> None:
@@ -114,6 +118,7 @@ def test_a_run_is_as_good_as_itself(
     assert found.verdict == ("No difference is shown: both runs have the same balanced accuracy.")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("images", "said"), [(54, "there are 9 and 18."), (60, "")])
 def test_a_class_of_few_patients_gets_no_p_value_and_one_sentence_that_says_why(
     draw_predictions: Draw, config: EvaluateConfig, tmp_path: Path, images: int, said: str
@@ -128,6 +133,7 @@ def test_a_class_of_few_patients_gets_no_p_value_and_one_sentence_that_says_why(
         assert ("No p-value is given: the test needs at least 10 patients" in shown) == bool(said)
 
 
+@pytest.mark.slow
 def test_the_intervals_of_one_run_are_those_of_its_evaluation(
     draw_predictions: Draw, config: EvaluateConfig, tmp_path: Path
 ) -> None:
@@ -138,6 +144,7 @@ def test_the_intervals_of_one_run_are_those_of_its_evaluation(
     assert found["balanced_accuracy"].second == headline.balanced_accuracy
 
 
+@pytest.mark.slow
 def test_pairing_the_images_makes_the_interval_narrower_than_two_tests_apart(
     draw_predictions: Draw, config: EvaluateConfig, tmp_path: Path
 ) -> None:
@@ -149,6 +156,7 @@ def test_pairing_the_images_makes_the_interval_narrower_than_two_tests_apart(
     assert score.difference.high - score.difference.low < 0.6 * apart
 
 
+@pytest.mark.slow
 def test_images_and_classes_in_another_order_are_the_same_images(
     draw_predictions: Draw, config: EvaluateConfig, tmp_path: Path
 ) -> None:
@@ -178,6 +186,7 @@ def _build_groups(table: Predictions, other: Predictions) -> np.ndarray:
     return join_groups(table.group_ids, numbers).astype(str)
 
 
+@pytest.mark.slow
 def test_patients_of_either_run_are_drawn_whole_and_within_their_class(
     draw_unkind_predictions: Draw, config: EvaluateConfig, tmp_path: Path
 ) -> None:
@@ -223,6 +232,7 @@ def test_patients_of_either_run_are_drawn_whole_and_within_their_class(
         assert (test.difference, test.error) == pytest.approx((expected.difference, expected.error))
 
 
+@pytest.mark.slow
 def test_each_run_is_judged_at_its_own_operating_point(
     draw_unkind_predictions: Draw, config: EvaluateConfig, tmp_path: Path
 ) -> None:
@@ -237,6 +247,7 @@ def test_each_run_is_judged_at_its_own_operating_point(
     assert accuracy.difference.value != 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("trained_on", "accesses", "said"),
     [
@@ -265,6 +276,7 @@ def test_what_makes_a_comparison_unfair_is_said(
         assert part in warning
 
 
+@pytest.mark.slow
 def test_other_images_are_refused_with_their_number(
     draw_predictions: Draw, config: EvaluateConfig, tmp_path: Path
 ) -> None:
@@ -273,6 +285,7 @@ def test_other_images_are_refused_with_their_number(
         _compare(tmp_path, table, table.select(np.arange(120) < 100), config)
 
 
+@pytest.mark.slow
 def test_other_labels_are_refused(
     draw_predictions: Draw, config: EvaluateConfig, tmp_path: Path
 ) -> None:
@@ -283,6 +296,7 @@ def test_other_labels_are_refused(
         _compare(tmp_path, table, dataclasses.replace(table, truth=truth), config)
 
 
+@pytest.mark.slow
 def test_other_classes_are_refused(
     draw_predictions: Draw, config: EvaluateConfig, tmp_path: Path
 ) -> None:
@@ -297,6 +311,7 @@ def test_a_run_without_an_evaluation_is_refused_with_the_way_out(tmp_path: Path)
         compare_runs(RunFolder(tmp_path), RunFolder(tmp_path), config=EvaluateConfig())
 
 
+@pytest.mark.slow
 def test_runs_of_the_same_folder_name_are_named_with_their_parents(
     draw_predictions: Draw, config: EvaluateConfig, tmp_path: Path
 ) -> None:

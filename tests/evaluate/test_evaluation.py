@@ -41,6 +41,7 @@ def _read_openings(run: RunFolder) -> list[str]:
     return [access.reason for access in access_log]
 
 
+@pytest.mark.slow
 def test_the_sealed_test_is_judged_and_written(
     run: RunFolder, config_with_baselines: EvaluateConfig
 ) -> None:
@@ -71,6 +72,7 @@ def test_the_sealed_test_is_judged_and_written(
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_the_tables_are_those_of_the_network(evaluated: RunFolder) -> None:
     dataset = open_dataset(evaluated.read_dataset_path())
     predictor = load_predictor(evaluated.checkpoint)
@@ -98,6 +100,7 @@ def test_the_operating_point_is_chosen_before_the_seal_is_broken(
     assert _read_openings(run) == []
 
 
+@pytest.mark.slow
 def test_test_images_do_not_move_the_operating_point(
     tmp_path: Path, run: RunFolder, config: EvaluateConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -117,6 +120,7 @@ def test_test_images_do_not_move_the_operating_point(
     assert set(seen[0]) == set(manifest[manifest["split"] == "val"]["image_id"])
 
 
+@pytest.mark.slow
 def test_a_second_opening_is_counted_and_said(evaluated: RunFolder, config: EvaluateConfig) -> None:
     again = run_evaluate(evaluated, config=config)
     assert again.provenance.accesses == 2
@@ -124,6 +128,7 @@ def test_a_second_opening_is_counted_and_said(evaluated: RunFolder, config: Eval
     assert _read_openings(evaluated) == ["evaluate", "evaluate"]
 
 
+@pytest.mark.slow
 def test_evaluating_twice_gives_the_same_numbers(
     run: RunFolder, config_with_baselines: EvaluateConfig
 ) -> None:
@@ -142,6 +147,7 @@ def test_the_table_has_the_probabilities_that_the_report_shows(evaluated: RunFol
         np.testing.assert_allclose(shown, point.calibrate(read_predictions(path).logits), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_openings_cut_off_at_the_end_of_the_ledger_are_missed(
     evaluated: RunFolder, config: EvaluateConfig
 ) -> None:
@@ -156,6 +162,7 @@ def test_openings_cut_off_at_the_end_of_the_ledger_are_missed(
     assert run_evaluate(evaluated, config=config).provenance.accesses == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kept", "believed"), [("", True), ("0" * 64, False)])
 def test_a_run_remembers_the_hash_of_each_opening_where_it_was_kept(
     evaluated: RunFolder, config: EvaluateConfig, kept: str, believed: bool
@@ -184,6 +191,7 @@ def test_sets_are_fitted_on_validation_images_and_count_patients(evaluated: RunF
     }
 
 
+@pytest.mark.slow
 def test_a_run_decides_on_an_image_as_its_evaluation_did(
     run: RunFolder, config: EvaluateConfig
 ) -> None:
@@ -265,6 +273,7 @@ def test_all_that_was_settled_and_found_before_is_handed_on(
     assert handed["seed"] == 7
 
 
+@pytest.mark.slow
 def test_openings_are_remembered_of_this_dataset_alone(
     evaluated: RunFolder, config: EvaluateConfig
 ) -> None:
@@ -276,6 +285,7 @@ def test_openings_are_remembered_of_this_dataset_alone(
     assert run_evaluate(evaluated, config=config).provenance.accesses == 2
 
 
+@pytest.mark.slow
 def test_what_is_known_of_sources_left_out_belongs_to_its_dataset(
     evaluated: RunFolder, config: EvaluateConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -300,6 +310,7 @@ def test_what_is_known_of_sources_left_out_belongs_to_its_dataset(
     assert seen == [gap, None]
 
 
+@pytest.mark.slow
 def test_validation_images_are_seen_in_as_many_views_as_the_test(
     run: RunFolder, config: EvaluateConfig
 ) -> None:
@@ -315,6 +326,7 @@ def test_validation_images_are_seen_in_as_many_views_as_the_test(
     assert np.abs(tables[0] - tables[1]).max() > 1e-4
 
 
+@pytest.mark.slow
 def test_views_are_averaged_if_asked(evaluated: RunFolder, config: EvaluateConfig) -> None:
     plain = read_evaluation(evaluated.metrics)
     assert plain.provenance.test_time_augmentation == 1
@@ -341,6 +353,7 @@ def test_a_dataset_prepared_again_is_refused(
         run_evaluate(run, config=config)
 
 
+@pytest.mark.slow
 def test_nothing_is_written_when_there_is_no_room(run: RunFolder, config: EvaluateConfig) -> None:
     run.evaluate.write_text("a file where the folder should be")
     with pytest.raises(StorageError):
@@ -348,6 +361,7 @@ def test_nothing_is_written_when_there_is_no_room(run: RunFolder, config: Evalua
     assert run.evaluate.is_file()
 
 
+@pytest.mark.slow
 def test_all_images_of_another_dataset_are_judged(
     run: RunFolder, config: EvaluateConfig, write_dataset: Write, tmp_path: Path
 ) -> None:
@@ -361,6 +375,7 @@ def test_all_images_of_another_dataset_are_judged(
     assert _read_openings(run) == []
 
 
+@pytest.mark.slow
 def test_classes_of_another_dataset_are_found_by_name(
     run: RunFolder, config: EvaluateConfig, write_dataset: Write, tmp_path: Path
 ) -> None:
@@ -373,6 +388,7 @@ def test_classes_of_another_dataset_are_found_by_name(
     assert any("show none of the network's classes" in text for text in found.warnings)
 
 
+@pytest.mark.slow
 def test_copies_of_training_files_are_not_judged(
     run: RunFolder, config_with_baselines: EvaluateConfig, write_dataset: Write, tmp_path: Path
 ) -> None:
@@ -389,6 +405,7 @@ def test_copies_of_training_files_are_not_judged(
     assert "image-1-4" in table.image_ids
 
 
+@pytest.mark.slow
 def test_pictures_of_training_images_under_another_name_are_not_judged(
     run: RunFolder, config: EvaluateConfig, write_dataset: Write, tmp_path: Path
 ) -> None:
@@ -408,6 +425,7 @@ def test_the_networks_own_dataset_is_no_other_dataset(
         run_evaluate(run, config=config, dataset=run.read_dataset_path())
 
 
+@pytest.mark.slow
 def test_a_dataset_prepared_otherwise_is_refused(
     run: RunFolder, config: EvaluateConfig, write_dataset: Write, tmp_path: Path
 ) -> None:
@@ -416,6 +434,7 @@ def test_a_dataset_prepared_otherwise_is_refused(
         run_evaluate(run, config=config, dataset=other.path)
 
 
+@pytest.mark.slow
 def test_a_dataset_without_a_class_of_the_network_is_refused(
     run: RunFolder, config: EvaluateConfig, write_dataset: Write, tmp_path: Path
 ) -> None:

@@ -61,6 +61,7 @@ def test_internal_external_and_gap_are_written_without_opening_the_test_again(
     assert read_selective(run.path / "evaluate-clinic" / "selective.json").name == "clinic"
 
 
+@pytest.mark.slow
 def test_equal_names_here_and_elsewhere_are_not_the_same_images_or_patients(
     evaluated: RunFolder, config: EvaluateConfig, write_dataset: Write, tmp_path: Path
 ) -> None:
@@ -75,6 +76,7 @@ def test_equal_names_here_and_elsewhere_are_not_the_same_images_or_patients(
     assert (generalisation_gap.n, generalisation_gap.groups) == (102, 51)
 
 
+@pytest.mark.slow
 def test_a_set_of_one_class_is_compared_by_its_sensitivity_alone(
     evaluated: RunFolder, config: EvaluateConfig, write_dataset: Write, tmp_path: Path
 ) -> None:
@@ -90,6 +92,7 @@ def test_a_set_of_one_class_is_compared_by_its_sensitivity_alone(
     assert "sensitivity of covid-19" in found.sentence
 
 
+@pytest.mark.slow
 def test_without_an_evaluated_test_there_is_no_gap_and_it_says_how_to_get_one(
     run: RunFolder, config: EvaluateConfig, write_dataset: Write, tmp_path: Path
 ) -> None:
@@ -101,6 +104,7 @@ def test_without_an_evaluated_test_there_is_no_gap_and_it_says_how_to_get_one(
     assert found.sentence == found.reason
 
 
+@pytest.mark.slow
 def test_the_test_of_another_network_is_not_taken_for_this_ones(
     evaluated: RunFolder, config: EvaluateConfig, write_dataset: Write, tmp_path: Path
 ) -> None:

@@ -36,6 +36,7 @@ def _answer(predictions: Predictions, name: str, *, skill: float) -> BaselinePre
     return BaselinePredictions(rule, table / table.sum(axis=1, keepdims=True))
 
 
+@pytest.mark.slow
 def test_the_numbers_are_those_of_the_table(draw_predictions: Draw, config: EvaluateConfig) -> None:
     predictions = draw_predictions(120)
     found = evaluate_predictions(predictions, config=config)
@@ -55,6 +56,7 @@ def test_the_numbers_are_those_of_the_table(draw_predictions: Draw, config: Eval
     assert sum(item.images for item in found.calibration.bins) == 120
 
 
+@pytest.mark.slow
 def test_every_number_has_its_n_and_an_interval_around_it(
     draw_predictions: Draw, config: EvaluateConfig
 ) -> None:
@@ -67,6 +69,7 @@ def test_every_number_has_its_n_and_an_interval_around_it(
         assert estimate.low <= estimate.value <= estimate.high
 
 
+@pytest.mark.slow
 def test_images_without_a_class_are_left_out_aloud(
     draw_predictions: Draw, config: EvaluateConfig
 ) -> None:
@@ -125,6 +128,7 @@ def test_patients_are_judged_by_the_mean_of_their_images(
     assert none.recall.reason == "No patient has a on every image."
 
 
+@pytest.mark.slow
 def test_the_lift_is_the_difference_to_the_same_images(
     draw_predictions: Draw, config: EvaluateConfig
 ) -> None:
@@ -148,6 +152,7 @@ def test_the_lift_is_the_difference_to_the_same_images(
         assert baseline.macro_auroc_difference.value is not None
 
 
+@pytest.mark.slow
 def test_a_baseline_that_could_not_be_tried_says_why(
     draw_predictions: Draw, config: EvaluateConfig
 ) -> None:
@@ -161,6 +166,7 @@ def test_a_baseline_that_could_not_be_tried_says_why(
     assert found.best_baseline is None
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_evaluation(draw_predictions: Draw) -> None:
     config = EvaluateConfig(bootstrap_resamples=100, seed=3)
     once = evaluate_predictions(draw_predictions(60), config=config)
@@ -174,6 +180,7 @@ def _warn(predictions: Predictions, config: EvaluateConfig, **background: object
     return " ".join(found.warnings)
 
 
+@pytest.mark.slow
 def test_a_class_that_equals_its_source_is_said_aloud(
     draw_predictions: Draw, config: EvaluateConfig
 ) -> None:
@@ -189,12 +196,14 @@ def test_a_class_that_equals_its_source_is_said_aloud(
     assert "cannot separate the disease" not in _warn(replace(predictions, sources=one), config)
 
 
+@pytest.mark.slow
 def test_few_patients_are_said_aloud(draw_predictions: Draw, config: EvaluateConfig) -> None:
     # 120 images are 20 patients a class, 114 are 19.
     assert "Fewer than" not in _warn(draw_predictions(120), config)
     assert "Fewer than 20 patients of normal (19)" in _warn(draw_predictions(114), config)
 
 
+@pytest.mark.slow
 def test_classes_that_no_image_shows_are_named_as_missing_and_not_as_few(
     draw_predictions: Draw, config: EvaluateConfig
 ) -> None:
@@ -205,6 +214,7 @@ def test_classes_that_no_image_shows_are_named_as_missing_and_not_as_few(
     assert "No image here" not in _warn(predictions, config)
 
 
+@pytest.mark.slow
 def test_unknown_patients_and_repeated_openings_are_said_aloud(
     draw_predictions: Draw, config: EvaluateConfig
 ) -> None:
@@ -217,6 +227,7 @@ def test_unknown_patients_and_repeated_openings_are_said_aloud(
     assert "opened 2 times for scores" in _warn(predictions, config, accesses=2)
 
 
+@pytest.mark.slow
 def test_a_baseline_that_is_as_good_sounds_an_alarm(
     draw_predictions: Draw, config: EvaluateConfig
 ) -> None:
@@ -245,6 +256,7 @@ _POINT = OperatingPoint(
 )
 
 
+@pytest.mark.slow
 def test_every_interval_draws_whole_patients_within_their_class(
     draw_unkind_predictions: Draw,
 ) -> None:
@@ -280,6 +292,7 @@ def test_every_interval_draws_whole_patients_within_their_class(
     assert difference.groups < difference.n / 2
 
 
+@pytest.mark.slow
 def test_the_operating_point_decides_and_calibrates_images_and_patients(
     draw_unkind_predictions: Draw, config: EvaluateConfig
 ) -> None:
@@ -310,6 +323,7 @@ def test_the_operating_point_decides_and_calibrates_images_and_patients(
         assert result.recall.value == pytest.approx(np.mean(calls[index]))
 
 
+@pytest.mark.slow
 def test_facts_stay_with_their_images_where_some_are_left_out(
     draw_unkind_predictions: Draw, config: EvaluateConfig
 ) -> None:
@@ -328,6 +342,7 @@ def test_facts_stay_with_their_images_where_some_are_left_out(
     assert counts == {name: int((view[~unknown] == name).sum()) for name in ("AP", "PA")}
 
 
+@pytest.mark.slow
 def test_all_that_is_known_beside_the_table_is_looked_at_for_alarms(
     draw_predictions: Draw, config: EvaluateConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -149,6 +149,7 @@ def test_sides_without_a_class_in_common_cannot_be_compared(
         measure_generalisation_gaps({"far": pair}, config=config)
 
 
+@pytest.mark.slow
 def test_the_mean_gap_of_two_networks_knows_that_their_images_are_the_same(
     draw_predictions: Draw, config: EvaluateConfig
 ) -> None:

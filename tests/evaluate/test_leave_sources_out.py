@@ -65,6 +65,7 @@ def _evaluate(
     return evaluate_left_out_sources(run, dataset, folds, seeds=seeds, config=config)
 
 
+@pytest.mark.slow
 def test_external_is_all_of_the_source_and_internal_the_test_images_of_the_others(
     run: RunFolder, config: EvaluateConfig
 ) -> None:
@@ -91,6 +92,7 @@ def test_external_is_all_of_the_source_and_internal_the_test_images_of_the_other
     assert "on average over 2 sets of them" in found.sentence
 
 
+@pytest.mark.slow
 def test_the_test_is_opened_once_and_it_is_written_down(
     run: RunFolder, config: EvaluateConfig
 ) -> None:
@@ -99,6 +101,7 @@ def test_the_test_is_opened_once_and_it_is_written_down(
     assert [access.reason for access in access_log] == ["evaluate: leave sources out"]
 
 
+@pytest.mark.slow
 def test_what_is_written_comes_back_and_damage_is_refused(
     run: RunFolder, config: EvaluateConfig
 ) -> None:
@@ -110,6 +113,7 @@ def test_what_is_written_comes_back_and_damage_is_refused(
         read_leave_sources_out(path)
 
 
+@pytest.mark.slow
 def test_a_source_of_one_class_is_named_and_never_averaged_in(
     run: RunFolder, config: EvaluateConfig, write_dataset: Write, tmp_path: Path
 ) -> None:
@@ -128,6 +132,7 @@ def test_a_source_of_one_class_is_named_and_never_averaged_in(
     assert found.sentence.endswith("Nothing can be tested on cohen.")
 
 
+@pytest.mark.slow
 def test_where_no_source_can_be_tested_the_seal_stays_and_it_is_said(
     run: RunFolder, config: EvaluateConfig, write_dataset: Write, tmp_path: Path
 ) -> None:
@@ -138,6 +143,7 @@ def test_where_no_source_can_be_tested_the_seal_stays_and_it_is_said(
     assert read_access_log(again.read_dataset_path() / ACCESS_LOG_NAME) == ()
 
 
+@pytest.mark.slow
 def test_rounds_of_another_dataset_are_refused(
     run: RunFolder, config: EvaluateConfig, write_dataset: Write, tmp_path: Path
 ) -> None:
@@ -154,6 +160,7 @@ def test_rounds_that_were_never_trained_are_refused(run: RunFolder, config: Eval
         evaluate_left_out_sources(run, dataset, _plan(dataset), seeds=(0,), config=config)
 
 
+@pytest.mark.slow
 def test_two_sources_left_out_together_answer_what_neither_answers_alone(
     run: RunFolder, config: EvaluateConfig, write_dataset: Write, tmp_path: Path
 ) -> None:
@@ -194,6 +201,7 @@ def test_two_sources_left_out_together_answer_what_neither_answers_alone(
     assert "covid-19 against normal" in found.sentence
 
 
+@pytest.mark.slow
 def test_a_decision_for_unseen_hospitals_is_chosen_on_the_images_of_sources_left_out(
     run: RunFolder, config: EvaluateConfig
 ) -> None:
@@ -221,6 +229,7 @@ def test_a_decision_for_unseen_hospitals_is_chosen_on_the_images_of_sources_left
         run_evaluate(run, config=averaged)
 
 
+@pytest.mark.slow
 def test_no_set_is_decided_on_by_what_was_chosen_on_its_own_sources(
     run: RunFolder, config: EvaluateConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -238,6 +247,7 @@ def test_no_set_is_decided_on_by_what_was_chosen_on_its_own_sources(
     assert found.calibrate_on == "left-out sources"
 
 
+@pytest.mark.slow
 def test_several_seeds_are_averaged_and_each_is_given(
     run: RunFolder, config: EvaluateConfig
 ) -> None:
@@ -254,6 +264,7 @@ def test_several_seeds_are_averaged_and_each_is_given(
         )
 
 
+@pytest.mark.slow
 def test_baselines_learn_from_the_other_sources_and_are_scored_on_the_same_images(
     run: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:

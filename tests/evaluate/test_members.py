@@ -43,6 +43,7 @@ def ensemble_run(run: RunFolder) -> RunFolder:
     return run
 
 
+@pytest.mark.slow
 def test_each_member_is_judged_by_itself_from_one_opening(
     ensemble_run: RunFolder, config: EvaluateConfig
 ) -> None:
@@ -58,6 +59,7 @@ def test_each_member_is_judged_by_itself_from_one_opening(
     assert len(read_access_log(ensemble_run.read_dataset_path() / ACCESS_LOG_NAME)) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("test_time_augmentation", [False, True])
 def test_what_they_say_together_is_what_the_ensemble_says(
     ensemble_run: RunFolder, config: EvaluateConfig, *, test_time_augmentation: bool
@@ -78,6 +80,7 @@ def test_what_they_say_together_is_what_the_ensemble_says(
     assert not set(written.image_ids) & set(said.image_ids)
 
 
+@pytest.mark.slow
 def test_every_network_is_asked_once(
     ensemble_run: RunFolder, config: EvaluateConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -110,6 +113,7 @@ def test_a_member_judged_alone_is_the_network_it_was(
     torch.testing.assert_close(together, mean)
 
 
+@pytest.mark.slow
 def test_a_single_network_has_no_members(run: RunFolder, config: EvaluateConfig) -> None:
     run_evaluate(run, config=config)
 

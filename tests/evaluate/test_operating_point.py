@@ -158,6 +158,7 @@ def test_one_class_alone_cannot_compare_rules(draw_predictions: Callable[..., Pr
     assert point.scores == {}
 
 
+@pytest.mark.slow
 def test_the_rule_is_scored_on_patients_that_did_not_fit_it() -> None:
     # Probabilities that know nothing: a threshold looks clearly better than chance on the dozen
     # patients that it was fitted on, and cannot on others.
@@ -172,6 +173,7 @@ def test_the_rule_is_scored_on_patients_that_did_not_fit_it() -> None:
     assert np.mean(scored) < 0.55
 
 
+@pytest.mark.slow
 def test_images_of_one_patient_neither_fit_the_rule_nor_score_it_together() -> None:
     """Three images that show the same add no evidence: the score is that of one a patient."""
     once, thrice = [], []
@@ -188,6 +190,7 @@ def test_images_of_one_patient_neither_fit_the_rule_nor_score_it_together() -> N
     assert thrice == pytest.approx(once)
 
 
+@pytest.mark.slow
 def test_the_rule_of_unequal_patients_is_scored_on_other_patients(
     draw_unkind_predictions: Callable[..., Predictions],
 ) -> None:

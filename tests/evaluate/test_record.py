@@ -20,11 +20,13 @@ def evaluation(draw_predictions: Callable[..., Predictions], config: EvaluateCon
     return evaluate_predictions(draw_predictions(60), config=config)
 
 
+@pytest.mark.slow
 def test_what_is_written_is_read_again(evaluation: Evaluation, tmp_path: Path) -> None:
     path = write_evaluation(tmp_path / "metrics.json", evaluation)
     assert read_evaluation(path) == evaluation
 
 
+@pytest.mark.slow
 def test_every_number_stands_with_its_interval_and_the_disclaimer_is_there(
     evaluation: Evaluation, tmp_path: Path
 ) -> None:
@@ -33,6 +35,7 @@ def test_every_number_stands_with_its_interval_and_the_disclaimer_is_there(
     assert content["disclaimer"] == DISCLAIMER
 
 
+@pytest.mark.slow
 def test_the_record_is_frozen(evaluation: Evaluation) -> None:
     with pytest.raises(ValidationError, match="frozen"):
         evaluation.images = 1

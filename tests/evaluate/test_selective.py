@@ -177,6 +177,7 @@ def test_a_promise_that_was_surely_broken_is_named_and_a_kept_one_is_not(
     assert len(_evaluate(validation, test, config).notes) == 1
 
 
+@pytest.mark.slow
 def test_the_curve_stays_short(draw_predictions: Draw, config: EvaluateConfig) -> None:
     found = _evaluate(draw_predictions(300), draw_predictions(3000, seed=3), config)
     assert len(found.curve) <= 200

@@ -133,6 +133,7 @@ def _calibrate(logits: np.ndarray) -> np.ndarray:
     return torch.from_numpy(logits / 2.0).softmax(dim=-1).numpy()
 
 
+@pytest.mark.slow
 def test_every_image_stands_once_with_its_own_picture_and_probability(
     explained: Attributions, predictions: Predictions, sealed_images: ImageSet
 ) -> None:

@@ -68,6 +68,7 @@ def test_the_second_time_nobody_is_asked_and_the_maps_are_the_same(
     assert set(second.baseline_ranges) == {"occlusion"}
 
 
+@pytest.mark.slow
 def test_another_class_or_image_is_asked_anew(
     tiny_network: nn.Module, images: Tensor, tmp_path: Path
 ) -> None:
@@ -116,6 +117,7 @@ def test_a_torn_entry_is_as_good_as_none(
     assert cache.find(METHODS[0], [images]) is None
 
 
+@pytest.mark.slow
 def test_stopped_half_way_what_is_finished_stands_and_nothing_half_done(
     tiny_network: nn.Module, images: Tensor, tmp_path: Path
 ) -> None:
@@ -168,6 +170,7 @@ def test_a_damaged_shape_is_damage_though_numpy_reads_it(tmp_path: Path) -> None
     assert read_cached_map(path) is None
 
 
+@pytest.mark.slow
 def test_a_flipped_bit_never_gives_another_map(tmp_path: Path) -> None:
     values = np.linspace(-1, 1, 64, dtype=np.float32).reshape(8, 8)
     cache = MapCache(tmp_path, "0" * 64)

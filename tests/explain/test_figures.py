@@ -128,6 +128,7 @@ def test_a_method_with_a_scale_of_its_own_is_drawn_on_it(attributions: Attributi
     np.testing.assert_array_equal(picture[104 + 300, 24 + 408 + 192], expected[12, 8])
 
 
+@pytest.mark.slow
 def test_only_the_map_of_a_method_that_failed_is_marked(attributions: Attributions) -> None:
     index = attributions.index
     one, two = index.methods

@@ -200,6 +200,7 @@ def test_maps_that_are_made_without_a_card_remove_an_existing_one(
     assert _read_marks(run_with_maps) == NO_MARKS
 
 
+@pytest.mark.slow
 def test_requested_images_and_class_are_written_beside_those_of_the_report(
     unkind_run: RunFolder, unkind_config: ExplainConfig
 ) -> None:

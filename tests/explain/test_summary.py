@@ -149,6 +149,7 @@ def explanation_summary(context: ExplainContext, attributions: Attributions) -> 
     return compute_explanation_summary(context, attributions)
 
 
+@pytest.mark.slow
 def test_the_told_probability_is_the_networks_own(
     context: ExplainContext, attributions: Attributions, explanation_summary: ExplanationSummary
 ) -> None:
@@ -218,6 +219,7 @@ def test_the_network_is_left_as_it_was(
     assert not any(module._forward_hooks for module in model.modules())
 
 
+@pytest.mark.slow
 def test_what_is_written_comes_back(
     tmp_path: Path, explanation_summary: ExplanationSummary
 ) -> None:
@@ -228,6 +230,7 @@ def test_what_is_written_comes_back(
     assert (tmp_path / "zone_means.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["summary.json", "summary.npz"])
 def test_a_torn_file_is_refused_with_the_way_out(
     tmp_path: Path, explanation_summary: ExplanationSummary, name: str
@@ -239,6 +242,7 @@ def test_a_torn_file_is_refused_with_the_way_out(
         read_explanation_summary(tmp_path)
 
 
+@pytest.mark.slow
 def test_files_that_do_not_belong_together_are_refused(
     tmp_path: Path, explanation_summary: ExplanationSummary
 ) -> None:
@@ -303,6 +307,7 @@ def test_training_images_of_the_same_patient_are_no_neighbours(
     assert len(second.neighbours) == len(training)
 
 
+@pytest.mark.slow
 def test_zone_means_are_of_the_chosen_images_and_of_each_class_in_turn(
     context: ExplainContext, attributions: Attributions, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -158,6 +158,7 @@ def test_the_zone_that_holds_most_is_the_orange_one_on_the_right_side_of_the_pic
     assert rows.mean() > 100 + 640 / 2
 
 
+@pytest.mark.slow
 def test_all_classes_are_one_picture(tmp_path: Path) -> None:
     zone_means = ZoneMeans(
         method="Occlusion", classes=(_build_class(OUTSIDE), _build_class("right upper inner"))

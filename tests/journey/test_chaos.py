@@ -98,6 +98,7 @@ def test_the_short_form_does_a_few_cases_of_each_part_without_a_fault(tmp_path: 
     assert all(row[2:] == ["cases,", "0", "faults,"] for row in rows)
 
 
+@pytest.mark.slow
 def test_results_of_other_code_are_not_gone_on_with(tmp_path: Path) -> None:
     (tmp_path / "code.txt").write_text("another")
     words = [sys.executable, str(SCRIPTS / "chaos"), "--part", "images", "--folder", str(tmp_path)]

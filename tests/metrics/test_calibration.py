@@ -148,6 +148,7 @@ def test_the_temperature_that_made_the_logits_is_found(temperature: float) -> No
     assert fit_temperature(logits * temperature, truth) == pytest.approx(temperature, rel=0.05)
 
 
+@pytest.mark.slow
 def test_the_temperature_and_the_shifts_that_made_the_logits_are_found() -> None:
     generator = np.random.default_rng(1)
     logits = generator.normal(size=(20_000, 3)) * 2
@@ -220,6 +221,7 @@ def test_one_bin_of_even_chances_has_the_error_of_a_binomial() -> None:
     assert found.high == pytest.approx(1.96 * 0.05, rel=0.15)
 
 
+@pytest.mark.slow
 def test_fewer_images_and_fewer_patients_make_more_noise() -> None:
     generator = np.random.default_rng(0)
     second = generator.random(1000)

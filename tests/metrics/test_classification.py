@@ -285,6 +285,7 @@ def _reorder(evaluated: ClassifiedImages, rows: list[int]) -> ClassifiedImages:
     )
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(evaluated=_EVALUATED, data=st.data())
 def test_the_order_of_the_images_does_not_matter(

@@ -57,6 +57,7 @@ def test_it_is_the_quantile_of_angelopoulos_and_bates(coverage: float, images: i
             assert ours[index] == pytest.approx(theirs, abs=1e-12)
 
 
+@pytest.mark.slow
 def test_each_class_is_covered_as_asked_over_many_draws() -> None:
     generator = np.random.default_rng(0)
     covered = np.zeros((400, 3))

@@ -57,6 +57,7 @@ def test_freedom_follows_satterthwaite_where_one_group_in_ten_matters() -> None:
     assert _compute_freedom_of_mean(values) == pytest.approx(expected)
 
 
+@pytest.mark.slow
 def test_the_spread_of_a_variance_is_what_its_freedom_says() -> None:
     # For n draws, var(s²) / σ⁴ = 2 / freedom: drawn here from a law with known heavy tails.
     generator = np.random.default_rng(0)

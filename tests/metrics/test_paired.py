@@ -112,6 +112,7 @@ def test_images_copied_within_their_patient_make_nothing_surer() -> None:
     assert believed.error < 0.75 * once.error
 
 
+@pytest.mark.slow
 def test_no_difference_is_found_in_as_many_draws_as_is_said() -> None:
     generator = np.random.default_rng(4)
     values = []

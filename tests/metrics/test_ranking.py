@@ -37,6 +37,7 @@ def test_an_image_of_weight_zero_is_not_there() -> None:
     assert Auroc(positive, scores)(np.array([[1.0, 0.0, 1.0]]))[0] == 1.0
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.tuples(st.booleans(), st.integers(0, 5)), min_size=2, max_size=40).filter(
         lambda rows: 0 < sum(positive for positive, _ in rows) < len(rows)

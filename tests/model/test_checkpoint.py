@@ -82,6 +82,7 @@ def test_every_tensor_comes_back_bit_by_bit(folder: Path, network: CXResNet) -> 
     assert all(torch.equal(weights[name], state[name]) for name in state)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("preset", [preset.name for preset in list_presets()])
 def test_every_preset_survives_the_way_to_the_disk(tmp_path: Path, preset: str) -> None:
     network = build_model(ModelConfig(preset=preset, harmonic=True), class_count=2).eval()
@@ -371,6 +372,7 @@ def test_a_planted_torch_checkpoint_never_runs(tmp_path: Path, name: str) -> Non
     assert not mark.exists()
 
 
+@pytest.mark.slow
 @given(content=st.binary(max_size=200), has_length=st.booleans())
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 def test_any_bytes_end_in_tensors_or_in_one_clear_error(

@@ -40,6 +40,7 @@ def svg(request: pytest.FixtureRequest) -> str:
     return _draw(NETWORKS[request.param])
 
 
+@pytest.mark.slow
 def test_it_needs_nothing_from_outside_and_runs_nothing(svg: str) -> None:
     inside = svg.replace('xmlns="http://www.w3.org/2000/svg"', "")
     assert not re.search(
@@ -76,6 +77,7 @@ def _holds(box: ET.Element, left: float, right: float, y: float) -> bool:
     return x <= left and right <= x + wide and top < y < top + high < 1e5 and wide < 300
 
 
+@pytest.mark.slow
 def test_it_tells_the_stages_the_costs_the_classes_and_what_it_is_not_for() -> None:
     words = [text.text for text in _list_texts(_draw(ModelConfig(preset="resnet18")))]
     for expected in (
@@ -92,6 +94,7 @@ def test_it_tells_the_stages_the_costs_the_classes_and_what_it_is_not_for() -> N
         assert expected in words
 
 
+@pytest.mark.slow
 def test_residual_blocks_have_arcs_dashed_where_the_shape_changes() -> None:
     svg = _draw(ModelConfig(preset="resnet18"))
     assert svg.count('class="arc dashed"') == 3
@@ -106,6 +109,7 @@ def test_a_network_without_shortcuts_has_no_arcs() -> None:
     assert 'class="plus"' not in svg
 
 
+@pytest.mark.slow
 def test_every_option_is_told_in_the_near_block() -> None:
     config = ModelConfig(preset="small", harmonic=True, stochastic_depth=0.5)
     words = {text.text for text in _list_texts(_draw(config))}
@@ -118,6 +122,7 @@ def test_every_option_is_told_in_the_near_block() -> None:
     } <= words
 
 
+@pytest.mark.slow
 def test_of_many_blocks_and_classes_some_are_told_as_a_number() -> None:
     names = tuple(f"finding {number}" for number in range(14))
     words = [
@@ -139,6 +144,7 @@ def test_without_names_the_classes_are_numbered() -> None:
     assert {"class 1", "class 2"} <= {text.text for text in _list_texts(svg)}
 
 
+@pytest.mark.slow
 def test_the_same_network_gives_the_same_picture_and_is_left_as_it_was() -> None:
     network = build_model(ModelConfig(), class_count=3).train()
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}

@@ -44,6 +44,7 @@ def test_every_stem_folds(stem: str) -> None:
         torch.testing.assert_close(fold_network(model)(images), model(images), rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_an_ensemble_folds_to_the_mean_of_its_members() -> None:
     members = [build_awake(seed, preset="nano") for seed in (1, 2)]
     model, images = CXResNetEnsemble(members).eval(), build_images(40)

@@ -19,6 +19,7 @@ def test_the_default_config_names_a_preset() -> None:
     assert ModelConfig().preset in NAMES
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_every_preset_builds_and_learns_from_an_image(name: str) -> None:
     network = build_model(ModelConfig(preset=name), class_count=3)
@@ -26,6 +27,7 @@ def test_every_preset_builds_and_learns_from_an_image(name: str) -> None:
     assert network.head.weight.grad is not None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "most"), MOST_PARAMETERS.items())
 def test_every_preset_keeps_within_its_size(name: str, most: float) -> None:
     network = build_model(ModelConfig(preset=name), class_count=3)

@@ -72,6 +72,7 @@ def test_the_parameters_of_a_tiny_network_are_those_counted_by_hand() -> None:
     assert sum(p.numel() for p in network.parameters()) == 44 + 304 + 944 + 27
 
 
+@pytest.mark.slow
 def test_resnet18_has_the_parameters_of_the_published_one() -> None:
     # torchvision's resnet18: 11,689,512 with 3 channels in and 1000 classes out. One channel
     # saves 2·64·49 in the stem; three classes replace 513·1000 in the head by 513·3.
@@ -89,6 +90,7 @@ def _convolve_and_normalise(x: Tensor, state: dict[str, Tensor], name: str, stri
     return functional.batch_norm(x, *norm, *affine)
 
 
+@pytest.mark.slow
 def test_resnet18_computes_what_a_formula_written_out_by_hand_computes() -> None:
     preset = {preset.name: preset for preset in list_presets()}["resnet18"]
     torch.manual_seed(0)
@@ -130,6 +132,7 @@ def test_any_side_goes_in_and_the_map_is_as_small_as_stem_and_stages_make_it(
     assert features.shape == (1, 8, *expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("norm", ["batch", "group"])
 @pytest.mark.parametrize("shortcut", ["strided", "average"])
 def test_the_shortcut_and_the_branch_always_meet_in_one_shape(norm: str, shortcut: str) -> None:
@@ -306,6 +309,7 @@ def _measure_change_by_a_shift(*, antialias: bool) -> float:
     return sum(changes) / len(changes)
 
 
+@pytest.mark.slow
 def test_with_antialiasing_a_shift_by_one_pixel_changes_less() -> None:
     assert _measure_change_by_a_shift(antialias=True) < 0.85 * _measure_change_by_a_shift(
         antialias=False

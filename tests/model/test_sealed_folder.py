@@ -45,6 +45,7 @@ def test_the_last_two_states_are_kept(folder: Path) -> None:
     assert read_sealed_folder(folder.with_name("checkpoint.previous")) == {"number": b"1"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*FILES, "MANIFEST.json"])
 def test_a_file_torn_at_any_byte_is_refused_by_name(folder: Path, name: str) -> None:
     path = folder / name
@@ -55,6 +56,7 @@ def test_a_file_torn_at_any_byte_is_refused_by_name(folder: Path, name: str) -> 
             read_sealed_folder(folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*FILES, "MANIFEST.json"])
 def test_a_flipped_bit_in_any_byte_is_refused(folder: Path, name: str) -> None:
     path = folder / name

@@ -31,6 +31,7 @@ def test_the_table_of_a_tiny_network_is_the_one_worked_out_by_hand() -> None:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("preset", PRESETS)
 @pytest.mark.parametrize("harmonic", [False, True])
 def test_multiply_adds_are_half_the_operations_that_torch_counts(
@@ -43,6 +44,7 @@ def test_multiply_adds_are_half_the_operations_that_torch_counts(
     assert totals.multiply_adds * 2 == counter.get_total_flops()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("preset", PRESETS)
 def test_the_parameters_of_the_rows_add_up_to_those_of_the_network(preset: str) -> None:
     network = build_model(ModelConfig(preset=preset), class_count=5)
@@ -50,6 +52,7 @@ def test_the_parameters_of_the_rows_add_up_to_those_of_the_network(preset: str) 
     assert totals.parameters == sum(p.numel() for p in network.parameters())
 
 
+@pytest.mark.slow
 def test_resnet18_costs_what_is_published() -> None:
     # 1.814 G multiply-adds with three channels and 1000 classes; ours has one and three.
     rows = summarise_model(build_model(ModelConfig(preset="resnet18"), class_count=3), side_px=224)
@@ -57,6 +60,7 @@ def test_resnet18_costs_what_is_published() -> None:
     assert compute_totals(rows).multiply_adds == pytest.approx(expected, rel=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "architecture",
     [

@@ -51,6 +51,7 @@ def hide_packages(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
         monkeypatch.setitem(sys.modules, name, None)
 
 
+@pytest.mark.slow
 @needs_onnxruntime
 @pytest.mark.parametrize("side_px", [37, 48])
 @pytest.mark.parametrize(
@@ -93,6 +94,7 @@ def test_an_ensemble_answers_with_the_mean_of_its_members() -> None:
         torch.testing.assert_close(backend.compute_means(images), means, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 @needs_onnxruntime
 def test_the_bundled_network_decides_alike_in_both_backends() -> None:
     settings = PhantomSettings(images_per_class=8, side_px=96, seed=5)

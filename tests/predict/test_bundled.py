@@ -46,6 +46,7 @@ def test_it_is_whole_and_at_most_eight_megabytes() -> None:
     assert set(predictor.class_names) == {"normal", "pneumonia", "covid-19"}
 
 
+@pytest.mark.slow
 def test_its_decision_belongs_to_its_weights_and_needs_no_metrics() -> None:
     decision = read_decision(BUNDLED_RUN)
 
@@ -59,6 +60,7 @@ def test_its_decision_belongs_to_its_weights_and_needs_no_metrics() -> None:
     }
 
 
+@pytest.mark.slow
 def test_the_sanity_card_of_its_maps_belongs_to_its_weights() -> None:
     card = find_card(BUNDLED_RUN.explain, load_predictor(BUNDLED_RUN.checkpoint))
 
@@ -72,6 +74,7 @@ def test_its_weights_have_a_licence_of_their_own() -> None:
     assert "Research and teaching only" in text
 
 
+@pytest.mark.slow
 def test_its_card_begins_with_the_verdict_on_the_data() -> None:
     verdict = load_predictor(BUNDLED_RUN.checkpoint).record.notes["data_verdict"]
 

@@ -77,6 +77,7 @@ def test_an_inverted_image_is_mended_where_asked(phantom: Pixels) -> None:
     np.testing.assert_allclose(admit(1 - phantom, fix=True).pixels, phantom, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("pixels", "colour", "code", "reason"),
     [

@@ -29,6 +29,7 @@ def _stack(drawn: list[PhantomImage]) -> NDArray[np.uint8]:
     return np.stack([image.pixels for image in drawn])
 
 
+@pytest.mark.slow
 def test_the_lungs_of_drawn_images_are_found(drawn: list[PhantomImage]) -> None:
     found = load_lung_finder().find_all(_stack(drawn))
     assert [lungs.refusal for lungs in found] == [""] * len(drawn)
@@ -39,6 +40,7 @@ def test_the_lungs_of_drawn_images_are_found(drawn: list[PhantomImage]) -> None:
     assert min(dice) > 0.9
 
 
+@pytest.mark.slow
 def test_the_patients_right_lung_lies_at_the_pictures_left(drawn: list[PhantomImage]) -> None:
     for lungs in load_lung_finder().find_all(_stack(drawn)):
         assert np.nonzero(lungs.right_lung)[1].mean() < 80 < np.nonzero(lungs.left_lung)[1].mean()
@@ -52,6 +54,7 @@ def test_an_image_of_any_shape_gets_lungs_of_its_own_shape(drawn: list[PhantomIm
     assert set(np.unique(lungs.mask)) == {0, 255}
 
 
+@pytest.mark.slow
 def test_images_alone_and_together_give_the_same_lungs(drawn: list[PhantomImage]) -> None:
     images = _stack(drawn)
     together = load_lung_finder().find_all(images)
@@ -59,6 +62,7 @@ def test_images_alone_and_together_give_the_same_lungs(drawn: list[PhantomImage]
     assert compute_dice(alone.mask > 0, together[2].mask > 0) > 0.999
 
 
+@pytest.mark.slow
 def test_exposure_does_not_matter(drawn: list[PhantomImage]) -> None:
     image = drawn[0].pixels
     dark = (image // 3).astype(np.uint8)
@@ -78,6 +82,7 @@ def _make_bad_images(image: NDArray[np.uint8]) -> dict[str, NDArray[np.uint8]]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "kind", ["noise", "black", "a ramp", "lying on its left", "lying on its right"]
 )

@@ -78,6 +78,7 @@ def test_what_must_be_known_first_stands_beside_the_table(tmp_path: Path) -> Non
     assert "not audited" in (tmp_path / "predictions.about.txt").read_text()
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None)  # two files reach the disk in each example
 @given(st.lists(_TEXT, min_size=1, max_size=5, unique=True))
 def test_any_text_comes_back(tmp_path_factory: pytest.TempPathFactory, ids: list[str]) -> None:

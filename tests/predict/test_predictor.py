@@ -72,6 +72,7 @@ def test_the_features_give_the_same_answer_whether_the_network_is_folded_or_not(
     np.testing.assert_allclose(unfolded.compute_features(_IMAGES), features, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_views_are_averaged_and_the_first_is_the_image_itself(
     predictor: Predictor, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -46,6 +46,7 @@ def known(predictor: Predictor) -> TrainingImages:
     return describe_training_images(predictor, _draw(60, seed=1), validation=_draw(200, seed=2))
 
 
+@pytest.mark.slow
 def test_a_training_image_and_its_near_copies_are_known_and_no_other(
     known: TrainingImages,
 ) -> None:
@@ -107,6 +108,7 @@ def test_a_folder_without_the_arrays_is_refused(run: RunFolder) -> None:
         read_training_images(run)
 
 
+@pytest.mark.slow
 def test_the_bundled_network_knows_its_training_images() -> None:
     found = read_training_images(BUNDLED_RUN)
     assert found is not None
@@ -123,6 +125,7 @@ def model(known: TrainingImages) -> cxresnet.Model:
     return dataclasses.replace(model, training_images=found)
 
 
+@pytest.mark.slow
 def test_the_answer_says_that_an_image_was_trained_on(model: cxresnet.Model) -> None:
     image = _draw(1, seed=1, side=96)[0]
     assert model.training_images is not None
@@ -133,6 +136,7 @@ def test_the_answer_says_that_an_image_was_trained_on(model: cxresnet.Model) -> 
     assert KNOWN_NOTE not in told.predict(np.ascontiguousarray(image[::-1])).note
 
 
+@pytest.mark.slow
 def test_an_image_unlike_the_training_images_is_not_decided_on(model: cxresnet.Model) -> None:
     image = _draw(1, seed=1, side=96)[0]
     assert model.training_images is not None

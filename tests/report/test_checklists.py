@@ -89,6 +89,7 @@ def test_the_items_are_those_of_the_published_lists() -> None:
     assert {int(number.rstrip("abcdefg")) for number in numbers} == set(range(1, 28))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", ["empty", "trained", "finished"])
 def test_no_item_says_yes_without_a_file_that_is_there(
     stage: str, request: pytest.FixtureRequest
@@ -102,6 +103,7 @@ def test_no_item_says_yes_without_a_file_that_is_there(
             assert evidence.has(one.answer.artefact)
 
 
+@pytest.mark.slow
 def test_the_further_a_run_the_more_is_known(
     empty: RunFolder, request: pytest.FixtureRequest
 ) -> None:
@@ -113,6 +115,7 @@ def test_the_further_a_run_the_more_is_known(
     assert known[0] < known[1] < known[2]
 
 
+@pytest.mark.slow
 def test_an_ensemble_is_described_as_an_ensemble(finished: RunFolder) -> None:
     evidence = _gather(finished)
     record = evidence.artifacts.record
@@ -139,6 +142,7 @@ def test_an_ensemble_is_described_as_an_ensemble(finished: RunFolder) -> None:
         assert together in asked(joined).text
 
 
+@pytest.mark.slow
 def test_images_from_elsewhere_are_named_among_the_aims(finished: RunFolder) -> None:
     evidence = _gather(finished)
     (external,) = evidence.artifacts.externals
@@ -151,12 +155,14 @@ def test_images_from_elsewhere_are_named_among_the_aims(finished: RunFolder) -> 
     assert "externally" not in aims(alone)
 
 
+@pytest.mark.slow
 def test_the_last_row_of_the_ledger_is_told_to_whoever_keeps_the_list(finished: RunFolder) -> None:
     evidence = _gather(finished)
     item = next(one for one in CLAIM.fill(evidence) if one.item.number == "37")
     assert "the test set was accessed 2 times (last row of the access log: ffff" in item.answer.text
 
 
+@pytest.mark.slow
 def test_a_last_epoch_is_not_called_the_best(finished: RunFolder) -> None:
     settings = Config().model_dump()
     settings["train"]["monitor"] = "last"
@@ -164,6 +170,7 @@ def test_a_last_epoch_is_not_called_the_best(finished: RunFolder) -> None:
     assert describe_selection(_gather(finished)).text.startswith("The last epoch")
 
 
+@pytest.mark.slow
 def test_what_only_authors_know_is_never_known(finished: RunFolder) -> None:
     answers = {one.item.number: one.answer for one in CLAIM.fill(_gather(finished))}
     for number in ("2", "3", "5", "13", "16", "18", "34", "42", "44"):
@@ -172,6 +179,7 @@ def test_what_only_authors_know_is_never_known(finished: RunFolder) -> None:
     assert ethics.answer.status == "not known"
 
 
+@pytest.mark.slow
 def test_a_file_that_is_taken_away_takes_its_yes_with_it(finished: RunFolder) -> None:
     evidence = _gather(finished)
     before = [one.answer.artefact for one in _list_items(evidence) if one.answer.status == "yes"]
@@ -187,6 +195,7 @@ def test_a_yes_without_an_artefact_is_not_believed(empty: RunFolder) -> None:
     assert _gather(empty).check(Answer("partly", "So so.", "gone.json")).artefact == ""
 
 
+@pytest.mark.slow
 def test_patients_in_two_splits_are_a_no(finished: RunFolder) -> None:
     # The images of the fixture pair patients across its splits.
     evidence = _gather(finished)
@@ -197,6 +206,7 @@ def test_patients_in_two_splits_are_a_no(finished: RunFolder) -> None:
     assert (item.answer.status == "no") == torn
 
 
+@pytest.mark.slow
 def test_the_files_are_written_and_hostile_names_stay_text(finished: RunFolder) -> None:
     paths = write_checklists(_gather(finished), finished.checklists)
     assert [path.name for path in paths] == ["claim.md", "tripod_ai.md", "model_card.md"]
@@ -217,6 +227,7 @@ def test_a_model_card_of_a_run_without_a_network_knows_nothing_of_it(empty: RunF
     assert "Scores on the held-out test set" not in card
 
 
+@pytest.mark.slow
 def test_a_model_card_shows_the_gaps_and_says_nothing_twice(finished: RunFolder) -> None:
     evidence = _gather(finished)
     card = render_model_card(evidence)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from matplotlib.axes import Axes
 
 from cxresnet.report.figures import FAINT, GRID, INK, SERIES, draw_svg
@@ -15,10 +16,12 @@ def _draw(axes: Axes) -> None:
     axes.set_xlabel("epoch")
 
 
+@pytest.mark.slow
 def test_the_same_drawing_has_the_same_bytes() -> None:
     assert draw_svg("one", _draw, alt_text="w").svg == draw_svg("one", _draw, alt_text="w").svg
 
 
+@pytest.mark.slow
 def test_every_colour_is_a_variable_of_the_page() -> None:
     svg = draw_svg("one", _draw, alt_text="w").svg
     assert not any(stand_in in svg for stand_in in (INK, FAINT, GRID, *SERIES))
@@ -27,18 +30,21 @@ def test_every_colour_is_a_variable_of_the_page() -> None:
     assert not re.findall(r"(?:fill|stroke): #[0-9a-f]+", svg)
 
 
+@pytest.mark.slow
 def test_text_stays_text_and_is_escaped() -> None:
     svg = draw_svg("one", _draw, alt_text="w").svg
     assert "three &lt; four &amp; five</text>" in svg
     assert "font-family" not in svg
 
 
+@pytest.mark.slow
 def test_nothing_is_fetched_run_or_styled_beyond_the_figure() -> None:
     svg = draw_svg("one", _draw, alt_text="w").svg
     for word in ("http", "<script", "<style", "<metadata", "<?xml", "<!--"):
         assert word not in svg
 
 
+@pytest.mark.slow
 def test_two_figures_in_one_page_share_no_id() -> None:
     first, second = (draw_svg(name, _draw, alt_text="w").svg for name in ("one", "two"))
     ids = [set(re.findall(r' id="([^"]+)"', svg)) for svg in (first, second)]

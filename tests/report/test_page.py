@@ -99,6 +99,7 @@ def reader(html: str) -> Reader:
     return reader
 
 
+@pytest.mark.slow
 def test_hostile_names_are_text_and_nothing_else(html: str, reader: Reader) -> None:
     tags = {tag for tag, _ in reader.elements}
     assert not tags & {"script", "iframe", "object", "embed", "form", "input", "link", "base"}

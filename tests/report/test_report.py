@@ -25,6 +25,7 @@ from cxresnet.model.presets import build_model
 from cxresnet.report.report import run_report, write_data_report
 
 
+@pytest.mark.slow
 def test_it_counts_shows_and_warns(dataset_folder: Path, tmp_path: Path) -> None:
     path = write_data_report(dataset_folder, tmp_path / "data.html")
     html = path.read_text()
@@ -43,6 +44,7 @@ def test_it_counts_shows_and_warns(dataset_folder: Path, tmp_path: Path) -> None
     assert "<script" not in html
 
 
+@pytest.mark.slow
 def test_the_findings_of_the_dataset_stand_at_the_top_with_evidence(
     dataset_folder: Path, tmp_path: Path
 ) -> None:
@@ -59,6 +61,7 @@ def test_the_findings_of_the_dataset_stand_at_the_top_with_evidence(
     assert "0.875" in html
 
 
+@pytest.mark.slow
 def test_the_test_split_stays_sealed(dataset_folder: Path, tmp_path: Path) -> None:
     write_data_report(dataset_folder, tmp_path / "data.html")
     assert not (dataset_folder / "test_openings.csv").exists()
@@ -84,6 +87,7 @@ def _train(run: RunFolder, history: pd.DataFrame, record: CheckpointRecord) -> N
     (run.train / "environment.json").write_text(json.dumps({"python": "3.11"}))
 
 
+@pytest.mark.slow
 def test_of_a_run_that_is_only_claimed_the_images_are_shown(run: RunFolder) -> None:
     path = run_report(run)
     html = path.read_text()
@@ -142,6 +146,7 @@ def test_the_same_run_gives_the_same_bytes(
     assert run_report(run).read_bytes() == run_report(run).read_bytes()
 
 
+@pytest.mark.slow
 def test_a_damaged_part_is_said_in_red_and_the_rest_is_shown(
     run: RunFolder, evaluation: Evaluation, tmp_path: Path
 ) -> None:
@@ -160,6 +165,7 @@ def test_a_dataset_that_is_gone_is_missing_not_damaged(run: RunFolder, tmp_path:
     assert "cannot be read" not in html
 
 
+@pytest.mark.slow
 def test_the_test_split_stays_sealed_of_report(run: RunFolder, dataset_folder: Path) -> None:
     run_report(run)
     assert not (dataset_folder / "test_openings.csv").exists()

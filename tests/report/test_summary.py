@@ -119,6 +119,7 @@ def test_a_red_audit_makes_the_verdict_red_and_heads_the_doubts(
     assert first.verdict == "green"
 
 
+@pytest.mark.slow
 def test_a_perfect_score_on_drawings_is_a_caveat_and_no_red_flag(
     evaluation: Evaluation, dataset_artifacts: DatasetArtifacts
 ) -> None:

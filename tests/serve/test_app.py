@@ -69,6 +69,7 @@ def test_an_explanation_is_that_of_python(live: Any, kit: Any, model: cxresnet.M
     assert _read_picture(found["card_png"]).shape[2] == 3
 
 
+@pytest.mark.slow
 def test_an_image_can_be_sent_as_it_is(live: Any, kit: Any) -> None:
     image = kit.build_image(2)
     for kind in ("image/png", "application/octet-stream", "application/dicom"):
@@ -150,6 +151,7 @@ def test_every_answer_tells_the_browser_to_run_nothing_else_and_keep_nothing(liv
         assert not {"set-cookie", "server", "access-control-allow-origin"} & headers.keys()
 
 
+@pytest.mark.slow
 def test_the_description_is_whole_and_loads_nothing(live: Any) -> None:
     found = live.ask("/openapi.json").json
     assert set(found["paths"]) == {
@@ -223,6 +225,7 @@ def test_a_bug_is_told_as_one_and_its_text_is_not(
     assert "ValueError" in caplog.text
 
 
+@pytest.mark.slow
 def test_who_comes_when_the_queue_is_full_is_told_when_to_come_again(
     model: cxresnet.Model, kit: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

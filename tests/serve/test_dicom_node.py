@@ -53,6 +53,7 @@ def node(dicom: Any, model: cxresnet.Model, tmp_path: Path) -> Iterator[Node]:
         yield found
 
 
+@pytest.mark.slow
 def test_echo_and_store_give_objects_and_no_name_in_the_log(
     dicom: Any,
     model: cxresnet.Model,
@@ -85,6 +86,7 @@ def test_echo_and_store_give_objects_and_no_name_in_the_log(
         assert all(text not in str(path) for path in tmp_path.rglob("*"))
 
 
+@pytest.mark.slow
 def test_a_ct_is_refused_by_its_class(
     node: Node, wrap_dx: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -94,6 +96,7 @@ def test_a_ct_is_refused_by_its_class(
     assert "Refused: class. Takes CR and DX images alone, not the class CT Image" in caplog.text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "code"),
     [
@@ -116,6 +119,7 @@ def test_a_bad_image_costs_a_line_of_the_log_and_not_the_node(
         assert association.send_c_echo().Status == SUCCESS
 
 
+@pytest.mark.slow
 def test_whoever_is_not_allowed_or_calls_another_title_is_rejected(
     dicom: Any, model: cxresnet.Model, tmp_path: Path
 ) -> None:
@@ -127,6 +131,7 @@ def test_whoever_is_not_allowed_or_calls_another_title_is_rejected(
             assert association.is_established
 
 
+@pytest.mark.slow
 def test_a_full_queue_is_told_to_come_again(
     dicom: Any, model: cxresnet.Model, tmp_path: Path, drawn_dx: list[bytes]
 ) -> None:
@@ -163,6 +168,7 @@ def test_an_image_that_was_taken_is_kept_until_it_is_answered(
     assert [path.name for path in list_kept()] == ["zz.dcm"]
 
 
+@pytest.mark.slow
 def test_an_image_that_cannot_be_kept_is_not_taken(
     dicom: Any, model: cxresnet.Model, tmp_path: Path, drawn_dx: list[bytes]
 ) -> None:
@@ -173,6 +179,7 @@ def test_an_image_that_cannot_be_kept_is_not_taken(
     assert str(answer.ErrorComment).startswith("storage: ")
 
 
+@pytest.mark.slow
 def test_half_open_and_many_associations_leave_room_again(
     dicom: Any, model: cxresnet.Model, tmp_path: Path
 ) -> None:
@@ -188,6 +195,7 @@ def test_half_open_and_many_associations_leave_room_again(
 
 
 # pynetdicom leaves the socket of an aborted association to the garbage collector, now and then.
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Exception ignored:pytest.PytestUnraisableExceptionWarning")
 def test_a_message_beyond_the_limit_breaks_its_association(
     dicom: Any,
@@ -204,6 +212,7 @@ def test_a_message_beyond_the_limit_breaks_its_association(
             assert association.send_c_echo().Status == SUCCESS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "syntax", ["JPEGLosslessProcess14_1", "JPEGLSLossless", "JPEG2000Lossless", "RLELossless"]
 )
@@ -226,6 +235,7 @@ def test_a_compressed_image_is_taken_as_it_is_and_gets_the_same_answer(
     assert one.prediction == model.predict(drawn_dx[1])
 
 
+@pytest.mark.slow
 def test_an_image_in_lossy_jpeg_is_taken(
     node: Node, dicom: Any, drawn_dx: list[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -244,6 +254,7 @@ def test_an_image_in_lossy_jpeg_is_taken(
     assert not received[0].prediction.refused
 
 
+@pytest.mark.slow
 def test_an_address_in_use_is_named(node: Node, model: cxresnet.Model, tmp_path: Path) -> None:
     other = Node(model, replace(NodeSettings(out=tmp_path), port=node.port))
     with pytest.raises(ConfigError, match=f"port {node.port}"):

@@ -69,6 +69,7 @@ def objects(model: cxresnet.Model, trusted: AnsweredImage) -> dict[str, Any]:
     return build(model, trusted)
 
 
+@pytest.mark.slow
 def test_every_object_is_of_the_patient_and_the_study(
     objects: dict[str, Any], answer: AnsweredImage
 ) -> None:
@@ -98,6 +99,7 @@ def test_the_evidence_names_the_image_and_the_other_objects(
     assert sorted(named) == sorted([answer.source.SOPInstanceUID, *others])
 
 
+@pytest.mark.slow
 def test_the_report_says_what_predict_says(
     model: cxresnet.Model, drawn_dx: list[bytes], dicom: Any
 ) -> None:
@@ -117,6 +119,7 @@ def test_the_report_says_what_predict_says(
         assert model.verdict.encode("ascii", "replace").decode() in text
 
 
+@pytest.mark.slow
 def test_the_report_of_a_refused_image_gives_the_reason_of_the_gate(
     model: cxresnet.Model, wrap_dx: Any, dicom: Any
 ) -> None:
@@ -143,6 +146,7 @@ def test_the_map_lies_on_the_grid_of_the_source(
     assert mapping.LUTExplanation == "change of probability"
 
 
+@pytest.mark.slow
 def test_a_map_is_withheld_unless_its_method_passed(
     model: cxresnet.Model, answer: AnsweredImage
 ) -> None:
@@ -162,6 +166,7 @@ def test_the_capture_says_that_it_was_drawn_on(objects: dict[str, Any]) -> None:
     assert below[-120:].max() == 255, "the words are missing"
 
 
+@pytest.mark.slow
 def test_the_same_image_gets_the_same_uids(model: cxresnet.Model, drawn_dx: list[bytes]) -> None:
     def derive() -> str:
         content = drawn_dx[0]
@@ -199,6 +204,7 @@ SPARSE = dict.fromkeys(
 CR = {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.1", "Modality": "CR"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [{}, {"PatientSex": "F", "PixelSpacing": [0.143, 0.143]}, SPARSE, CR, CR | SPARSE],

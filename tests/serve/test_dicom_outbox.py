@@ -105,6 +105,7 @@ def list_unsent(out: Path) -> list[str]:
     return sorted(path.name for path in (out / UNSENT).iterdir())
 
 
+@pytest.mark.slow
 def test_what_an_earlier_run_left_is_sent_when_the_other_node_comes_up(
     tmp_path: Path, port: int, kit: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -120,6 +121,7 @@ def test_what_an_earlier_run_left_is_sent_when_the_other_node_comes_up(
     assert (tmp_path / "a" / "report.dcm").is_file()
 
 
+@pytest.mark.slow
 def test_a_node_that_does_not_answer_holds_up_nothing(
     tmp_path: Path, kit: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -133,6 +135,7 @@ def test_a_node_that_does_not_answer_holds_up_nothing(
     assert list_unsent(tmp_path) == ["a"]
 
 
+@pytest.mark.slow
 def test_what_was_broken_off_half_way_is_sent_whole(tmp_path: Path, port: int, kit: Any) -> None:
     uids = write_objects(tmp_path, "a")
     aborted: list[str] = []
@@ -152,6 +155,7 @@ def test_what_was_broken_off_half_way_is_sent_whole(tmp_path: Path, port: int, k
     assert taken[-2:] == uids
 
 
+@pytest.mark.slow
 def test_one_that_is_not_taken_stays_and_the_others_are_sent(
     tmp_path: Path, port: int, kit: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -164,6 +168,7 @@ def test_one_that_is_not_taken_stays_and_the_others_are_sent(
     assert "PACS did not take capture.dcm (status A700). Its own log says why." in caplog.text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
@@ -182,6 +187,7 @@ def test_who_is_not_configured_for_us_is_told_what_to_enter(
         assert outbox.close() == 1
 
 
+@pytest.mark.slow
 def test_a_damaged_file_does_not_end_the_outbox(
     tmp_path: Path, port: int, kit: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -195,6 +201,7 @@ def test_a_damaged_file_does_not_end_the_outbox(
     assert "Image a: not sent. It failed with InvalidDicomError." in caplog.text
 
 
+@pytest.mark.slow
 def test_a_folder_without_report_is_not_sent(tmp_path: Path, port: int) -> None:
     write_objects(tmp_path, "a", is_whole=False)
     with pacs(port) as taken:
@@ -202,6 +209,7 @@ def test_a_folder_without_report_is_not_sent(tmp_path: Path, port: int) -> None:
     assert taken == []
 
 
+@pytest.mark.slow
 def test_what_could_not_be_written_does_not_wait(tmp_path: Path, port: int) -> None:
     outbox = build_outbox(tmp_path, port)
     with contextlib.suppress(OSError), outbox.queue("a"):

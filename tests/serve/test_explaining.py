@@ -59,6 +59,7 @@ def test_a_network_that_crops_has_a_view_that_is_cropped(model: cxresnet.Model) 
     assert view[-300:, 20:-20].max() < 5
 
 
+@pytest.mark.slow
 def test_the_view_is_turned_back_as_the_image_is() -> None:
     model = cxresnet.load(fix=True)
     upright = draw_example(list_examples()[0])
@@ -132,6 +133,7 @@ def test_the_scorecard_of_an_audit_is_read_where_there_is_one(
         assert read_scorecard(run) is None
 
 
+@pytest.mark.slow
 def test_every_class_has_an_example_that_passes_the_gate() -> None:
     assert set(list_examples()) == {"covid-19", "normal", "pneumonia"}
     found = cxresnet.load().predict([draw_example(name) for name in list_examples()])

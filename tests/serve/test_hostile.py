@@ -69,6 +69,7 @@ OTHERS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BOMBS)
 def test_a_bomb_is_refused_soon(live: Any, name: str) -> None:
     content, code = BOMBS[name]
@@ -169,6 +170,7 @@ def test_a_slow_file_delays_no_plain_one(
         slow.join()
 
 
+@pytest.mark.slow
 def test_many_at_once_get_each_their_own_answer(live: Any, kit: Any, model: cxresnet.Model) -> None:
     images = [kit.build_image(seed) for seed in range(24)]
     expected = model.predict(images)

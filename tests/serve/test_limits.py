@@ -30,6 +30,7 @@ def _send_raw(server: Any, kit: Any, body: Any, kind: str, **options: Any) -> An
     return server.ask("/predict", body, headers={**kit.TOKEN, "Content-Type": kind}, **options)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [200_001, 3_000_000])
 def test_a_request_that_states_too_much_is_refused(narrow: Any, kit: Any, size: int) -> None:
     answer = _send_raw(narrow, kit, b"x" * size, "image/png")

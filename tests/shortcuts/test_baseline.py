@@ -33,6 +33,7 @@ def _score(answer: BaselinePredictions, labels: np.ndarray) -> float:
     return float((answer.probabilities.argmax(axis=1) == labels).mean())
 
 
+@pytest.mark.slow
 def test_every_rule_gives_probabilities(draw_image_sets: DrawImageSets) -> None:
     answers, labels = _ask(draw_image_sets())
     assert list(answers) == ["majority", "source", "record", "file", "border", "thumbnail"]
@@ -43,6 +44,7 @@ def test_every_rule_gives_probabilities(draw_image_sets: DrawImageSets) -> None:
         assert (answer.probabilities >= 0).all()
 
 
+@pytest.mark.slow
 def test_the_thumbnail_rule_sees_brightness_and_the_others_do_not(
     draw_image_sets: DrawImageSets,
 ) -> None:
@@ -53,6 +55,7 @@ def test_the_thumbnail_rule_sees_brightness_and_the_others_do_not(
     assert _score(answers["record"], labels) < 0.7
 
 
+@pytest.mark.slow
 def test_the_border_rule_sees_the_border_and_nothing_within(draw_image_sets: DrawImageSets) -> None:
     dataset = draw_image_sets()
     images = dataset["train"].images
@@ -78,6 +81,7 @@ def test_the_border_rule_sees_the_border_and_nothing_within(draw_image_sets: Dra
     assert score(inside=True) < 0.75
 
 
+@pytest.mark.slow
 def test_the_source_rule_finds_a_class_that_has_a_source_of_its_own(
     draw_image_sets: DrawImageSets,
 ) -> None:
@@ -91,6 +95,7 @@ def test_the_source_rule_finds_a_class_that_has_a_source_of_its_own(
     np.testing.assert_allclose(probabilities[labels < 2], [[0.5, 0.5, 0]] * (labels < 2).sum())
 
 
+@pytest.mark.slow
 def test_the_source_rule_weighs_classes_equally(draw_image_sets: DrawImageSets) -> None:
     # Training: 30 images of class 0, half of them "north"; 6 of class 1, 4 of them "north"; none of
     # class 2. North is typical of class 0 by 15/30 and of class 1 by 4/6: 3/7 and 4/7.
@@ -104,6 +109,7 @@ def test_the_source_rule_weighs_classes_equally(draw_image_sets: DrawImageSets) 
     np.testing.assert_allclose(answers["majority"].probabilities[0], [5 / 6, 1 / 6, 0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("column", "values"),
     [("file_format", ("PNG", "JPEG", "DICOM")), ("file_mode", ("L", "RGB", "I;16"))],
@@ -121,6 +127,7 @@ def test_the_file_rule_finds_a_class_that_has_a_format_of_its_own(
     assert _score(answers["file"], labels) == 1.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("column", "values"),
     [
@@ -142,6 +149,7 @@ def test_the_record_rule_finds_a_class_that_is_recorded_in_its_own_way(
     assert _score(answers["file"], labels) < 0.7
 
 
+@pytest.mark.slow
 def test_a_source_or_a_format_never_seen_in_training_is_no_error(
     draw_image_sets: DrawImageSets,
 ) -> None:
@@ -181,6 +189,7 @@ def test_a_rule_that_has_nothing_to_go_by_says_so(draw_image_sets: DrawImageSets
     assert answers["file"].reason == "The files of all training images are alike."
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_answer_and_many_images_are_thinned_out(
     draw_image_sets: DrawImageSets,
     monkeypatch: pytest.MonkeyPatch,
@@ -237,6 +246,7 @@ def test_training_images_are_drawn_at_random_and_stay_with_their_facts(
     assert asked.facts["image_id"].tolist() == names
 
 
+@pytest.mark.slow
 def test_rules_that_learn_weigh_the_classes_equally(
     draw_image_sets: DrawImageSets,
     monkeypatch: pytest.MonkeyPatch,

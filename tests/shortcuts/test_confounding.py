@@ -70,6 +70,7 @@ def test_a_leaning_source_is_amber() -> None:
     assert check_source_confounding(images).verdict == "amber"  # V = 0.5, as in the case by hand
 
 
+@pytest.mark.slow
 def test_the_rule_is_judged_on_patients_that_it_has_not_seen() -> None:
     # Every patient has a source of his own: knowing the patient would tell all, but the rule can
     # only fall back on the commonest class of the others.
@@ -88,6 +89,7 @@ def test_the_rule_is_judged_on_patients_that_it_has_not_seen() -> None:
     assert 0.5 < rule.low < 0.75 < rule.high < 1.0
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_answer() -> None:
     images = _build("aab" * 30, "xyx" * 30)
     assert check_source_confounding(images, seed=3) == check_source_confounding(images, seed=3)
@@ -110,6 +112,7 @@ def test_the_thresholds_of_cramers_v_are_0_3_and_0_8(leaning: int, verdict: str)
     assert check_source_confounding(images).verdict == verdict
 
 
+@pytest.mark.slow
 def test_the_interval_of_the_rule_is_over_patients_not_over_images() -> None:
     alone = _build("ab" * 40, "xxyxxxyxyy" * 8)
     many = pd.concat([alone] * 5, ignore_index=True)

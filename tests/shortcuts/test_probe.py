@@ -43,6 +43,7 @@ def draw_noise(strengths: np.ndarray) -> np.ndarray:
     return np.clip(128 + noise * strengths[:, None, None], 0, 255).astype(np.uint8)
 
 
+@pytest.mark.slow
 def test_files_that_are_all_alike_tell_nothing(manifest: pd.DataFrame) -> None:
     result = probe_header(manifest)
     assert result.majority_accuracy == pytest.approx(1 / 3)
@@ -52,6 +53,7 @@ def test_files_that_are_all_alike_tell_nothing(manifest: pd.DataFrame) -> None:
         assert estimate.value <= 0.55
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("column", "told"),
     [
@@ -70,6 +72,7 @@ def test_a_planted_header_is_found(manifest: pd.DataFrame, column: str, told: ob
     assert estimate.value == pytest.approx(1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("column", "told"), [("view", "AP"), ("sex", "F"), ("age_years", "80")])
 def test_a_planted_record_is_found(manifest: pd.DataFrame, column: str, told: str) -> None:
     manifest.loc[manifest["class_name"] == "covid-19", column] = told
@@ -84,6 +87,7 @@ def test_a_record_that_says_nothing_is_not_asked(manifest: pd.DataFrame) -> None
     assert probe_record(manifest) is None
 
 
+@pytest.mark.slow
 def test_planted_noise_is_found_by_bytes_and_its_absence_is_not(manifest: pd.DataFrame) -> None:
     strengths = np.where(manifest["class_name"] == "covid-19", 30.0, 10.0)
     found = probe_bytes(draw_noise(strengths), manifest)
@@ -93,6 +97,7 @@ def test_planted_noise_is_found_by_bytes_and_its_absence_is_not(manifest: pd.Dat
     assert all((estimate.value or 1) < 0.7 for estimate in silent.auroc.values())
 
 
+@pytest.mark.slow
 def test_planted_tone_is_found_by_scalars(manifest: pd.DataFrame) -> None:
     images = draw_noise(np.full(IMAGES, 10.0))
     images[(manifest["class_name"] == "pneumonia").to_numpy()] += 60
@@ -104,6 +109,7 @@ def test_planted_tone_is_found_by_scalars(manifest: pd.DataFrame) -> None:
     assert 0.55 < result.accuracy.value < 0.9
 
 
+@pytest.mark.slow
 def test_a_patient_is_never_on_both_sides(manifest: pd.DataFrame) -> None:
     # Every patient has a grey of its own; only who had seen the patient could know the class.
     images = draw_noise(np.full(IMAGES, 0.1))
@@ -114,6 +120,7 @@ def test_a_patient_is_never_on_both_sides(manifest: pd.DataFrame) -> None:
     assert result.accuracy.value < 0.55
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_result(manifest: pd.DataFrame) -> None:
     images = draw_noise(np.linspace(5, 20, IMAGES))
     assert probe_bytes(images, manifest, seed=3) == probe_bytes(images, manifest, seed=3)

@@ -45,6 +45,7 @@ def are_equal(left: Any, right: Any) -> bool:
     return bool(left == right)
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(_TREES)
 def test_what_is_split_and_joined_is_as_before(tree: Any) -> None:

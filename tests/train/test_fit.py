@@ -42,6 +42,7 @@ def test_a_network_that_can_learn_the_squares_does(
     assert "n=24 images" in result.describe()
 
 
+@pytest.mark.slow
 def test_the_checkpoint_answers_as_validation_did(
     squares: Any, tiny_config: BuildConfig, run: RunFolder
 ) -> None:
@@ -60,6 +61,7 @@ def test_the_checkpoint_answers_as_validation_did(
     assert predictor.record.versions["torch"] == str(torch.__version__)
 
 
+@pytest.mark.slow
 def test_the_run_folder_says_how_and_on_what_it_was_trained(
     squares: Any, tiny_config: BuildConfig, run: RunFolder, read_history: Any
 ) -> None:
@@ -91,6 +93,7 @@ def test_the_same_seed_gives_the_same_bits_and_another_gives_others(
     assert first != other
 
 
+@pytest.mark.slow
 def test_nothing_of_the_process_is_left_changed_also_after_an_error(
     squares: Any, tiny_config: BuildConfig, run: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -115,6 +118,7 @@ def test_nothing_of_the_process_is_left_changed_also_after_an_error(
     assert look() == before
 
 
+@pytest.mark.slow
 def test_a_new_training_in_the_same_folder_leaves_nothing_of_the_old_one(
     squares: Any, tiny_config: BuildConfig, run: RunFolder, read_history: Any
 ) -> None:
@@ -126,6 +130,7 @@ def test_a_new_training_in_the_same_folder_leaves_nothing_of_the_old_one(
     assert not list(run.train.glob("*.previous"))
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_no_number_names_epoch_batch_and_images(
     squares: Any, tiny_config: BuildConfig, run: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -165,6 +170,7 @@ def test_a_strategy_that_nobody_knows_is_refused(
         run_train(squares, config=tiny_config(strategy="together"), run=run)
 
 
+@pytest.mark.slow
 def test_progress_counts_every_step_once_and_ends(
     squares: Any, tiny_config: BuildConfig, run: RunFolder
 ) -> None:
@@ -189,6 +195,7 @@ def test_progress_counts_every_step_once_and_ends(
     assert events[-1] == ("end", None)
 
 
+@pytest.mark.slow
 def test_outside_of_the_main_thread_training_works_without_signals(
     squares: Any, tiny_config: BuildConfig, run: RunFolder
 ) -> None:
@@ -205,6 +212,7 @@ def test_outside_of_the_main_thread_training_works_without_signals(
     assert results == [1]
 
 
+@pytest.mark.slow
 def test_last_keeps_the_last_epoch_whatever_validation_says(
     squares: Any, tiny_config: Callable[..., Config], run: RunFolder
 ) -> None:
@@ -217,6 +225,7 @@ def test_last_keeps_the_last_epoch_whatever_validation_says(
     assert "the config takes the last, epoch 3" in result.describe()
 
 
+@pytest.mark.slow
 def test_the_seed_draws_the_first_weights(
     squares: Any, tiny_config: BuildConfig, tmp_path: Path
 ) -> None:
@@ -231,6 +240,7 @@ def test_the_seed_draws_the_first_weights(
     assert float((heads[0] - heads[1]).abs().max()) > 0.01
 
 
+@pytest.mark.slow
 def test_a_round_that_takes_the_last_epoch_learns_from_all_other_folds_and_says_so(
     uneven: Any, tiny_config: BuildConfig, run: RunFolder
 ) -> None:

@@ -33,6 +33,7 @@ def test_a_loss_that_hardly_falls_gives_no_rate() -> None:
     assert choose_learning_rate([1e-3, 1e-2, 1e-1], [1.10, 1.09, 1.10]) is None
 
 
+@pytest.mark.slow
 def test_a_sweep_gives_a_rate_within_its_range_and_the_same_one_again(
     squares: Any, tiny_config: Callable[..., Config]
 ) -> None:

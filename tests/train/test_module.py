@@ -224,6 +224,7 @@ def test_dropout_is_another_in_each_epoch_and_the_same_again(
     assert losses[0] == losses[3]
 
 
+@pytest.mark.slow
 def test_the_learning_rate_climbs_and_falls_step_by_step(
     squares: Any, tiny_config: BuildConfig
 ) -> None:
@@ -237,6 +238,7 @@ def test_the_learning_rate_climbs_and_falls_step_by_step(
     assert recorder.rates == pytest.approx([0.0025, 0.005, 0.0075, *(0.01 * falling)])
 
 
+@pytest.mark.slow
 def test_stochastic_weight_averaging_levels_the_rate_and_takes_the_plain_mean_of_the_last_steps(
     squares: Any, tiny_config: BuildConfig
 ) -> None:
@@ -257,6 +259,7 @@ def test_stochastic_weight_averaging_levels_the_rate_and_takes_the_plain_mean_of
         assert not torch.equal(evaluated[name], recorder.weights[-1][name])
 
 
+@pytest.mark.slow
 def test_the_moving_average_is_what_validation_judges(
     squares: Any, tiny_config: BuildConfig
 ) -> None:
@@ -319,6 +322,7 @@ def test_class_weights_are_those_of_the_training_images(
     torch.testing.assert_close(module.class_weights, expected)
 
 
+@pytest.mark.slow
 def test_class_weights_count_in_training_and_in_validation(
     uneven: Any, tiny_config: BuildConfig
 ) -> None:

@@ -142,6 +142,7 @@ def read_shares(targets: torch.Tensor) -> tuple[float, list[int]]:
     return float(own.min()), partners
 
 
+@pytest.mark.slow
 def test_every_image_is_the_partner_of_one_and_all_blend_by_the_same_share() -> None:
     seen = set()
     for kind in ("mixup", "cutmix"):
@@ -162,6 +163,7 @@ def test_mixup_takes_the_same_partner_and_share_for_images_as_for_targets() -> N
         torch.testing.assert_close(images[:, 0], expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("parameter", [0.3, 4.0])
 def test_shares_of_mixup_are_drawn_from_the_beta_distribution_asked_for(parameter: float) -> None:
     # Beta(a, a) has the mean 1/2 and the variance 1 / (4 (2 a + 1)). Images whose partner they are
@@ -192,6 +194,7 @@ def find_rectangle(images: torch.Tensor, partners: list[int]) -> tuple[slice, sl
     return found
 
 
+@pytest.mark.slow
 def test_cutmix_lays_one_rectangle_over_in_place_and_its_area_is_the_share() -> None:
     covered = torch.zeros(HEIGHT, WIDTH)
     areas = []
@@ -216,6 +219,7 @@ def test_cutmix_lays_one_rectangle_over_in_place_and_its_area_is_the_share() -> 
     assert float(covered[HEIGHT // 2, WIDTH // 2]) > 1.2 * float(corners.max())
 
 
+@pytest.mark.slow
 def test_with_both_each_batch_takes_one_of_them_with_its_own_parameter() -> None:
     shares: dict[bool, list[float]] = {True: [], False: []}
     for images, targets in blend_many(mixup=50.0, cutmix=0.2, draws=400):

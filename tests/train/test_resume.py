@@ -69,6 +69,7 @@ def test_a_stopped_training_goes_on_to_the_bits_of_an_undisturbed_one(
     assert compute_digest(stopped) == compute_digest(whole)
 
 
+@pytest.mark.slow
 def test_resuming_a_finished_training_changes_nothing_and_says_the_same(
     squares: Any,
     tiny_config: BuildConfig,
@@ -97,6 +98,7 @@ def test_a_training_that_stopped_early_stays_stopped(
     assert again.epochs == first.epochs
 
 
+@pytest.mark.slow
 def test_resuming_where_nothing_was_saved_begins_and_says_so(
     squares: Any, tiny_config: BuildConfig, run: RunFolder, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -107,6 +109,7 @@ def test_resuming_where_nothing_was_saved_begins_and_says_so(
     assert "no state to resume from" in caplog.text
 
 
+@pytest.mark.slow
 def test_a_changed_config_is_refused_with_the_difference(
     squares: Any, tiny_config: BuildConfig, run: RunFolder
 ) -> None:
@@ -124,6 +127,7 @@ def test_a_second_ctrl_c_stops_at_once() -> None:
         interruption.handle_signal(signal.SIGINT)
 
 
+@pytest.mark.slow
 def test_a_state_is_saved_within_an_epoch_when_it_is_time(
     squares: Any, tiny_config: BuildConfig, run: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -178,6 +178,7 @@ def test_mlflow_has_to_be_told_where_to_write(
 # What it is given.
 
 
+@pytest.mark.slow
 def test_a_tracker_gets_choices_and_the_row_of_each_epoch(
     squares: Any, tiny_config: BuildConfig, run: RunFolder, notebook: Notebook, read_history: Any
 ) -> None:
@@ -222,6 +223,7 @@ def test_numbers_that_are_not_finite_are_left_out() -> None:
     assert one.said == [("metrics", (2, {"epoch": 2, "val_loss": 0.5}))]
 
 
+@pytest.mark.slow
 def test_a_resumed_training_gives_its_new_run_the_rows_from_before(
     squares: Any, tiny_config: BuildConfig, run: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -266,6 +268,7 @@ def test_a_tracker_that_cannot_begin_costs_nothing_that_is_there(
     assert (run.checkpoint / "weights").read_text() == "of an earlier training"
 
 
+@pytest.mark.slow
 def test_a_tracker_that_fails_later_does_not_end_the_training(
     squares: Any,
     tiny_config: BuildConfig,

@@ -36,6 +36,7 @@ def dataset(path: Path) -> PreparedDataset:
     return open_dataset(path)
 
 
+@pytest.mark.slow
 def test_a_split_is_a_stretch_of_the_file_and_not_loaded(dataset: PreparedDataset) -> None:
     train = dataset.select("train")
     assert isinstance(train.images, np.memmap)

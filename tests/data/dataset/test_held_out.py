@@ -53,6 +53,7 @@ def opened(prepared: Path, tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_preparing_the_same_images_again_does_not_seal_them_anew(
     opened: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -65,6 +65,7 @@ def test_of_a_patient_in_two_splits_four_images_are_named() -> None:
     assert five == f"The patient 'p' is in several splits or folds: {named} …."
 
 
+@pytest.mark.slow
 def test_a_fresh_dataset_holds(path: Path) -> None:
     verification = verify_dataset(path, recheck_near_duplicates=True)
     assert verification.problems == ()
@@ -233,6 +234,7 @@ def test_a_seal_that_was_removed_or_replaced_is_missed(path: Path) -> None:
         open_dataset(path)
 
 
+@pytest.mark.slow
 def test_classes_or_a_hash_that_do_not_fit_the_manifest_are_refused(path: Path) -> None:
     """Of a dataset without a seal; a class of another name ended in a bug report."""
     rewrite(path, lambda _: None)
@@ -250,6 +252,7 @@ def test_classes_or_a_hash_that_do_not_fit_the_manifest_are_refused(path: Path) 
         assert "names other classes than" in problem or "hash in dataset.json" in problem
 
 
+@pytest.mark.slow
 def test_a_dataset_without_checksums_is_read_with_a_warning_and_can_get_them(
     path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -289,6 +292,7 @@ def test_openings_of_the_dataset_as_it_was_before_are_told_apart(path: Path) -> 
     assert any(expected in proof for proof in verification.proofs)
 
 
+@pytest.mark.slow
 def test_a_copy_in_another_split_is_found_though_its_cluster_id_was_changed(path: Path) -> None:
     manifest = read_manifest(path / "manifest.csv")
     sizes = manifest.groupby("cluster_id")["image_id"].count()

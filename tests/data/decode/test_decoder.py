@@ -365,6 +365,7 @@ def mutate(content: bytes, rng: np.random.Generator) -> bytes:
     return bytes(changed)
 
 
+@pytest.mark.slow
 def test_no_bytes_bring_the_door_down() -> None:
     """Quickly; `make chaos` does it a hundred thousand times."""
     rng = np.random.default_rng(20_26)

@@ -132,6 +132,7 @@ def test_messages_arrive_whole_or_not_at_all() -> None:
 # Limits
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["TIFF", "DICOM", "PNG"])
 def test_an_image_that_needs_more_memory_than_it_may_have_is_refused(kind: str, kit: Any) -> None:
     """4 million pixels, of which the floats alone take 16 MB; the PNG has 9 million."""
@@ -221,6 +222,7 @@ def test_an_image_is_the_same_in_either_process() -> None:
 # A folder of images that holds Python code
 
 
+@pytest.mark.slow
 def test_the_decoder_imports_nothing_from_the_current_folder(
     image: bytes, hostile_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

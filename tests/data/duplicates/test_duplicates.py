@@ -69,6 +69,7 @@ def test_a_fingerprint_by_hand() -> None:
     assert thumbnail[0, 31] == 176
 
 
+@pytest.mark.slow
 def test_padding_is_cut_off_whatever_its_grey(images: list[np.ndarray]) -> None:
     plain = compute_fingerprint(images[0] / np.float32(255))
     for grey in (0, 128, 255):
@@ -122,6 +123,7 @@ def test_evened_tones_are_the_ranks_of_the_greys() -> None:
     assert equalise_histograms(np.zeros((0, 4, 4), dtype=np.uint8)).shape == (0, 4, 4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CHANGES)
 def test_a_copy_lands_in_its_originals_cluster(
     name: str, images: list[np.ndarray], known: np.ndarray
@@ -132,11 +134,13 @@ def test_a_copy_lands_in_its_originals_cluster(
     np.testing.assert_array_equal(clusters[len(images) :], np.arange(15))
 
 
+@pytest.mark.slow
 def test_two_images_of_one_patient_are_not_copies() -> None:
     images = draw_images(30, images_per_patient=4)
     assert len(np.unique(find_clusters(compute_fingerprints(images)))) >= 0.98 * len(images)
 
 
+@pytest.mark.slow
 def test_a_mirrored_copy_is_said_to_be_one(images: list[np.ndarray]) -> None:
     near_duplicates = find_near_duplicates(
         compute_fingerprints([images[0], images[1], images[0][:, ::-1]])
@@ -252,6 +256,7 @@ def test_how_many_clusters_there_are_is_logged(
     assert "4 images form 3 near-duplicate clusters" in caplog.text
 
 
+@pytest.mark.slow
 def test_clusters_do_not_depend_on_the_order_of_images(
     images: list[np.ndarray], known: np.ndarray
 ) -> None:
@@ -270,6 +275,7 @@ def test_no_image_and_one_image_have_no_copies(count: int) -> None:
     assert find_near_duplicates(fingerprints).pairs.shape == (0, 2)
 
 
+@pytest.mark.slow
 def test_an_image_that_is_there_a_thousand_times_is_one_cluster(known: np.ndarray) -> None:
     many = np.concatenate([known, np.repeat(known[:1], 1000, axis=0)])
     clusters = find_clusters(many)

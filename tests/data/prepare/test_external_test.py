@@ -37,6 +37,7 @@ def hospital(tmp_path: Path) -> Path:
     return tmp_path / "hospital"
 
 
+@pytest.mark.slow
 def test_one_class_is_enough_and_all_images_are_sealed(hospital: Path, tmp_path: Path) -> None:
     out = tmp_path / "external"
     result = run_prepare(open_source(str(hospital), EXTERNAL_TEST), config=CONFIG, out=out)
@@ -52,6 +53,7 @@ def test_one_class_is_enough_and_all_images_are_sealed(hospital: Path, tmp_path:
     assert len(dataset.open_held_out_test(access_request)) == 6
 
 
+@pytest.mark.slow
 def test_nothing_can_be_trained_on_it(hospital: Path, tmp_path: Path) -> None:
     out = tmp_path / "external"
     run_prepare(open_source(str(hospital), EXTERNAL_TEST), config=CONFIG, out=out)
@@ -90,6 +92,7 @@ def test_its_data_are_asked_from_the_rows_alone_and_its_page_shows_no_image(
         assert (path / "test_access_log.csv").read_text().count("\n") == 1
 
 
+@pytest.mark.slow
 def test_several_sources_of_one_class_are_joined(hospital: Path, tmp_path: Path) -> None:
     source = open_source([str(hospital), str(hospital)], EXTERNAL_TEST)
     result = run_prepare(source, config=CONFIG, out=tmp_path / "d")

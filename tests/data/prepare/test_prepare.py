@@ -113,6 +113,7 @@ def whole_hash(tmp_path_factory: pytest.TempPathFactory) -> str:
     return run_prepare(make_source(), config=CONFIG, out=out).record.dataset_hash
 
 
+@pytest.mark.slow
 def test_a_dataset_holds_every_image_in_one_order(tmp_path: Path) -> None:
     result = run_prepare(make_source(), config=SEARCHED, out=tmp_path / "d")
     assert list_files(tmp_path) == ["d"]
@@ -135,6 +136,7 @@ def test_a_dataset_holds_every_image_in_one_order(tmp_path: Path) -> None:
     assert "25 images scanned, 24 kept, 1 rejected" in result.describe()
 
 
+@pytest.mark.slow
 def test_mean_and_sd_are_of_the_training_images_alone(tmp_path: Path) -> None:
     result = run_prepare(make_source(), config=CONFIG, out=tmp_path / "d")
     training = np.load(tmp_path / "d" / "images.npy")[:16] / 255
@@ -166,6 +168,7 @@ def test_the_same_images_and_seed_give_the_same_dataset_in_one_process_or_two(
     assert other.record.dataset_hash != first.record.dataset_hash
 
 
+@pytest.mark.slow
 def test_masks_follow_their_image(tmp_path: Path) -> None:
     source = PhantomSource(PhantomSettings(images_per_class=12, side_px=64))
     dataset = open_dataset(run_prepare(source, config=CONFIG, out=tmp_path / "d").path)
@@ -178,6 +181,7 @@ def test_masks_follow_their_image(tmp_path: Path) -> None:
         assert (lesion is None) == (row.class_name == "normal")
 
 
+@pytest.mark.slow
 def test_a_mask_that_cannot_be_used_is_left_out_and_told(tmp_path: Path) -> None:
     source = make_source()
     wide = np.full((20, 64), 255, dtype=np.uint8)
@@ -195,6 +199,7 @@ def test_a_mask_that_cannot_be_used_is_left_out_and_told(tmp_path: Path) -> None
     assert (manifest["lung_mask_row"] >= 0).sum() == 1
 
 
+@pytest.mark.slow
 def test_images_that_cannot_be_used_are_listed_and_counted(tmp_path: Path) -> None:
     source = make_source()
     good = encode(draw(99))
@@ -233,6 +238,7 @@ def _failing_for(read: Callable[[str], Content], location: str) -> Callable[[str
     return read_or_fail
 
 
+@pytest.mark.slow
 def test_an_image_that_needs_more_memory_than_the_config_allows_is_left_out(
     tmp_path: Path,
 ) -> None:
@@ -245,6 +251,7 @@ def test_an_image_that_needs_more_memory_than_the_config_allows_is_left_out(
     assert "64 MiB" in (result.path / "rejected.csv").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_one_picture_under_two_classes_is_left_out_or_kept_and_always_listed(
     tmp_path: Path,
 ) -> None:
@@ -286,6 +293,7 @@ def test_only_broken_images_are_told_with_the_reason(tmp_path: Path) -> None:
         run_prepare(source, config=CONFIG, out=tmp_path / "d")
 
 
+@pytest.mark.slow
 def test_what_is_there_is_not_written_over_unless_asked(tmp_path: Path) -> None:
     out = tmp_path / "d"
     run_prepare(make_source(), config=CONFIG, out=out)
@@ -306,6 +314,7 @@ def test_a_folder_of_somebody_else_is_never_written_over(tmp_path: Path) -> None
     assert (tmp_path / "thesis" / "chapter.txt").read_text() == "years of work"
 
 
+@pytest.mark.slow
 def test_interrupted_work_goes_on_and_decodes_no_image_twice(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, whole_hash: str
 ) -> None:
@@ -322,6 +331,7 @@ def test_interrupted_work_goes_on_and_decodes_no_image_twice(
     assert list_files(tmp_path) == ["d"]
 
 
+@pytest.mark.slow
 def test_an_image_that_did_not_reach_the_disk_is_decoded_again(
     tmp_path: Path, whole_hash: str
 ) -> None:
@@ -342,6 +352,7 @@ def test_an_image_that_did_not_reach_the_disk_is_decoded_again(
     assert result.record.dataset_hash == whole_hash
 
 
+@pytest.mark.slow
 def test_other_work_is_not_mixed_in(tmp_path: Path) -> None:
     source = make_source()
     source.stop_after = 10
@@ -365,6 +376,7 @@ def test_a_disk_too_small_is_told_before_the_work(
     assert list_files(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_a_disk_that_fills_half_way_loses_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -385,6 +397,7 @@ def test_a_disk_that_fills_half_way_loses_nothing(
     assert "the next attempt continues" in caplog.text
 
 
+@pytest.mark.slow
 def test_an_impossible_split_is_told_and_another_one_decodes_no_image_again(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -406,6 +419,7 @@ def test_a_folder_that_may_not_be_written_is_told(tmp_path: Path) -> None:
         run_prepare(make_source(), config=CONFIG, out=blocked / "d")
 
 
+@pytest.mark.slow
 def test_the_given_split_is_kept_on_request(tmp_path: Path) -> None:
     source = make_source()
     names = ["train"] * 16 + ["test"] * 8
@@ -421,6 +435,7 @@ def test_the_given_split_is_kept_on_request(tmp_path: Path) -> None:
     assert any("taken from the training part" in warning for warning in result.warnings)
 
 
+@pytest.mark.slow
 def test_images_without_a_patient_are_told_with_their_share(tmp_path: Path) -> None:
     source = make_source()
     source.images = [
@@ -434,6 +449,7 @@ def test_images_without_a_patient_are_told_with_their_share(tmp_path: Path) -> N
     assert any("6 of 24 images (25%) have no patient id" in warning for warning in result.warnings)
 
 
+@pytest.mark.slow
 def test_nothing_in_dataset_json_names_the_machine(tmp_path: Path) -> None:
     result = run_prepare(make_source(), config=CONFIG, out=tmp_path / "d")
     content = (result.path / "dataset.json").read_text()
@@ -480,6 +496,7 @@ def test_an_image_that_kills_its_process_is_one_rejected_image(
     assert result.record.images.kept == 88
 
 
+@pytest.mark.slow
 def test_two_at_once_into_one_folder_do_not_collide(tmp_path: Path) -> None:
     class Nosy(ListedSource):
         """Tries to prepare into the same folder while it is being prepared."""
@@ -499,6 +516,7 @@ def test_two_at_once_into_one_folder_do_not_collide(tmp_path: Path) -> None:
     assert list_files(tmp_path) == ["d"]
 
 
+@pytest.mark.slow
 def test_who_comes_second_does_not_write_over_what_the_first_just_made(tmp_path: Path) -> None:
     class Slow(ListedSource):
         """Is scanned while somebody else prepares the same folder to its end."""
@@ -529,6 +547,7 @@ class ClaimingSource(ListedSource):
     named = False
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("named", [False, True])
 def test_a_class_that_a_folder_or_the_user_names_must_have_an_image(
     tmp_path: Path, named: bool
@@ -545,6 +564,7 @@ def test_a_class_that_a_folder_or_the_user_names_must_have_an_image(
     assert result.record.class_names == ("normal", "covid-19")
 
 
+@pytest.mark.slow
 def test_a_class_whose_images_are_all_damaged_stops_the_work(tmp_path: Path) -> None:
     source = make_source(30)
     damaged = [(make_record(n, "pneumonia"), b"\x89PNG\r\n\x1a\nno") for n in (50, 51)]
@@ -553,6 +573,7 @@ def test_a_class_whose_images_are_all_damaged_stops_the_work(tmp_path: Path) -> 
         run_prepare(source, config=CONFIG, out=tmp_path / "d")
 
 
+@pytest.mark.slow
 def test_a_class_that_label_conflicts_leave_empty_stops_the_work(tmp_path: Path) -> None:
     source = make_source(30)
     source.images.append((make_record(50, "pneumonia"), source.images[0][1]))

@@ -264,6 +264,7 @@ def test_names_longer_than_a_header_holds_are_read(tmp_path):
         assert open_archive(path).read_member(member) == b"content"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
 def test_no_more_is_unpacked_than_a_zip_states(tmp_path, method):
     """32 MiB, of which the directory admits 1,000 bytes."""
@@ -429,6 +430,7 @@ def test_a_member_packed_in_an_unknown_way_or_damaged_is_refused_alone(tmp_path)
             store.read_head(member)
 
 
+@pytest.mark.slow
 def test_bzip2_that_unpacks_to_more_than_is_stated_takes_no_memory(tmp_path):
     """A step of 4 KiB of it may hold gigabytes."""
     path = tmp_path / "images.zip"

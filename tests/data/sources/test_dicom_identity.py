@@ -246,6 +246,7 @@ def test_the_users_own_key_is_made_at_the_first_scan(
     assert source.scan() == first
 
 
+@pytest.mark.slow
 def test_pydicoms_own_files_are_all_gone_through(tmp_path: Path, kit: Any) -> None:
     """Everything that pydicom ships: listed, and no error. Two files do not say what they are."""
     root = write(tmp_path / "archive", {"normal/good": kit.make_image()})
@@ -306,6 +307,7 @@ def make_table(root: Path, *, patient_column: bool) -> Path:
     return table
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "container", ["zip", "gztar", "tar", "table", "table with patients", "zip and table"]
 )

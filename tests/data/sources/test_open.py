@@ -291,6 +291,7 @@ def pack(root: Path, container: str) -> Path:
     return other
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "container", ["zip", "gztar", "table", "zips beside folders", "zips in a zip", "links"]
 )
@@ -321,6 +322,7 @@ def names_nobody(folder: Path) -> bool:
     return not any(b"canary" in content.lower() for content in written)
 
 
+@pytest.mark.slow
 def test_what_is_passed_over_beside_dicom_is_listed_without_its_name(mixed, tmp_path, kit):
     files = {
         "covid/CANARY.rar": b"Rar!",
@@ -346,6 +348,7 @@ def test_what_is_passed_over_beside_dicom_is_listed_without_its_name(mixed, tmp_
     assert names_nobody(tmp_path / "out")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("container", ["folder", "zips beside folders", "table"])
 def test_a_class_of_a_mixed_tree_that_is_lost_stops_preparing(container, mixed, tmp_path, kit):
     for path in (mixed / "covid").glob("*/*"):

@@ -46,6 +46,7 @@ def test_the_same_seed_draws_the_same_images_and_another_seed_others() -> None:
     ).any()
 
 
+@pytest.mark.slow
 def test_an_image_does_not_depend_on_what_was_drawn_before_it() -> None:
     source = PhantomSource(SMALL)
     for location in source.plans:
@@ -76,6 +77,7 @@ def test_a_healthy_image_has_no_lesion() -> None:
         assert not read_masks(source, record)[1].any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("class_name", ["pneumonia", "covid-19"])
 def test_lesions_lie_in_the_lungs_and_are_neither_specks_nor_all_of_them(class_name: str) -> None:
     source = PhantomSource(PhantomSettings(images_per_class=40, side_px=96))
@@ -90,6 +92,7 @@ def count_sides(lung: np.ndarray, lesion: np.ndarray) -> int:
     return int(lesion[:, :middle].sum() > 8) + int(lesion[:, middle:].sum() > 8)
 
 
+@pytest.mark.slow
 def test_pneumonia_is_on_one_side_and_covid_on_both() -> None:
     source = PhantomSource(PhantomSettings(images_per_class=40, side_px=96))
     for class_name, sides in (("pneumonia", 1), ("covid-19", 2)):
@@ -97,6 +100,7 @@ def test_pneumonia_is_on_one_side_and_covid_on_both() -> None:
             assert count_sides(*read_masks(source, record)) == sides, record
 
 
+@pytest.mark.slow
 def test_covid_lies_lower_in_the_lungs_than_their_middle() -> None:
     source = PhantomSource(PhantomSettings(images_per_class=20, side_px=96))
     for record in list_records(source, "covid-19"):
@@ -107,6 +111,7 @@ def test_covid_lies_lower_in_the_lungs_than_their_middle() -> None:
         )
 
 
+@pytest.mark.slow
 def test_a_patient_keeps_class_source_sex_and_anatomy() -> None:
     settings = PhantomSettings(
         images_per_class=12, min_images_per_patient=3, max_images_per_patient=3, distraction=0
@@ -141,6 +146,7 @@ def measure_shortcut_rates(degree: float) -> tuple[float, float]:
     return float(np.mean(inside)), float(np.mean(outside))
 
 
+@pytest.mark.slow
 def test_a_shortcut_equals_the_class_at_degree_1_and_tells_nothing_at_0() -> None:
     assert measure_shortcut_rates(1.0) == (1.0, 0.0)
     inside, outside = measure_shortcut_rates(0.0)
@@ -150,6 +156,7 @@ def test_a_shortcut_equals_the_class_at_degree_1_and_tells_nothing_at_0() -> Non
     assert outside == pytest.approx(0.25, abs=0.05)
 
 
+@pytest.mark.slow
 def test_a_shortcut_may_hold_in_some_hospitals_and_tell_nothing_in_the_others() -> None:
     settings = parse_phantom_settings(
         "images_per_class=1500,shortcut=marker:covid-19:1,shortcut_sources=bc"
@@ -179,6 +186,7 @@ def test_letters_tell_every_class_where_they_hold_and_none_elsewhere() -> None:
         assert shares == pytest.approx([1 / 3] * 3, abs=0.08)
 
 
+@pytest.mark.slow
 def test_each_letter_is_drawn_below_the_one_before() -> None:
     planted = PhantomSource(parse_phantom_settings("images_per_class=3,shortcut=letters"))
     clean = PhantomSource(parse_phantom_settings("images_per_class=3"))
@@ -195,6 +203,7 @@ def test_a_shortcut_in_a_hospital_that_is_not_drawn_is_refused() -> None:
         parse_phantom_settings("sources=3,shortcut=marker,shortcut_sources=d")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["marker", "tone", "frame", "sharpness"])
 def test_a_planted_shortcut_changes_only_the_images_that_carry_it(kind: str) -> None:
     planted = PhantomSource(
@@ -249,6 +258,7 @@ def test_a_planted_shortcut_survives_the_preprocessing(kind: str) -> None:
         assert difference[inner, inner].mean() > 2
 
 
+@pytest.mark.slow
 def test_near_duplicates_have_another_patient_and_land_with_their_original() -> None:
     settings = PhantomSettings(
         images_per_class=20, max_images_per_patient=1, side_px=160, near_duplicates=9
@@ -350,6 +360,7 @@ def test_a_wrong_setting_is_refused_with_the_way_out(text: str, message: str) ->
         parse_phantom_settings(text)
 
 
+@pytest.mark.slow
 def test_a_folder_of_phantoms_is_what_its_table_says(tmp_path: Path) -> None:
     settings = PhantomSettings(images_per_class=2, side_px=48, near_duplicates=1, corrupt_images=3)
     write_phantom_folder(settings, tmp_path / "images")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.sparse import coo_array
@@ -37,6 +38,7 @@ def test_no_image_gives_no_group() -> None:
     assert join_groups([], np.array([], dtype=np.int64)).tolist() == []
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(st.sampled_from(["", *"abcdefgh"]), st.integers(0, 12)), min_size=1))
 def test_groups_are_the_connected_components_of_scipy(images: list[tuple[str, int]]) -> None:
     patients, clusters = [image[0] for image in images], np.array([image[1] for image in images])

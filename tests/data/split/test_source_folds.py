@@ -75,6 +75,7 @@ def test_a_class_that_nobody_else_teaches_cannot_be_compared() -> None:
     assert "the other sources do not show normal, pneumonia" in reason
 
 
+@pytest.mark.slow
 def test_a_class_must_be_taught_chosen_on_and_tested_by_the_others() -> None:
     others = _fill("a", *CLASSES)
     assert _reasons(_build(_fill("b", "normal", "pneumonia") + others))["b"] == ""

@@ -56,6 +56,7 @@ def assert_nothing_leaks(
         assert all(len(found) == 1 for found in homes.values()), sources_of_truth
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(images=images_of_manifests, seed=st.integers(0, 5), folds=st.sampled_from([0, 2, 3, 5]))
 def test_no_patient_and_no_cluster_is_ever_in_two_splits(
@@ -77,6 +78,7 @@ def test_no_patient_and_no_cluster_is_ever_in_two_splits(
     assert ((numbers == -1) == (splits == "test")).all() or folds == 0
 
 
+@pytest.mark.slow
 @settings(max_examples=70, deadline=None)
 @given(images=images_of_manifests)
 def test_a_given_split_is_kept_only_where_it_does_not_leak(images: list[Image]) -> None:

@@ -57,6 +57,7 @@ def _measure_left_over(method: AbstractMethod, network: nn.Module, images: Tenso
     return (end - start - found.sum(dim=(1, 2))).abs()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "most"),
     [
@@ -74,6 +75,7 @@ def test_the_sum_is_the_way_from_the_baseline_to_the_image(
     assert _measure_left_over(method, network, images).max() < most
 
 
+@pytest.mark.slow
 def test_without_the_replaced_parts_deep_lift_is_not_complete(
     network: CalibratedNetwork, images: Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -93,6 +95,7 @@ def test_deep_lift_adds_up_on_other_networks(preset: str, images: Tensor) -> Non
     assert _measure_left_over(method, model, images).max() < 1e-4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["shapley_regions", "kernel_shap"])
 def test_values_of_regions_add_up(name: str, network: CalibratedNetwork, images: Tensor) -> None:
     method = build_methods([name], ExplainConfig(kernel_shap_samples=300), side_px=32)[0]
@@ -106,6 +109,7 @@ def test_values_of_regions_add_up(name: str, network: CalibratedNetwork, images:
         torch.testing.assert_close(sums, (end - start)[row], atol=1e-3, rtol=0)
 
 
+@pytest.mark.slow
 def test_shapley_values_are_what_captum_says(network: CalibratedNetwork, images: Tensor) -> None:
     regions = torch.zeros(32, 32, dtype=torch.int64)
     regions[:16, 16:], regions[16:, :16], regions[16:, 16:] = 1, 2, 3

@@ -35,6 +35,7 @@ def build_network(preset: str, *, members: int) -> CalibratedNetwork:
     return CalibratedNetwork(network, temperature=1.5, shifts=(0.1, 0.0, -0.1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("preset", "members"), [("nano", 1), ("nano", 2), ("convnet", 1), ("plain-resnet", 1)]
 )

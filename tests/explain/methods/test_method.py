@@ -53,6 +53,7 @@ def test_every_name_of_the_config_is_a_method_and_says_the_same_name() -> None:
     assert set(list_methods()) == set(NAMES)
 
 
+@pytest.mark.slow
 def test_the_map_has_the_shape_of_the_image(
     method: AbstractMethod, tiny_network: nn.Module, images: Tensor
 ) -> None:
@@ -65,6 +66,7 @@ def test_the_map_has_the_shape_of_the_image(
         assert found.abs().max() <= 1
 
 
+@pytest.mark.slow
 def test_another_class_has_another_map(
     method: AbstractMethod, tiny_network: nn.Module, images: Tensor
 ) -> None:
@@ -73,6 +75,7 @@ def test_another_class_has_another_map(
     assert not torch.allclose(first, other, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_each_image_is_explained_for_itself(
     method: AbstractMethod, tiny_network: nn.Module, images: Tensor
 ) -> None:
@@ -83,6 +86,7 @@ def test_each_image_is_explained_for_itself(
         torch.testing.assert_close(together[one], alone, atol=1e-6, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_the_same_question_has_the_same_answer_and_takes_nobodys_chance(
     method: AbstractMethod, tiny_network: nn.Module, images: Tensor
 ) -> None:
@@ -99,6 +103,7 @@ def test_the_same_question_has_the_same_answer_and_takes_nobodys_chance(
     assert numpy_expected == np.random.default_rng(0).random()
 
 
+@pytest.mark.slow
 def test_the_network_and_the_images_are_left_as_they_were(
     method: AbstractMethod, tiny_network: nn.Module, images: Tensor
 ) -> None:

@@ -50,6 +50,7 @@ def test_with_overlapping_patches_the_maximum_lies_in_the_square(
         assert 16 <= column < 24
 
 
+@pytest.mark.slow
 def test_it_is_what_captum_says(tiny_network: nn.Module, images: Tensor) -> None:
     targets = torch.tensor([0, 1, 2, 0])
     found = compute_occlusion(

@@ -413,6 +413,7 @@ def test_the_second_look_is_taken_only_where_the_first_does_not_decide(
     assert sum(looked) == len(values["signed"]) == seen
 
 
+@pytest.mark.slow
 def test_the_card_of_a_network_that_learned_nothing_has_every_check_and_fails_it(
     random_network: nn.Module, lesion_images: SanityImages
 ) -> None:

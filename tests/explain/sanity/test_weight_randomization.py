@@ -66,6 +66,7 @@ def test_networks_that_answer_together_unlearn_together(network: CalibratedNetwo
     assert _count_weights(several) == 2 * _count_weights(network)
 
 
+@pytest.mark.slow
 def test_the_network_itself_stays_as_it_is(network: CalibratedNetwork, images: Tensor) -> None:
     before = _copy_state(network)
     for _ in randomize_cascading(network, images, seed=0):
@@ -88,6 +89,7 @@ def test_each_step_changes_its_part_and_leaves_what_lies_below(
     assert changed == {"network.head.weight"}
 
 
+@pytest.mark.slow
 def test_shuffled_weights_are_the_same_values_elsewhere(
     network: CalibratedNetwork, images: Tensor
 ) -> None:
@@ -108,6 +110,7 @@ def test_the_copy_evaluates_and_answers_in_numbers(
         assert shuffled(images).isfinite().all()
 
 
+@pytest.mark.slow
 def test_one_seed_gives_one_copy(network: CalibratedNetwork, images: Tensor) -> None:
     copies = [randomize_all(network, images, seed=seed)(images) for seed in (3, 3, 4)]
     assert torch.equal(copies[0], copies[1])

@@ -6,6 +6,7 @@ import dataclasses
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from cxresnet.report.artifacts import DatasetArtifacts, RunArtifacts
 from cxresnet.report.registry import build_section
@@ -103,6 +104,7 @@ def test_a_sample_is_the_image_of_its_row(dataset_artifacts: DatasetArtifacts) -
     assert {0, 3} <= set(asked)
 
 
+@pytest.mark.slow
 def test_many_sources_are_joined_so_that_the_table_stays_readable(
     dataset_artifacts: DatasetArtifacts,
 ) -> None:

@@ -30,6 +30,7 @@ def test_means_stand_for_a_source_and_sensitivity_for_a_set_of_one_class(
     assert rows[1].name.startswith("Patients with ")
 
 
+@pytest.mark.slow
 def test_the_grid_has_a_row_a_set_and_the_means_last(left_out: LeaveSourcesOut) -> None:
     view = build_external_view(left_out, ())
     names = [(row.number, row.name, row.letter) for row in view.tasks]
@@ -48,6 +49,7 @@ def test_the_grid_has_a_row_a_set_and_the_means_last(left_out: LeaveSourcesOut) 
     assert build_external_view(worse, ()).tasks[-1].share == 0
 
 
+@pytest.mark.slow
 def test_the_merge_advice_is_shown_with_its_verdicts(
     left_out: LeaveSourcesOut, merge_advice: MergeAdvice
 ) -> None:

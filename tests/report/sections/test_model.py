@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 
 import pandas as pd
+import pytest
 
 from cxresnet.core.config import ModelConfig
 from cxresnet.metrics.agreement import Spread
@@ -51,6 +52,7 @@ def _view(history: pd.DataFrame, record: CheckpointRecord | None = None) -> Trai
     )
 
 
+@pytest.mark.slow
 def test_only_columns_that_are_there_are_drawn(history: pd.DataFrame) -> None:
     view = _view(history)
     assert [curve.lines for curve in view.curves] == [
@@ -59,11 +61,13 @@ def test_only_columns_that_are_there_are_drawn(history: pd.DataFrame) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_time_settings_and_machine_are_listed(history: pd.DataFrame) -> None:
     facts = {fact.name: fact.value for fact in _view(history).facts}
     assert facts == {"time": "1 min 15 s", "learning rate": "0.1", "torch": "2.13"}
 
 
+@pytest.mark.slow
 def test_the_chosen_epoch_is_marked(
     history: pd.DataFrame, checkpoint_record: CheckpointRecord
 ) -> None:
@@ -73,6 +77,7 @@ def test_the_chosen_epoch_is_marked(
     assert len(marked) > len(unmarked)
 
 
+@pytest.mark.slow
 def test_a_history_of_one_epoch_can_be_drawn(
     history: pd.DataFrame, checkpoint_record: CheckpointRecord
 ) -> None:
@@ -86,6 +91,7 @@ def test_before_training_the_section_says_how_to_train() -> None:
         assert "cxresnet train" in section.missing
 
 
+@pytest.mark.slow
 def test_a_sweep_for_the_learning_rate_is_drawn_where_there_was_one(history: pd.DataFrame) -> None:
     rates = pd.DataFrame(
         {"learning_rate": [1e-3, 1e-2, 1e-1], "train_loss": [1.0, 0.5, 2.0], "chosen": [0, 1, 0]}
@@ -95,6 +101,7 @@ def test_a_sweep_for_the_learning_rate_is_drawn_where_there_was_one(history: pd.
     assert "from 0.001 to 0.1" in curve.drawing.alt_text
 
 
+@pytest.mark.slow
 def test_what_each_of_several_networks_reaches_is_said(history: pd.DataFrame) -> None:
     members = {"accuracy": Spread(mean=0.8, sd=0.012, n=5), "macro_auroc": Spread(0.9, 0.004, 5)}
     view = build_training_view(history, members=members)

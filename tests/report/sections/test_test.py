@@ -19,6 +19,7 @@ from cxresnet.report.sections.test import (
 )
 
 
+@pytest.mark.slow
 def test_the_curve_is_drawn_where_there_are_images(selective: SelectiveResult) -> None:
     view = build_abstention_view(selective)
     assert view.result == selective
@@ -39,6 +40,7 @@ def test_without_it_the_section_says_how_to_get_it() -> None:
 # The test section shows what was measured.
 
 
+@pytest.mark.slow
 def test_by_hand_the_confusion_matrix_has_row_shares(evaluation: Evaluation) -> None:
     view = build_evaluation_view(evaluation)
     first, _, empty = view.confusion
@@ -53,6 +55,7 @@ def test_without_any_curve_there_is_no_figure(evaluation: Evaluation) -> None:
     assert view.roc is None
 
 
+@pytest.mark.slow
 def test_patients_with_images_of_several_classes_are_counted(evaluation: Evaluation) -> None:
     (result,) = evaluation.by_patient
     view = build_evaluation_view(evaluation)
@@ -68,6 +71,7 @@ def test_before_the_test_the_section_says_how_to_get_one() -> None:
 # What a probability is worth, as the page shows it.
 
 
+@pytest.mark.slow
 def test_reliability_is_drawn_before_and_after_the_temperature(evaluation: Evaluation) -> None:
     view = build_probabilities_view(evaluation)
     assert view.before is not None
@@ -85,6 +89,7 @@ def _without_curves(evaluation: Evaluation) -> Evaluation:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("images", "hollow"), [(9, True), (10, False)])
 def test_a_point_of_few_images_is_hollow(evaluation: Evaluation, images: int, hollow: bool) -> None:
     filled = next(each for each in evaluation.calibration.bins if each.images)

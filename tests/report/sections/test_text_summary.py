@@ -106,6 +106,7 @@ def test_the_contour_of_the_lungs_is_white_on_image_and_map(
         assert (picture[4, 4:12] == 255).all()
 
 
+@pytest.mark.slow
 def test_sentences_and_nearest_neighbours_stand_on_the_page(
     attributions: Attributions, explanation_summary: ExplanationSummary
 ) -> None:
@@ -117,6 +118,7 @@ def test_sentences_and_nearest_neighbours_stand_on_the_page(
     assert "contour from the lung segmentation network" in page
 
 
+@pytest.mark.slow
 def test_how_an_image_is_read_is_told_once(
     attributions: Attributions, explanation_summary: ExplanationSummary
 ) -> None:
@@ -134,6 +136,7 @@ def test_nearest_neighbours_are_shown_in_their_order(
     assert first.closest[0].uri != first.closest[1].uri
 
 
+@pytest.mark.slow
 def test_hostile_names_are_text(
     attributions: Attributions, explanation_summary: ExplanationSummary
 ) -> None:
@@ -194,6 +197,7 @@ def test_where_no_method_passed_there_is_a_reason_and_neither_sentence_nor_map(
     assert choose_picture(failed) is None
 
 
+@pytest.mark.slow
 def test_the_zones_are_told_in_words_too() -> None:
     view = build_zone_means_view(_build_zone_means())
     assert "outside the lungs 8% on 64% of the image" in view.panels[0].alt_text

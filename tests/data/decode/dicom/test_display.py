@@ -11,6 +11,7 @@ from typing import Any
 import gdcm
 import numpy as np
 import pydicom
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -211,6 +212,7 @@ def build_table(header: Header, kind: str, first: int, count: int) -> Dataset:
     return table
 
 
+@pytest.mark.slow
 @settings(
     max_examples=60,
     deadline=None,

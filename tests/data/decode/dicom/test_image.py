@@ -76,6 +76,7 @@ def list_seeds(folder: Path, kit: Any) -> list[bytes]:
     ]
 
 
+@pytest.mark.slow
 def test_no_bytes_bring_the_door_down_or_give_a_name_away(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str], kit: Any
 ) -> None:

@@ -75,12 +75,14 @@ def check(model: nn.Module, *, height: int, width: int) -> None:
         torch.testing.assert_close(found, expected, atol=2e-5, rtol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("preset", PRESETS)
 @pytest.mark.parametrize(("height", "width"), [(32, 32), (37, 45)])
 def test_every_preset_on_even_and_odd_images(preset: str, height: int, width: int) -> None:
     check(build_awake(preset=preset), height=height, width=width)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [
@@ -98,6 +100,7 @@ def test_every_part_that_a_network_may_have(options: dict[str, Any]) -> None:
     check(build_awake(preset="nano", **options), height=34, width=40)
 
 
+@pytest.mark.slow
 def test_the_temperature_counts() -> None:
     check(
         CalibratedNetwork(build_awake(preset="nano"), temperature=2.5),
@@ -106,6 +109,7 @@ def test_the_temperature_counts() -> None:
     )
 
 
+@pytest.mark.slow
 def test_several_networks_that_answer_together() -> None:
     members = [build_awake(preset="nano", seed=seed) for seed in (1, 2, 3)]
     ensemble = CXResNetEnsemble(members).eval()
@@ -119,6 +123,7 @@ def test_several_networks_of_another_kind_are_left_to_others() -> None:
     assert build_fast_network(CXResNetEnsemble(members).eval()) is None
 
 
+@pytest.mark.slow
 def test_the_shifts_count() -> None:
     shifts = (0.5, -1.5, 1.0)
     model = CalibratedNetwork(build_awake(preset="nano"), temperature=0.8, shifts=shifts)
@@ -130,6 +135,7 @@ def test_a_network_of_another_kind_is_left_to_others(tiny_network: nn.Module) ->
     assert build_fast_network(build_awake(preset="nano", norm="group")) is None
 
 
+@pytest.mark.slow
 def test_the_network_is_left_as_it_was() -> None:
     model = build_awake(preset="nano")
     before = {name: value.clone() for name, value in model.state_dict().items()}
@@ -140,6 +146,7 @@ def test_the_network_is_left_as_it_was() -> None:
     assert all(parameter.grad is None for parameter in model.parameters())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("preset", ["nano", pytest.param("small", marks=pytest.mark.slow)])
 def test_the_map_is_captums(preset: str) -> None:
     image = build_image(48, 48)[None]
