@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from importlib.resources import files
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -15,12 +17,13 @@ from PIL import Image
 
 from cxresnet.audit import run as audit_run
 from cxresnet.audit.context import AuditContext, CannotBeTestedError
+from cxresnet.audit.open import open_run_audit
 from cxresnet.audit.question import Question, QuestionAnswer, list_questions
 from cxresnet.audit.run import choose_questions, run_audit
 from cxresnet.audit.scorecard import Scorecard, read_scorecard
 from cxresnet.core.config import Config
 from cxresnet.core.config.audit import AuditConfig
-from cxresnet.core.errors import ConfigError
+from cxresnet.core.errors import ConfigError, CXResnetError, RunFolderError
 from cxresnet.core.run_folder import RunFolder
 from cxresnet.data.dataset.dataset import ImageSet
 
@@ -199,6 +202,17 @@ def test_questions_are_chosen_by_name_or_number_and_left_out(asked: Asked) -> No
         choose("swap")
     with pytest.raises(ConfigError, match="No question is left"):
         choose("1", skip=("leakage",))
+
+
+@pytest.mark.slow
+def test_a_run_that_was_passed_on_without_its_dataset_is_audited_on_another(tmp_path: Path) -> None:
+    bundled = files("cxresnet") / "predict" / "bundled_network"
+    shutil.copytree(str(bundled), tmp_path / "run")
+    run = RunFolder(tmp_path / "run")
+    with pytest.raises(RunFolderError, match="The dataset of the run"):
+        open_run_audit(run, config=Config())
+    with pytest.raises(CXResnetError, match="nowhere"):
+        open_run_audit(run, config=Config(), dataset=tmp_path / "nowhere")
 
 
 def test_every_question_has_its_own_number_and_says_what_its_lights_mean() -> None:

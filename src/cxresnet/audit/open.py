@@ -7,6 +7,7 @@ from pathlib import Path
 from cxresnet.audit.context import AuditContext, number_classes, require_classes
 from cxresnet.audit.model import AuditedModel, open_run_model
 from cxresnet.core.config import Config, read_written_config
+from cxresnet.core.errors import RunFolderError
 from cxresnet.core.run_folder import RunFolder
 from cxresnet.data.dataset.dataset import open_dataset
 from cxresnet.data.dataset.held_out import AccessRequest
@@ -25,15 +26,14 @@ def open_run_audit(run: RunFolder, *, config: Config, dataset: Path | None = Non
         dataset: Another dataset, prepared as the run's own; None for the run's own test images.
 
     Raises:
-        RunFolderError: The run is not evaluated, or its dataset is gone.
+        RunFolderError: The run is not evaluated, or its dataset is gone and no other is given.
         CheckpointError: The network is missing or damaged.
         DatasetError: The dataset was prepared in another way, or altered.
         ClassMapError: The dataset has a class that the network does not have.
     """
     model = open_run_model(run, batch_size=config.audit.batch_size)
-    own = run.read_dataset_path()
-    is_own = dataset is None or dataset.resolve() == own.resolve()
-    opened = open_dataset(own if dataset is None else dataset)
+    is_own = dataset is None or _is_own(run, dataset)
+    opened = open_dataset(run.read_dataset_path() if dataset is None else dataset)
     require_same_preprocessing(opened, model.predictor)
     require_classes(opened.manifest, model.class_names)
     request = describe_access_request(run, reason="audit", config=config.audit)
@@ -52,6 +52,14 @@ def open_run_audit(run: RunFolder, *, config: Config, dataset: Path | None = Non
         folder=run.path / (AUDIT_NAME if is_own else f"{AUDIT_NAME}-{opened.record.name}"),
         run=run if is_own else None,
     )
+
+
+def _is_own(run: RunFolder, dataset: Path) -> bool:
+    """Decide whether a dataset is that of a run, which may have been passed on without it."""
+    try:
+        return dataset.resolve() == run.read_dataset_path().resolve()
+    except RunFolderError:
+        return False
 
 
 def open_model_audit(
