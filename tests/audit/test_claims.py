@@ -281,6 +281,15 @@ def test_a_list_whose_split_is_unknown_is_named_with_the_way_out(tmp_path: Path)
 
 
 @pytest.mark.slow
+def test_rows_without_a_split_are_named_and_no_overlap_is_not_green(tmp_path: Path) -> None:
+    rest = _write_text(tmp_path / "rest.csv", "image,patient\nimage0000.png,p0\n")
+    tables = read_claims([_write(tmp_path, _make_rows()), rest])
+    found = {one.question: one for one in check_rows(tables)}
+    for name in ("patient_overlap", "image_overlap"):
+        assert found[name].verdict == "amber"
+        assert "1 row has no split (rest.csv) and cannot be compared." in found[name].sentence
+
+
 def test_folds_of_a_cross_validation_are_splits(tmp_path: Path) -> None:
     rows = _make_rows()
     for at in range(len(rows)):

@@ -79,7 +79,7 @@ def test_the_headline_quotes_its_numbers_with_their_intervals() -> None:
     ]
     assert describe_headline(findings) == (
         "The decision follows the lungs in 10 % of swaps (0–20 %, n = 80); balanced accuracy is "
-        "0.80 (0.72–0.87, n = 121), +0.30 (+0.20 to +0.41, n = 121) above the best shortcut "
+        "0.80 (0.72–0.87, n = 121), +0.30 (+0.20 to +0.41, n = 121) against the best shortcut "
         "baseline; macro AUROC 0.90 (0.85–0.94, n = 70) on sources never seen."
     )
 

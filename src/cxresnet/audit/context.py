@@ -197,5 +197,7 @@ def require_classes(manifest: pd.DataFrame, class_names: tuple[str, ...]) -> Non
     if unknown:
         raise ClassMapError(
             f"The dataset has images of {', '.join(unknown)}; the model has the classes "
-            f"{', '.join(class_names)}. Prepare the dataset again with --classes."
+            f"{', '.join(class_names)}. Prepare the dataset again with --classes, as in "
+            f"'--classes {class_names[0]}={unknown[0]}', or name the classes of an adapter as the "
+            "dataset does."
         )

@@ -240,7 +240,8 @@ class _Clock:
         left = f" (about {_round_up(rest * seconds / self._done)} left)" if self._done > 5 else ""
         kept = " (kept from before)" if is_kept else ""
         _logger.info(
-            "Question %s of %s: %s%s%s",
+            "Question %s (%s of %s): %s%s%s",
+            question.number,
             number + 1,
             len(self._questions),
             question.title,

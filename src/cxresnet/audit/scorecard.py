@@ -162,7 +162,7 @@ def _describe_own(own: Measure | None, above: Measure | None) -> str:
     compared = (
         "not compared with shortcut baselines"
         if above is None
-        else f"{above.value:+.2f}{_format_signed_range(above)} above the best shortcut baseline"
+        else f"{above.value:+.2f}{_format_signed_range(above)} against the best shortcut baseline"
     )
     if own is None:
         return compared

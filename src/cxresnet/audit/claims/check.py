@@ -26,6 +26,7 @@ from cxresnet.audit.claims.splits import (
     check_test_set,
     check_test_size,
     check_validation_set,
+    describe_left_out,
     explain_few_splits,
     format_share,
 )
@@ -126,6 +127,9 @@ def check_patient_overlap(tables: ClaimTables) -> Finding:
             f"{unknown:,} of {len(rows):,} rows name no patient and cannot be tested. Ask for "
             "their ids."
         )
+    if left_out := describe_left_out(tables):
+        verdict = "amber" if verdict == "green" else verdict
+        sentence += left_out
     if crossing:
         verdict = "red" if certain else "amber"
         sentence = _word_patients(crossing, certain, patients=len(groups))
@@ -187,12 +191,13 @@ def check_image_overlap(tables: ClaimTables) -> Finding:
     crossing = _find_crossing(_group(rows, lambda row: fold_path(row.image)))
     same = [found for found in crossing if not is_bare_number(found[0].image)]
     alike = [*_find_alike(rows), *(found for found in crossing if is_bare_number(found[0].image))]
-    verdict: Verdict = "red" if same else "amber" if alike else "green"
+    left_out = describe_left_out(tables)
+    verdict: Verdict = "red" if same else "amber" if alike or left_out else "green"
     return Finding(
         question="image_overlap",
         title=title,
         verdict=verdict,
-        sentence=_word_images(same, alike),
+        sentence=_word_images(same, alike) + left_out,
         measures=(
             Measure(name="Images in more than one split", value=len(same), n=len(rows)),
             Measure(

@@ -40,6 +40,16 @@ def explain_few_splits(tables: ClaimTables) -> str:
     )
 
 
+def describe_left_out(tables: ClaimTables) -> str:
+    """Describe the rows without a split, which are not compared; "" where each has one."""
+    left = [row for row in tables.rows if not row.split]
+    if not left:
+        return ""
+    named = ", ".join(sorted({row.table for row in left}))
+    rows = "row has" if len(left) == 1 else "rows have"
+    return f" {len(left):,} {rows} no split ({named}) and cannot be compared."
+
+
 def cannot_test(question: str, title: str, sentence: str) -> Finding:
     """Build the finding of a check that the rows do not allow."""
     return Finding(question=question, title=title, verdict="cannot be tested", sentence=sentence)

@@ -236,7 +236,7 @@ def build_frame_part(
         compute=compute,
         parts=tuple(cells),
         undefined="Not all four combinations of lungs and frame exist.",
-        scale="difference",
+        scale="real",
     )
 
 

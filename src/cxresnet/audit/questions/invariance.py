@@ -208,7 +208,7 @@ def _describe_letters(results: Sequence[_Result], class_names: Sequence[str]) ->
     if worst.turned is None:
         return sentence
     return (
-        f"{sentence} Most of them turned to {class_names[worst.turned.target]}: "
+        f"{sentence} The changed ones mostly turned to {class_names[worst.turned.target]}: "
         f"{worst.turned.count} of the {worst.turned.share.n} images that did not have this answer "
         "before."
     )

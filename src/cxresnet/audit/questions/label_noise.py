@@ -127,7 +127,7 @@ def compute_thresholds(
     "whether a label is wrong, a reader decides.",
     next_step=f"Let a reader look at the images of {LABEL_NOISE_NAME} without showing the labels; "
     "correct what is wrong in the source, prepare and train again.",
-    cost=50,
+    cost=120,
 )
 def answer_label_noise(context: AuditContext) -> QuestionAnswer:
     """Cross-validate, and list the images whose labels are contradicted."""

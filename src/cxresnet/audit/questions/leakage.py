@@ -32,7 +32,7 @@ def answer_leakage(context: AuditContext) -> QuestionAnswer:
     if context.run is None:
         raise CannotBeTestedError(
             "It is not known which images this model was trained on. The dataset itself is "
-            f"checked by 'cxresnet verify {context.dataset.path.name}'."
+            f"checked by 'cxresnet verify {context.dataset.path}'."
         )
     manifest = context.dataset.manifest
     leaked = count_leaked_images(manifest)

@@ -111,7 +111,7 @@ class Remains:
     next_step="Look at the pictures for what lies outside of the lungs: letters, edges, tone. "
     "Crop to the lungs or erase the border (data.border_cut, train.augment.border_erase_share), "
     "add images of every class from every source, train and audit again.",
-    cost=60,
+    cost=150,
 )
 def answer_masked_lungs(context: AuditContext) -> QuestionAnswer:
     """Train on whole images, without lungs and on the border alone, and compare the scores."""

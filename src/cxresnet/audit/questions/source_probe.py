@@ -148,8 +148,7 @@ def _compute_answers(
     features = context.model.compute_features(context.test.images)
     if features is None:
         raise CannotBeTestedError(
-            "The model gives no features: an adapter with a method 'compute_features' would allow "
-            "the test."
+            "The model gives no features: an adapter with a method 'features' would allow the test."
         )
     rows, answers = [features], [context.probabilities]
     for validation in _select_validation(context):
