@@ -195,6 +195,9 @@ def test_the_log_has_one_line_a_request_and_no_name(
 ) -> None:
     body, kind = kit.build_form([("images", 'SMITH_JOHN.png"\\', b"PatientName^SMITH")])
     with caplog.at_level(logging.DEBUG):
+        live.ask("/healthz")  # the lines of the server's start may come as late as this one
+        kit.wait_until(lambda: "/healthz" in caplog.text)
+        caplog.clear()
         answer = live.ask(
             "/predict?name=SMITH", body, headers={"Content-Type": kind, "User-Agent": "SMITH"}
         )
