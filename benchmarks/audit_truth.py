@@ -243,7 +243,7 @@ class Point:
 def list_curve(found: dict[Case, dict], kind: str) -> Iterator[Point]:
     """List what the audits say of one kind, by strength."""
     planted = [(case.strength, [card]) for case, card in found.items() if case.kind == kind]
-    clean = [card for case, card in found.items() if case.kind == CLEAN]
+    clean = list_clean(found)
     for strength, cards in [(0.0, clean), *planted] if clean else planted:
         yield Point(
             strength=strength,
@@ -252,6 +252,10 @@ def list_curve(found: dict[Case, dict], kind: str) -> Iterator[Point]:
             follows_frame=mean(find_measure(card, FOLLOWS_FRAME) for card in cards),
             score=mean(compute_score(card, kind) for card in cards),
         )
+
+
+def list_clean(found: dict[Case, dict]) -> list[dict]:
+    return [card for case, card in found.items() if case.kind == CLEAN]
 
 
 def list_kinds(found: dict[Case, dict]) -> list[str]:
@@ -268,7 +272,7 @@ def list_lines(found: dict[Case, dict]) -> Iterator[str]:
                 f"| {kind} | {point.strength:g} | {', '.join(point.red) or 'none'} "
                 f"| {point.border:.2f} | {point.follows_frame:.2f} | {point.score:.2f} |"
             )
-    reds = [list_red(card) for case, card in found.items() if case.kind == CLEAN]
+    reds = [list_red(card) for card in list_clean(found)]
     names = sorted({name for red in reds for name in red})
     yield ""
     yield (
@@ -283,7 +287,7 @@ def draw_curves(found: dict[Case, dict], path: Path) -> None:
     from matplotlib.figure import Figure  # noqa: PLC0415
 
     mpl.rcParams["svg.hashsalt"] = "cxresnet"  # the same data give the same file
-    clean = [card for case, card in found.items() if case.kind == CLEAN]
+    clean = list_clean(found)
     kinds = list_kinds(found)
     figure = Figure(figsize=(2.1 * len(kinds), 2.6), layout="constrained")
     panels = figure.subplots(1, len(kinds), sharey=True, squeeze=False)[0]
@@ -312,9 +316,9 @@ def list_broken_promises(found: dict[Case, dict]) -> Iterator[str]:
         for one in curve:
             if one.strength in {0.5, 1.0} and not one.red:
                 yield f"{kind} of strength {one.strength:g}: no question is red"
-    clean = [list_red(card) for case, card in found.items() if case.kind == CLEAN]
-    if sum(map(bool, clean)) > max(1, len(clean) // 20):
-        yield f"{sum(map(bool, clean))} of {len(clean)} clean networks are red"
+    reds = [list_red(card) for card in list_clean(found)]
+    if sum(map(bool, reds)) > max(1, len(reds) // 20):
+        yield f"{sum(map(bool, reds))} of {len(reds)} clean networks are red"
 
 
 if __name__ == "__main__":

@@ -15,13 +15,12 @@ from cxresnet.evaluate.from_predictions import evaluate_predictions
 from cxresnet.evaluate.record import build_metrics_schema, format_metrics_schema, write_evaluation
 from cxresnet.predict import Predictions
 
-needs_jsonschema = pytest.mark.slow  # its import alone takes seconds
-
 WRITTEN = Path(__file__).parents[2] / "docs" / "reference" / "metrics.schema.json"
 
 
 @pytest.fixture
 def jsonschema() -> ModuleType:
+    """Import it where it is used: that alone takes seconds."""
     return importlib.import_module("jsonschema")
 
 
@@ -29,7 +28,7 @@ def test_the_schema_in_the_documents_is_the_one_of_the_records() -> None:
     assert WRITTEN.read_text(encoding="utf-8") == format_metrics_schema(), "run scripts/schema"
 
 
-@needs_jsonschema
+@pytest.mark.slow
 def test_every_key_says_what_it_is(jsonschema: ModuleType) -> None:
     schema = build_metrics_schema()
     jsonschema.Draft202012Validator.check_schema(schema)
@@ -38,7 +37,7 @@ def test_every_key_says_what_it_is(jsonschema: ModuleType) -> None:
             assert value.get("description"), f"{name}.{key} is not described"
 
 
-@needs_jsonschema
+@pytest.mark.slow
 def test_what_evaluate_writes_is_valid(
     run: RunFolder, config_with_baselines: EvaluateConfig, jsonschema: ModuleType
 ) -> None:
@@ -49,7 +48,7 @@ def test_what_evaluate_writes_is_valid(
     assert content["format"] == 3
 
 
-@needs_jsonschema
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "damage",
     [

@@ -147,11 +147,14 @@ def test_an_image_that_was_taken_is_kept_until_it_is_answered(
     caplog.set_level(logging.INFO)
     dicom.skip_explaining(monkeypatch)
 
+    def die(*_: Any) -> None:
+        raise KeyError("killed")
+
     def list_kept() -> list[Path]:
         return list((tmp_path / "received").glob("*.dcm"))
 
     with monkeypatch.context() as patch:  # as if it were killed before it could write
-        patch.setattr(Node, "_write", lambda *_: (_ for _ in ()).throw(KeyError("killed")))
+        patch.setattr(Node, "_write", die)
         with dicom.listening(model, tmp_path) as node:
             assert dicom.store(node.port, *drawn_dx) == [SUCCESS] * len(drawn_dx)
     assert len(list_kept()) == len(drawn_dx)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cxresnet.audit.scorecard import Scorecard
 from cxresnet.evaluate.baseline_comparison import Baseline
 from cxresnet.evaluate.record import Evaluation
 from cxresnet.evaluate.red_flags import RedFlag, RedFlagRule, check_source_generalisation_gap
@@ -154,7 +155,7 @@ def describe_verdict(
     if red_flags:
         points = "point below is" if len(red_flags) == 1 else f"{len(red_flags)} points below are"
         return "red", f"{result}; do not rely on the model before the {points} explained."
-    if artifacts.audit is not None and artifacts.audit.verdict == "red":
+    if _find_red_audit(artifacts):
         doubt = "do not rely on the model before its red answers are explained"
         return "red", f"{result}, but the audit is red: {doubt}."
     if drawn:
@@ -163,6 +164,11 @@ def describe_verdict(
     if artifacts.left_out is None and not artifacts.externals:
         return verdict, f"{result}; no external test has been run."
     return verdict, f"{result}."
+
+
+def _find_red_audit(artifacts: RunArtifacts) -> Scorecard | None:
+    audit = artifacts.audit
+    return audit if audit is not None and audit.verdict == "red" else None
 
 
 def _compare_with_baseline(evaluation: Evaluation, images: str) -> tuple[Verdict, str]:
@@ -238,8 +244,8 @@ def _find_warnings(artifacts: RunArtifacts) -> tuple[ReportWarning, ...]:
         warnings += find_data_warnings(data.manifest, findings=data.findings)
     if artifacts.evaluation is not None:
         warnings += find_test_warnings(artifacts.evaluation)
-    if artifacts.audit is not None and artifacts.audit.verdict == "red":
-        sentence = f"{artifacts.audit.headline} {artifacts.audit.reason}"
+    if audit := _find_red_audit(artifacts):
+        sentence = f"{audit.headline} {audit.reason}"
         warnings += (ReportWarning("red", "What the model goes by", sentence),)
     return warnings
 

@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +86,7 @@ class _Received:
     source: Dataset
     prediction: Prediction
 
-    @property
+    @cached_property
     def image_sha256(self) -> str:
         return hashlib.sha256(self.content).hexdigest()
 

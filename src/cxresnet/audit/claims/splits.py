@@ -22,7 +22,7 @@ def explain_few_splits(tables: ClaimTables) -> str:
     """Explain why nothing can be compared between splits; "" where it can."""
     if len(tables.splits) > 1:
         return ""
-    unnamed = sorted({row.table for row in tables.rows if not row.split})
+    unnamed = _list_tables(tables.without_split)
     if tables.splits and unnamed:
         return (
             f"The rows of {', '.join(unnamed)} name no split, and all others the same one "
@@ -42,12 +42,16 @@ def explain_few_splits(tables: ClaimTables) -> str:
 
 def describe_left_out(tables: ClaimTables) -> str:
     """Describe the rows without a split, which are not compared; "" where each has one."""
-    left = [row for row in tables.rows if not row.split]
+    left = tables.without_split
     if not left:
         return ""
-    named = ", ".join(sorted({row.table for row in left}))
+    named = ", ".join(_list_tables(left))
     rows = "row has" if len(left) == 1 else "rows have"
     return f" {len(left):,} {rows} no split ({named}) and cannot be compared."
+
+
+def _list_tables(rows: Sequence[ClaimRow]) -> list[str]:
+    return sorted({row.table for row in rows})
 
 
 def cannot_test(question: str, title: str, sentence: str) -> Finding:
@@ -128,7 +132,7 @@ def check_split_shares(tables: ClaimTables) -> Finding:
     few_train = shares.get("train", 1.0) < _SMALL_TRAIN
     advice = " The test set is small: read its intervals." if few_test else ""
     advice += " Less than half is for training: ask why." if few_train else ""
-    left = len(tables.rows) - len(rows)
+    left = len(tables.without_split)
     advice += f" {left:,} rows have no split: ask what they are for." if left else ""
     return Finding(
         question="split_shares",

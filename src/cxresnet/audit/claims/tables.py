@@ -78,6 +78,11 @@ class ClaimTables:
     multi_label: bool = False
 
     @property
+    def without_split(self) -> tuple[ClaimRow, ...]:
+        """The rows whose split is not recorded."""
+        return tuple(row for row in self.rows if not row.split)
+
+    @property
     def splits(self) -> tuple[str, ...]:
         """Names of the splits, train, val and test first."""
         found = dict.fromkeys(row.split for row in self.rows if row.split)

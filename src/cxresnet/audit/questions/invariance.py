@@ -77,7 +77,16 @@ _TILES_A_ROW = 5
 
 @dataclass(frozen=True, eq=False)
 class _Result:
-    """What one alteration did; the interval of `strict` has `STRICT_CONFIDENCE`."""
+    """What one alteration did.
+
+    Attributes:
+        alteration: What was done.
+        answers: To the altered images.
+        share: Of changed decisions.
+        strict: The same with `STRICT_CONFIDENCE`.
+        mean: Of the largest change of a probability.
+        turned: Of a letter, which class the changed decisions go to; None where none changed.
+    """
 
     alteration: Alteration
     answers: AlteredAnswers
@@ -171,7 +180,9 @@ def _estimate(
             shares[one.name],
             strict[one.name],
             means[one.name],
-            estimate_turned(context, originals, answers[one.name], purpose=purpose),
+            estimate_turned(context, originals, answers[one.name], purpose=purpose)
+            if one in _LETTERS
+            else None,
         )
         for one in alterations
     )
@@ -228,7 +239,7 @@ def _list_measures(results: Sequence[_Result], class_names: Sequence[str]) -> It
         note = "without a light" if one.alteration in _SHOWN_ONLY else ""
         yield build_measure(f"Share of decisions changed, {name}", one.share, note=note)
     for one in results:
-        if one.turned and one.alteration in _LETTERS:
+        if one.turned:
             yield one.turned.build_measure(class_names, one.alteration.name)
     for one in results:
         largest = f"largest {one.answers.difference.max():.2f}"

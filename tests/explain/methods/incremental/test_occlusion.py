@@ -102,11 +102,7 @@ def test_every_part_that_a_network_may_have(options: dict[str, Any]) -> None:
 
 @pytest.mark.slow
 def test_the_temperature_counts() -> None:
-    check(
-        CalibratedNetwork(build_awake(preset="nano"), temperature=2.5),
-        height=32,
-        width=32,
-    )
+    check(CalibratedNetwork(build_awake(preset="nano"), temperature=2.5), height=32, width=32)
 
 
 @pytest.mark.slow
